@@ -1,0 +1,88 @@
+package flow
+
+import (
+	"reflect"
+	"testing"
+)
+
+func fill(b *Batch, seed int) {
+	for i := range 5 {
+		r := b.NextRow()
+		b.SrcPort[r] = uint16(seed + i)
+		for e := range i {
+			b.Extend(ExtensionKey(uint32(e%2), uint16(9-e)), []byte{byte(seed), byte(e)})
+			b.Extend(ExtensionKey(0, 7), []byte{byte(i)})
+		}
+		b.EndRow()
+	}
+}
+
+func values(b *Batch, i int) (out []string) {
+	b.Ext.Each(i, func(k uint64, v []byte) { out = append(out, string(rune(k))+string(v)) })
+	return out
+}
+
+func TestBatch_AppendKeepsRowsAndExtensions(t *testing.T) {
+	var src, dst Batch
+	fill(&src, 10)
+	fill(&dst, 50)
+	dst.Append(&src, 1, 4)
+	if dst.Len() != 8 {
+		t.Fatalf("Len() = %d, want 8", dst.Len())
+	}
+	for i := 1; i < 4; i++ {
+		if dst.SrcPort[4+i] != src.SrcPort[i] {
+			t.Errorf("row %d: port %d, want %d", 4+i, dst.SrcPort[4+i], src.SrcPort[i])
+		}
+		if got, want := values(&dst, 4+i), values(&src, i); !reflect.DeepEqual(got, want) {
+			t.Errorf("row %d: extensions %q, want %q", 4+i, got, want)
+		}
+	}
+}
+
+func TestBatch_TruncateDropsUnfinishedRow(t *testing.T) {
+	var b Batch
+	fill(&b, 1)
+	b.NextRow()
+	b.Extend(1, []byte("x"))
+	b.Truncate(b.Len())
+	if len(b.SrcPort) != 5 || b.Len() != 5 {
+		t.Fatalf("rows %d, records %d, want 5 and 5", len(b.SrcPort), b.Len())
+	}
+	b.NextRow()
+	b.EndRow()
+	if n := b.Ext.Count(5); n != 0 {
+		t.Fatalf("new row has %d extensions, want 0", n)
+	}
+}
+
+func TestExtensions_AscendingKeysRepeatsInOrder(t *testing.T) {
+	var b Batch
+	b.NextRow()
+	b.Extend(9, []byte("c"))
+	b.Extend(2, []byte("a"))
+	b.Extend(9, []byte("d"))
+	b.Extend(ExtensionKey(6871, 1), []byte("pen"))
+	b.EndRow()
+	var keys []uint64
+	var vals string
+	b.Ext.Each(0, func(k uint64, v []byte) { keys = append(keys, k); vals += string(v) })
+	if want := []uint64{2, 9, 9, 6871<<16 | 1}; !reflect.DeepEqual(keys, want) || vals != "acdpen" {
+		t.Fatalf("got %v %q, want %v %q", keys, vals, want, "acdpen")
+	}
+	if v, ok := b.Ext.Value(0, 9); !ok || string(v) != "c" {
+		t.Fatalf("Value(9) = %q %v, want c", v, ok)
+	}
+}
+
+func TestName_RoundTripAndRefusal(t *testing.T) {
+	n := Name{Log: 0x00ab, Batch: 7, Pos: 12}
+	if got, err := ParseName(n.String()); err != nil || got != n {
+		t.Fatalf("ParseName(%q) = %v, %v", n, got, err)
+	}
+	for _, s := range []string{"", "1-2-3", "00000000000000zz-1-2", "0000000000000000-1", "0000000000000000-1-99999999999"} {
+		if _, err := ParseName(s); err == nil {
+			t.Errorf("ParseName(%q): no error", s)
+		}
+	}
+}
