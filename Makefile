@@ -1,0 +1,61 @@
+# Tidemark. `make help` lists the targets.
+SHELL      := /bin/bash
+export CGO_ENABLED ?= 0
+GO         ?= go
+CACHE      := $(or $(TIDEMARK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tidemark)
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS    := -s -w -X main.version=$(VERSION)
+FUZZTIME   ?= 30s
+export TIDEMARK_CACHE := $(CACHE)
+
+.DEFAULT_GOAL := help
+.PHONY: help build setup run demo test test-race fuzz soak bench lint generate contracts clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## make bin/tidemark and bin/sitesim
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/tidemark ./cmd/tidemark
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sitesim ./cmd/sitesim
+
+setup: ## fetch the ClickHouse engine and Anvil into the cache (done by the other targets on first use)
+	@scripts/setup-engine.sh
+	@scripts/setup-chain.sh
+
+run: build setup ## collect on UDP 2055, 4739 and 6343, anchoring on a local Anvil
+	bin/tidemark run --dev-chain
+
+demo: build setup ## show the whole job on simulated devices in under three minutes
+	@scripts/demo.sh
+
+test: build setup ## all tests, under ten minutes on two cores
+	@scripts/test.sh
+
+test-race: setup ## the packages with goroutines under the race detector (needs gcc)
+	@scripts/test.sh race
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+soak: build setup ## long kill -9 runs
+	TIDEMARK_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'Kill|Crash|Soak' ./storage/... ./anchor/... ./cmd/tidemark
+
+bench: build setup ## the benchmarks, and the figures of docs/performance.md
+	@scripts/bench.sh
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+generate: ## make the generated files anew (vendor table, bindings)
+	scripts/oui.sh
+	scripts/contracts.sh
+
+contracts: ## compile and test the contracts (forge and solc from npm)
+	@scripts/setup-chain.sh dev
+	scripts/contracts.sh test
+
+clean: ## remove what was built; the cache and data stay
+	rm -rf bin
