@@ -1,0 +1,232 @@
+package anchor
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"tidemark/collector/flow"
+)
+
+const (
+	rowFixed  = 39 * 4 // octets of a row without extensions, the leaf prefix included
+	saltSize  = 16
+	leafBlock = 4096 // rows one worker takes at a time
+	maxMAC    = 1<<48 - 1
+	penFollow = 1 << 15
+)
+
+// SaltKey is the AES-128 key of one batch's salts. The salt of leaf i is block
+// i of the AES-CTR keystream under the key, the counter block being i as a
+// 128-bit big-endian integer. Who has the key can tell a guessed row from the
+// leaf hash; who destroys it makes the remaining leaves tell nothing.
+type SaltKey [16]byte
+
+// salts fills dst with the salts of the leaves beginning with first.
+func (k SaltKey) salts(dst []byte, first uint64) {
+	block, err := aes.NewCipher(k[:])
+	if err != nil { // cannot be: the key has 16 octets
+		panic(err)
+	}
+	var counter [aes.BlockSize]byte
+	binary.BigEndian.PutUint64(counter[8:], first)
+	clear(dst)
+	cipher.NewCTR(block, counter[:]).XORKeyStream(dst, dst)
+}
+
+// Salt returns the salt of leaf i of the batch.
+func (k SaltKey) Salt(i uint64) (salt [16]byte) {
+	k.salts(salt[:], i)
+	return salt
+}
+
+// RowError is a row whose columns do not fit the encoding: hashing it would
+// leave part of a column outside the hash.
+type RowError struct {
+	Pos    int
+	Column string
+	Reason string
+}
+
+func (e *RowError) Error() string {
+	return fmt.Sprintf("encode row %d: column %s: %s", e.Pos, e.Column, e.Reason)
+}
+
+// AppendRow appends 0x00 || row, encoding version 1, of record i of b: what a
+// leaf hashes before the salt. Every bit of every hashed column of flow.Batch
+// is in it; a row for which that cannot be is refused with a *RowError.
+func AppendRow(dst []byte, b *flow.Batch, i int) ([]byte, error) {
+	if err := checkFixed(b, i); err != nil {
+		return dst, err
+	}
+	var w [rowFixed]byte
+	be := binary.BigEndian
+	w[1], w[2] = typeRow, encodingVersion
+	w[3] = byte(b.Protocol[i])<<3 | byte(b.Transport[i])
+	be.PutUint16(w[4:], SchemaID)
+	be.PutUint64(w[8:], uint64(b.TimeReceived[i]))
+	be.PutUint64(w[16:], uint64(b.TimeFlowStart[i]))
+	be.PutUint64(w[24:], uint64(b.TimeFlowEnd[i]))
+	copy(w[32:], b.SamplerAddress[i][:])
+	be.PutUint32(w[48:], b.ObservationDomain[i])
+	be.PutUint32(w[52:], b.SequenceNum[i])
+	copy(w[56:], b.SrcAddr[i][:])
+	copy(w[72:], b.DstAddr[i][:])
+	be.PutUint16(w[88:], b.SrcPort[i])
+	be.PutUint16(w[90:], b.DstPort[i])
+	w[92], w[93] = b.Proto[i], b.Direction[i]
+	be.PutUint16(w[94:], b.TCPFlags[i])
+	be.PutUint64(w[96:], b.Bytes[i])
+	be.PutUint64(w[104:], b.Packets[i])
+	be.PutUint32(w[112:], b.SamplingRate[i])
+	be.PutUint32(w[116:], uint32(b.SrcMAC[i]>>16))
+	be.PutUint64(w[120:], b.SrcMAC[i]<<48|b.DstMAC[i])
+	be.PutUint16(w[128:], b.SrcVLAN[i])
+	be.PutUint16(w[130:], b.DstVLAN[i])
+	be.PutUint32(w[132:], b.InIf[i])
+	be.PutUint32(w[136:], b.OutIf[i])
+	be.PutUint16(w[140:], b.Presence[i])
+	w[142], w[143] = b.TOS[i], b.EndReason[i]
+	w[144], w[145] = b.FirewallEvent[i], b.NATEvent[i]
+	be.PutUint16(w[146:], b.Quality[i])
+	be.PutUint32(w[148:], b.SrcAS[i])
+	be.PutUint32(w[152:], b.DstAS[i])
+
+	base := len(dst)
+	dst = append(dst, w[:]...)
+	dst, n, err := appendExtensions(dst, &b.Ext, i)
+	if err != nil {
+		return dst[:base], err
+	}
+	be.PutUint16(dst[base+6:], uint16(n))
+	return dst, nil
+}
+
+func checkFixed(b *flow.Batch, i int) error {
+	switch {
+	case b.Protocol[i] > 31:
+		return &RowError{i, "type", fmt.Sprintf("got %d, want at most 31", b.Protocol[i])}
+	case b.Transport[i] > 7:
+		return &RowError{i, "transport", fmt.Sprintf("got %d, want at most 7", b.Transport[i])}
+	case b.SrcMAC[i] > maxMAC:
+		return &RowError{i, "src_mac", fmt.Sprintf("got %#x, want 48 bits", b.SrcMAC[i])}
+	case b.DstMAC[i] > maxMAC:
+		return &RowError{i, "dst_mac", fmt.Sprintf("got %#x, want 48 bits", b.DstMAC[i])}
+	}
+	return nil
+}
+
+// appendExtensions appends n_ext x { id u16, length u15 with top bit "PEN
+// follows", [PEN u32], octets, zeros to a multiple of 4 } and returns n_ext.
+func appendExtensions(dst []byte, x *flow.Extensions, i int) ([]byte, int, error) {
+	refuse := func(format string, args ...any) ([]byte, int, error) {
+		return dst, 0, &RowError{i, "extensions", fmt.Sprintf(format, args...)}
+	}
+	n := 0
+	for k := before(x.Ends, uint64(i)); k < x.Ends[i]; k++ {
+		key := x.Keys[k]
+		switch first := k == before(x.Ends, uint64(i)); {
+		case key > maxMAC:
+			return refuse("key %#x: want PEN << 16 | id, 48 bits", key)
+		case !first && key <= x.Keys[k-1]:
+			return refuse("key %#x after %#x: want ascending keys", key, x.Keys[k-1])
+		case before(x.ValueEnds, k) == x.ValueEnds[k]:
+			return refuse("key %#x has no value", key) // it would leave no trace in the row
+		}
+		for v := before(x.ValueEnds, k); v < x.ValueEnds[k]; v++ {
+			value := x.Data[before(x.DataEnds, v):x.DataEnds[v]]
+			if len(value) > flow.MaxExtension {
+				return refuse("key %#x: value of %d octets, want at most %d", key, len(value), flow.MaxExtension)
+			}
+			dst = appendExtension(dst, key, value)
+			n++
+		}
+	}
+	if n > 1<<16-1 {
+		return refuse("%d values, want at most %d", n, 1<<16-1)
+	}
+	return dst, n, nil
+}
+
+func appendExtension(dst []byte, key uint64, value []byte) []byte {
+	pen, id := flow.ExtensionID(key)
+	dst = binary.BigEndian.AppendUint16(dst, id)
+	if pen == 0 {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))
+	} else {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(value))|penFollow)
+		dst = binary.BigEndian.AppendUint32(dst, pen)
+	}
+	dst = append(dst, value...)
+	var zeros [3]byte
+	return append(dst, zeros[:-len(value)&3]...)
+}
+
+func before(ends []uint64, i uint64) uint64 {
+	if i == 0 {
+		return 0
+	}
+	return ends[i-1]
+}
+
+// LeafHash is SHA-256(encoded || salt), encoded being the result of AppendRow
+// or AppendEvent.
+func LeafHash(encoded []byte, salt [16]byte) [32]byte {
+	return sha256.Sum256(append(encoded[:len(encoded):len(encoded)], salt[:]...))
+}
+
+// Leaves sets dst[i] to the leaf hash of record i of b, for all of them;
+// len(dst) must be b.Len(). It uses all processors and allocates per block of
+// rows, not per row.
+func Leaves(dst [][32]byte, b *flow.Batch, key SaltKey) error {
+	if len(dst) != b.Len() {
+		return fmt.Errorf("hash leaves: room for %d, want %d", len(dst), b.Len())
+	}
+	blocks := (len(dst) + leafBlock - 1) / leafBlock
+	workers := min(runtime.GOMAXPROCS(0), blocks)
+	if workers <= 1 {
+		return hashRows(dst, b, key, 0, len(dst))
+	}
+	var next atomic.Int64
+	errs := make([]error, blocks) // by block: the first bad row is reported, whoever met it
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for n := int(next.Add(1)) - 1; n < blocks; n = int(next.Add(1)) - 1 {
+				errs[n] = hashRows(dst, b, key, n*leafBlock, min((n+1)*leafBlock, len(dst)))
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hashRows hashes records [begin, end). It is the one place where rows become
+// hashes.
+func hashRows(dst [][32]byte, b *flow.Batch, key SaltKey, begin, end int) error {
+	salts := make([]byte, min(end-begin, leafBlock)*saltSize)
+	buf := make([]byte, 0, 512)
+	var err error
+	for i := begin; i < end; i++ {
+		at := (i - begin) % leafBlock * saltSize
+		if at == 0 {
+			key.salts(salts, uint64(i))
+		}
+		if buf, err = AppendRow(buf[:0], b, i); err != nil {
+			return err
+		}
+		buf = append(buf, salts[at:at+saltSize]...)
+		dst[i] = sha256.Sum256(buf)
+	}
+	return nil
+}
