@@ -1,0 +1,31 @@
+// Package binding is the Go side of the contract in contracts/src: generated
+// calls, events and errors (tidemark_log.go), and the code a deployment must
+// have. Everything but this file is written by scripts/contracts.sh.
+package binding
+
+import (
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/crypto"
+)
+
+//go:embed TidemarkLog.runtime
+var runtimeHex string
+
+// Runtime returns the code of a deployed contract of this release. The contract
+// has no immutables, so it is the same at every address on every chain.
+func Runtime() []byte {
+	code, err := hex.DecodeString(strings.TrimSpace(runtimeHex))
+	if err != nil {
+		panic(fmt.Sprintf("binding: committed TidemarkLog.runtime: %v", err)) // a broken build, not an input
+	}
+	return code
+}
+
+// CodeHash returns Keccak-256 of Runtime, which is what EXTCODEHASH and
+// eth_getProof report.
+func CodeHash() common.Hash { return crypto.Keccak256Hash(Runtime()) }
