@@ -2,7 +2,13 @@
 // datagrams into flow.Batch. It opens no socket, keeps no clock and never logs.
 package netflow
 
-import "tidemark/collector/flow"
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+
+	"tidemark/collector/flow"
+)
 
 // Config bounds a Decoder; a zero field means its default.
 type Config struct {
@@ -18,36 +24,131 @@ type Config struct {
 	Templates TemplateStore // nil = templates do not outlive the process
 }
 
-// TemplateStore keeps opaque template records, so that a restart is not blind
-// until every exporter has sent its templates again.
-type TemplateStore interface {
-	// Save keeps record under key in place of what was there; a nil record
-	// removes it. It is called while a session is locked, so it must not wait for
-	// a disk. The store may keep record.
-	Save(key string, record []byte)
-	// Load calls restore for every record kept.
-	Load(restore func(key string, record []byte))
-}
-
 // Decoder holds what exporters said earlier: templates, sampling rates,
 // interface names, and Data Sets whose template has not come. It is safe for
 // concurrent use; each caller passes its own Batch.
 type Decoder struct {
-	config Config
+	config  Config
+	unknown observation // of domains without options data; never written
+
+	mu       sync.RWMutex // taken before session.plansMu, never while holding it
+	sessions map[sessionKey]*session
+	peers    map[[16]byte][]*session // by exporter address
+
+	pendingBytes atomic.Int64
 }
 
 // New returns a Decoder that knows no templates; see Restore.
-func New(c Config) *Decoder { return &Decoder{config: c} }
-
-// Restore reads the templates of Config.Templates. Call it before the first Decode.
-func (d *Decoder) Restore() (restored, refused int) { return 0, 0 }
+func New(c Config) *Decoder {
+	if c.MaxSessions <= 0 {
+		c.MaxSessions = 4096
+	}
+	if c.MaxTemplatesPerSession <= 0 {
+		c.MaxTemplatesPerSession = 4096
+	}
+	if c.MaxPendingBytes <= 0 {
+		c.MaxPendingBytes = 64 << 20
+	}
+	return &Decoder{config: c, sessions: map[sessionKey]*session{}, peers: map[[16]byte][]*session{}}
+}
 
 // Decode appends the flow records of one datagram to dst and accounts for all
 // of its octets. It never panics on any payload; rows do not alias it.
-func (d *Decoder) Decode(dst *flow.Batch, dg flow.Datagram, payload []byte) flow.Result {
-	return flow.Result{}
+func (d *Decoder) Decode(dst *flow.Batch, dg flow.Datagram, payload []byte) (res flow.Result) {
+	x := pass{d: d, dst: dst, res: &res}
+	defer func() {
+		if recover() != nil { // a bug; rows already complete are good
+			dst.Truncate(dst.Len())
+			res.Undecodable[flow.ReasonPanic]++
+		}
+	}()
+	if d.config.Sampling != nil {
+		n, override := d.config.Sampling(dg.Exporter)
+		x.configured, x.override = rate{n: n, quality: flow.SamplingFromConfig}, override && n > 0
+	}
+	if len(payload) < 2 {
+		x.fail(flow.ReasonShort)
+		return res
+	}
+	var sets []byte
+	var ok bool
+	switch v := binary.BigEndian.Uint16(payload); v {
+	case 1, 5, 7:
+		x.legacy(dg, layoutOf(flow.Protocol(v)), payload)
+		return res
+	case 9:
+		res.Protocol, res.Unit = flow.NetFlowV9, flow.Datagrams
+		x.m, sets, ok = header9(dg, payload)
+	case 10:
+		res.Protocol, res.Unit = flow.IPFIX, flow.Records
+		x.m, sets, ok = header10(dg, payload)
+	default:
+		x.fail(flow.ReasonVersion)
+		return res
+	}
+	if !ok {
+		x.fail(flow.ReasonShort)
+		return res
+	}
+	res.Domain, res.Sequence = x.m.domain, x.m.sequence
+	res.ExportTime, res.UptimeMs = x.m.exportTime, x.m.uptimeMs
+	if res.Unit == flow.Datagrams {
+		res.SequenceUnits = 1
+	} else {
+		sets = x.length(payload, sets)
+	}
+	x.stateful(sets)
+	return res
+}
+
+// stateful reads sets with the state of their session.
+func (x *pass) stateful(sets []byte) {
+	dg := &x.m.dg
+	s, lost := x.d.session(sessionKey{dg.Exporter, dg.Port, dg.Transport})
+	x.res.Undecodable[flow.ReasonLimit] += uint32(lost)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastSeen.Store(dg.Received)
+	x.s = s
+	x.enter(x.m)
+	x.sets(sets)
+}
+
+// Interface returns what the exporter calls an interface, by its options data.
+func (d *Decoder) Interface(exporter [16]byte, domain uint32, ifIndex uint32) (Interface, bool) {
+	d.mu.RLock()
+	peers := append([]*session(nil), d.peers[exporter]...)
+	d.mu.RUnlock()
+	for _, s := range peers {
+		s.mu.Lock()
+		for _, p := range []flow.Protocol{flow.NetFlowV9, flow.IPFIX} {
+			if o := s.domains[domainKey{p, domain}]; o != nil {
+				if name, ok := o.names[ifIndex]; ok {
+					s.mu.Unlock()
+					return name, true
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+	return Interface{}, false
 }
 
 // Abandon drops every Data Set that still waits for its template, reporting how
-// many each session had: what a replay does at its end.
-func (d *Decoder) Abandon(report func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)) {}
+// many each session had: what a replay does at its end. report must not call
+// back into the Decoder.
+func (d *Decoder) Abandon(report func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, s := range d.sessions {
+		count := map[domainKey]int{}
+		from := flow.Datagram{}
+		s.pending.empty(&d.pendingBytes, func(w waiting) {
+			count[w.m.key()]++
+			from = w.m.dg
+		})
+		for k, n := range count {
+			report(from, k.domain, k.protocol, n)
+		}
+	}
+}

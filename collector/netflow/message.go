@@ -1,0 +1,288 @@
+package netflow
+
+import (
+	"encoding/binary"
+
+	"tidemark/collector/flow"
+)
+
+const (
+	v9Header    = 20
+	ipfixHeader = 16
+	setHeader   = 4
+
+	maxDomains  = 1024  // Observation Domains with options data, per session
+	maxLateRows = 65536 // rows of waiting sets appended for one datagram
+)
+
+// message is the header of one export datagram.
+type message struct {
+	dg         flow.Datagram
+	protocol   flow.Protocol
+	domain     uint32
+	sequence   uint32
+	exportTime int64 // ns since 1970
+	uptimeMs   uint32
+}
+
+func (m *message) key() domainKey { return domainKey{m.protocol, m.domain} }
+
+// pass is the decoding of one datagram.
+type pass struct {
+	d   *Decoder
+	s   *session // v9 and IPFIX only, locked
+	dst *flow.Batch
+	res *flow.Result
+
+	m           message
+	window      window
+	quality     uint16
+	observation *observation // what options said of m's domain, never nil
+
+	configured rate
+	override   bool
+
+	f facts // of the record being read
+}
+
+func (x *pass) fail(r flow.Reason) { x.res.Undecodable[r]++ }
+
+// count counts a refusal by a memory bound.
+func (x *pass) count(ok bool) {
+	if !ok {
+		x.fail(flow.ReasonLimit)
+	}
+}
+
+// enter makes m the message whose sets are read.
+func (x *pass) enter(m message) {
+	x.m = m
+	x.window = windowOf(&m.dg)
+	x.observation = x.s.domains[m.key()]
+	if x.observation == nil {
+		x.observation = &x.d.unknown
+	}
+}
+
+// writable returns the observation of domain, nil when there are too many.
+func (x *pass) writable(k domainKey) *observation {
+	o := x.s.domains[k]
+	if o == nil && len(x.s.domains) < maxDomains {
+		o = &observation{}
+		x.s.domains[k] = o
+		if k == x.m.key() {
+			x.observation = o
+		}
+	}
+	return o
+}
+
+// header9 reads a NetFlow v9 header (RFC 3954, Section 5.1). Its Count is wrong
+// in several exporters (softflowd among them) and not used: the datagram ends
+// where it ends.
+func header9(dg flow.Datagram, b []byte) (m message, sets []byte, ok bool) {
+	if len(b) < v9Header {
+		return m, nil, false
+	}
+	return message{
+		dg: dg, protocol: flow.NetFlowV9,
+		uptimeMs:   binary.BigEndian.Uint32(b[4:]),
+		exportTime: int64(binary.BigEndian.Uint32(b[8:])) * 1e9,
+		sequence:   binary.BigEndian.Uint32(b[12:]),
+		domain:     binary.BigEndian.Uint32(b[16:]),
+	}, b[v9Header:], true
+}
+
+// header10 reads an IPFIX Message Header (RFC 7011, Section 3.1).
+func header10(dg flow.Datagram, b []byte) (m message, sets []byte, ok bool) {
+	if len(b) < ipfixHeader {
+		return m, nil, false
+	}
+	return message{
+		dg: dg, protocol: flow.IPFIX,
+		exportTime: int64(binary.BigEndian.Uint32(b[4:])) * 1e9,
+		sequence:   binary.BigEndian.Uint32(b[8:]),
+		domain:     binary.BigEndian.Uint32(b[12:]),
+	}, b[ipfixHeader:], true
+}
+
+// length bounds the sets of an IPFIX Message by its Length field.
+func (x *pass) length(payload, sets []byte) []byte {
+	n := int(binary.BigEndian.Uint16(payload[2:]))
+	switch {
+	case n < ipfixHeader:
+		x.fail(flow.ReasonMalformed)
+	case n > len(payload):
+		x.fail(flow.ReasonShort)
+	default:
+		if !zeros(payload[n:]) {
+			x.fail(flow.ReasonTrailing)
+		}
+		return payload[ipfixHeader:n]
+	}
+	return sets
+}
+
+// sets reads every set of a message. A set with a fault costs itself, not those after it.
+func (x *pass) sets(b []byte) {
+	for len(b) >= setHeader {
+		id, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
+		if n < setHeader {
+			if !zeros(b) { // Palo Alto pads datagrams with zeros
+				x.fail(flow.ReasonMalformed)
+			}
+			return
+		}
+		cut := n > len(b)
+		if cut {
+			if x.res.Undecodable[flow.ReasonShort] == 0 {
+				x.fail(flow.ReasonShort)
+			}
+			n = len(b)
+		}
+		x.set(id, b[setHeader:n], cut)
+		b = b[n:]
+	}
+	if !zeros(b) {
+		x.fail(flow.ReasonTrailing)
+	}
+}
+
+// set reads one set; cut says that the datagram ended before the set did.
+func (x *pass) set(id uint16, b []byte, cut bool) {
+	v9 := x.m.protocol == flow.NetFlowV9
+	switch {
+	case id >= 256:
+		x.dataSet(templateKey{x.m.key(), id}, b, cut)
+	case v9 && id == 0, !v9 && id == 2:
+		x.templateSet(false, b)
+	case v9 && id == 1, !v9 && id == 3:
+		x.templateSet(true, b)
+	default: // reserved
+		x.fail(flow.ReasonMalformed)
+	}
+}
+
+func (x *pass) dataSet(k templateKey, b []byte, cut bool) {
+	p := x.s.plan(k)
+	if p == nil {
+		if p = x.d.borrow(x.s, k); p == nil || !p.fits(b) {
+			x.wait(k, b)
+			return
+		}
+	}
+	if x.s.pending.any() {
+		x.release(k, p)
+	}
+	x.records(p, b, cut)
+}
+
+// wait keeps a set whose template is unknown.
+func (x *pass) wait(k templateKey, b []byte) {
+	x.res.Uncounted++
+	kept, expired := x.s.pending.add(k, &x.m, b, &x.d.pendingBytes, x.d.config.MaxPendingBytes)
+	x.res.Undecodable[flow.ReasonTemplateUnknown] += uint32(expired)
+	if kept {
+		x.res.Waiting++
+	} else {
+		x.fail(flow.ReasonTemplateUnknown)
+	}
+}
+
+// release decodes the sets that waited for k, oldest first, as of the messages
+// they came in. Those over maxLateRows wait for the next datagram.
+func (x *pass) release(k templateKey, p *plan) {
+	sets := x.s.pending.take(k, &x.d.pendingBytes, p.size, maxLateRows-x.res.Late)
+	if len(sets) == 0 {
+		return
+	}
+	now, units, flows := x.m, x.res.SequenceUnits, x.res.Flows
+	x.quality |= flow.LateTemplate
+	for _, w := range sets {
+		x.enter(w.m)
+		x.records(p, w.set, false)
+	}
+	x.quality &^= flow.LateTemplate
+	x.enter(now)
+	x.res.SequenceUnits = units
+	x.res.Late += x.res.Flows - flows
+}
+
+// records reads the records of a Data Set.
+func (x *pass) records(p *plan, b []byte, cut bool) {
+	for len(b) >= p.size {
+		if len(b) < 4 && zeros(b) {
+			break // padding (RFC 7011, Section 3.3.1), even if a record could be as small
+		}
+		n, ok := p.measure(b)
+		if !ok {
+			x.fail(flow.ReasonShort)
+			return
+		}
+		if x.res.Unit == flow.Records {
+			x.res.SequenceUnits++
+		}
+		if p.options {
+			x.optionsRecord(p, b[:n])
+		} else {
+			x.dataRecord(p, b[:n])
+		}
+		b = b[n:]
+	}
+	if !cut && !zeros(b) {
+		x.fail(flow.ReasonTrailing)
+	}
+}
+
+func (x *pass) templateSet(options bool, b []byte) {
+	r := templateReader{protocol: x.m.protocol, options: options, rest: b}
+	for {
+		t, more, intact := r.next()
+		if !intact {
+			x.fail(flow.ReasonTemplateInvalid)
+		}
+		if !more {
+			return
+		}
+		x.template(t)
+	}
+}
+
+func (x *pass) template(t template) {
+	if len(t.fields) == 0 && x.m.protocol == flow.IPFIX {
+		x.withdraw(t)
+		return
+	}
+	var p *plan
+	if t.id >= 256 && len(t.fields) > 0 {
+		p = compile(x.m.protocol, t)
+	}
+	if p == nil {
+		x.fail(flow.ReasonTemplateInvalid)
+		return
+	}
+	x.res.Templates++
+	k := templateKey{x.m.key(), t.id}
+	switch x.s.learn(k, p, x.d.config.MaxTemplatesPerSession) {
+	case refused:
+		x.fail(flow.ReasonLimit)
+		return
+	case redefined:
+		x.res.Conflicts++
+		x.d.save(x.s, k, p)
+	case added:
+		x.d.save(x.s, k, p)
+	}
+	x.release(k, x.s.plan(k))
+}
+
+// withdraw obeys a Template Withdrawal. Over UDP there must be none (RFC 7011,
+// Section 8.4), and obeying a forged one would blind us.
+func (x *pass) withdraw(t template) {
+	switch x.m.dg.Transport {
+	case flow.TCP, flow.TLS:
+		x.s.withdraw(x.m.key(), t.id, t.options, func(k templateKey) { x.d.save(x.s, k, nil) })
+	default:
+		x.fail(flow.ReasonTemplateInvalid)
+	}
+}

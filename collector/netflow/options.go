@@ -1,0 +1,236 @@
+package netflow
+
+import (
+	"encoding/binary"
+	"math"
+
+	"tidemark/collector/flow"
+)
+
+// maxOptionEntries bounds each table of an observation.
+const maxOptionEntries = 65536
+
+// rate is a sampling rate "one of N".
+type rate struct {
+	n           uint32
+	probability float64 // exact share of packets taken when N is not an integer, else 0
+	quality     uint16
+}
+
+// observation is what options data said of one Observation Domain.
+type observation struct {
+	systemInit int64 // ns since 1970; the exporter's start
+	hasInit    bool
+
+	rate       *rate // of the whole domain
+	samplers   map[uint64]rate
+	agreed     *rate // the rate of all samplers, while they agree
+	interfaces map[uint32]rate
+	names      map[uint32]Interface
+}
+
+// Interface is what an exporter calls one of its interfaces.
+type Interface struct {
+	Name        string
+	Description string
+}
+
+// sampling gathers the sampling fields of one record.
+type sampling struct {
+	rate, interval, space, size, population uint64
+	probability                             float64
+	sampler                                 uint64
+	hasSampler                              bool
+}
+
+// field takes one field in; fields that are not about sampling are ignored.
+func (s *sampling) field(c column, v []byte) {
+	if c == toProbability {
+		switch len(v) {
+		case 4:
+			s.probability = float64(math.Float32frombits(binary.BigEndian.Uint32(v)))
+		case 8:
+			s.probability = math.Float64frombits(binary.BigEndian.Uint64(v))
+		}
+		return
+	}
+	u, ok := number(v, math.MaxUint64)
+	if !ok {
+		return
+	}
+	switch c {
+	case toRate:
+		s.rate = u
+	case toInterval:
+		s.interval = u
+	case toSpace:
+		s.space = u
+	case toSize:
+		s.size = u
+	case toPopulation:
+		s.population = u
+	case toSampler:
+		s.sampler, s.hasSampler = u, true
+	}
+}
+
+// resolve computes the rate; ok is false when the fields do not give one.
+func (s *sampling) resolve() (r rate, ok bool) {
+	switch {
+	case s.rate > 0: // samplingInterval, samplerRandomInterval
+		return ratio(1, float64(s.rate))
+	case s.interval > 0 && s.space > 0: // RFC 5477, Sections 8.2.1 and 8.2.2
+		return ratio(float64(s.interval), float64(s.interval)+float64(s.space))
+	case s.interval > 0: // samplingPacketInterval alone is what many exporters call N
+		return ratio(1, float64(s.interval))
+	case s.size > 0 && s.population > 0:
+		return ratio(float64(s.size), float64(s.population))
+	case s.probability > 0 && s.probability <= 1:
+		return ratio(s.probability, 1)
+	}
+	return rate{}, false
+}
+
+func ratio(taken, of float64) (rate, bool) {
+	n := math.Round(of / taken)
+	if !(n >= 1 && n <= math.MaxUint32) {
+		return rate{}, false
+	}
+	r := rate{n: uint32(n)}
+	if n*taken != of {
+		r.probability = taken / of
+	}
+	return r, true
+}
+
+// optionsRecord reads one Options Data Record.
+func (x *pass) optionsRecord(p *plan, rec []byte) {
+	x.res.OptionsRecords++
+	about := x.m.key()
+	var s sampling
+	var name Interface
+	var ifIndex uint64
+	var hasIf bool
+	var systemInit int64
+	for i := range p.ops {
+		op := &p.ops[i]
+		var v []byte
+		v, rec, _ = op.next(rec)
+		pen, id := flow.ExtensionID(op.key)
+		switch {
+		case i < p.scopes && x.m.protocol == flow.NetFlowV9:
+			if id == 2 { // Interface (RFC 3954, Section 6.1)
+				ifIndex, hasIf = number(v, math.MaxUint32)
+			}
+		case pen != 0:
+		case id == 10 || id == 14 || id == 252 || id == 253: // ingress, egress, physical interface
+			if u, ok := number(v, math.MaxUint32); ok && !hasIf {
+				ifIndex, hasIf = u, true
+			}
+		case id == 82: // interfaceName
+			name.Name = text(v)
+		case id == 83: // interfaceDescription
+			name.Description = text(v)
+		case id == 149 && i < p.scopes: // observationDomainId: may speak of another one
+			if u, ok := number(v, math.MaxUint32); ok && u != 0 {
+				about.domain = uint32(u)
+			}
+		case op.column == toSystemInit:
+			if u, ok := number(v, math.MaxInt64/1_000_000); ok {
+				systemInit = int64(u) * 1e6
+			}
+		default:
+			s.field(op.column, v)
+		}
+	}
+	r, sampled := s.resolve()
+	if !sampled && systemInit == 0 && (!hasIf || name == (Interface{})) {
+		return
+	}
+	o := x.writable(about)
+	if o == nil {
+		x.fail(flow.ReasonLimit)
+		return
+	}
+	if systemInit > 0 {
+		o.systemInit, o.hasInit = systemInit, true
+	}
+	if sampled {
+		r.quality = flow.SamplingFromOption
+		x.count(o.learn(r, &s, uint32(ifIndex), hasIf))
+	}
+	if hasIf && name != (Interface{}) {
+		x.count(keep(&o.names, uint32(ifIndex), name))
+	}
+}
+
+// learn files a rate under what it applies to; the later record wins.
+func (o *observation) learn(r rate, s *sampling, ifIndex uint32, hasIf bool) (ok bool) {
+	switch {
+	case s.hasSampler:
+		ok = keep(&o.samplers, s.sampler, r)
+		o.agreed = &r
+		for _, other := range o.samplers {
+			if other != r {
+				o.agreed = nil
+			}
+		}
+		return ok
+	case hasIf:
+		return keep(&o.interfaces, ifIndex, r)
+	}
+	o.rate = &r
+	return true
+}
+
+// find returns the rate for a record.
+func (o *observation) find(s *sampling, inIf, outIf uint32, egress bool) (rate, bool) {
+	if s.hasSampler {
+		if r, ok := o.samplers[s.sampler]; ok {
+			return r, true
+		}
+	}
+	if len(o.interfaces) > 0 {
+		first, second := inIf, outIf
+		if egress {
+			first, second = outIf, inIf
+		}
+		if r, ok := o.interfaces[first]; ok {
+			return r, true
+		}
+		if r, ok := o.interfaces[second]; ok {
+			return r, true
+		}
+	}
+	if o.rate != nil {
+		return *o.rate, true
+	}
+	if o.agreed != nil && !s.hasSampler {
+		return *o.agreed, true
+	}
+	return rate{}, false
+}
+
+// keep sets m[k], refusing new keys when the table is full.
+func keep[K comparable, V any](m *map[K]V, k K, v V) bool {
+	if *m == nil {
+		*m = map[K]V{}
+	}
+	if _, known := (*m)[k]; !known && len(*m) >= maxOptionEntries {
+		return false
+	}
+	(*m)[k] = v
+	return true
+}
+
+// text cuts the padding off an octet string; exporters fill fixed lengths with zeros.
+func text(v []byte) string {
+	const longest = 255
+	for len(v) > 0 && v[len(v)-1] == 0 {
+		v = v[:len(v)-1]
+	}
+	if len(v) > longest {
+		v = v[:longest]
+	}
+	return string(v)
+}

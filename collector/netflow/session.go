@@ -1,0 +1,188 @@
+package netflow
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"tidemark/collector/flow"
+)
+
+// sessionKey names a Transport Session (RFC 7011, Section 2). Over UDP it is
+// the exporter's address and port: two exporters may use one address.
+type sessionKey struct {
+	exporter  [16]byte
+	port      uint16
+	transport flow.Transport
+}
+
+// domainKey names what one exporter's numbers are relative to. v9 and IPFIX
+// number their templates apart even if the domain is the same.
+type domainKey struct {
+	protocol flow.Protocol
+	domain   uint32
+}
+
+type templateKey struct {
+	domainKey
+	id uint16
+}
+
+// session is what one Transport Session said earlier.
+type session struct {
+	key      sessionKey
+	lastSeen atomic.Int64 // ns, by arrival
+
+	// mu is held while one datagram of the session is decoded.
+	mu      sync.Mutex
+	domains map[domainKey]*observation
+
+	pending pending
+
+	// plansMu guards plans and is never held while taking another lock: other
+	// sessions of the same address look here too.
+	plansMu sync.RWMutex
+	plans   map[templateKey]*plan
+}
+
+func (s *session) plan(k templateKey) *plan {
+	s.plansMu.RLock()
+	defer s.plansMu.RUnlock()
+	return s.plans[k]
+}
+
+// outcome is what became of a Template Record.
+type outcome uint8
+
+const (
+	unchanged outcome = iota
+	added
+	redefined
+	refused
+)
+
+// learn files a template. A live one with another layout is replaced: over UDP
+// the latest template is the one in force (RFC 7011, Section 8.4).
+func (s *session) learn(k templateKey, p *plan, limit int) outcome {
+	s.plansMu.Lock()
+	defer s.plansMu.Unlock()
+	old := s.plans[k]
+	switch {
+	case old == nil && len(s.plans) >= limit:
+		return refused
+	case old == nil:
+		s.plans[k] = p
+		return added
+	case old.equal(&p.template):
+		return unchanged
+	}
+	s.plans[k] = p
+	return redefined
+}
+
+// withdraw removes template id, or all of a kind if id is that of their set
+// (RFC 7011, Section 8.1).
+func (s *session) withdraw(d domainKey, id uint16, options bool, removed func(templateKey)) {
+	s.plansMu.Lock()
+	defer s.plansMu.Unlock()
+	for k, p := range s.plans {
+		if k.domainKey == d && (k.id == id || (id < 256 && p.options == options)) {
+			delete(s.plans, k)
+			removed(k)
+		}
+	}
+}
+
+// session returns the state of the Transport Session k. lost is how many waiting
+// sets were given up to make room for it.
+func (d *Decoder) session(k sessionKey) (s *session, lost int) {
+	d.mu.RLock()
+	s = d.sessions[k]
+	d.mu.RUnlock()
+	if s != nil {
+		return s, 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s = d.sessions[k]; s != nil {
+		return s, 0
+	}
+	if len(d.sessions) >= d.config.MaxSessions {
+		lost = d.evict()
+	}
+	s = &session{key: k, domains: map[domainKey]*observation{}, plans: map[templateKey]*plan{}}
+	d.sessions[k] = s
+	d.peers[k.exporter] = append(d.peers[k.exporter], s)
+	return s, lost
+}
+
+// evict forgets an eighth of the sessions, first those without templates, then
+// those silent longest: forged source addresses must not push out real exporters.
+func (d *Decoder) evict() (lost int) {
+	type candidate struct {
+		s         *session
+		templates bool
+		seen      int64
+	}
+	all := make([]candidate, 0, len(d.sessions))
+	for _, s := range d.sessions {
+		s.plansMu.RLock()
+		all = append(all, candidate{s, len(s.plans) > 0, s.lastSeen.Load()})
+		s.plansMu.RUnlock()
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		if a.templates != b.templates {
+			if b.templates {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.seen, b.seen)
+	})
+	for _, c := range all[:max(1, len(all)/8)] {
+		lost += d.forget(c.s)
+	}
+	return lost
+}
+
+func (d *Decoder) forget(s *session) (lost int) {
+	delete(d.sessions, s.key)
+	peers := slices.DeleteFunc(d.peers[s.key.exporter], func(p *session) bool { return p == s })
+	if len(peers) == 0 {
+		delete(d.peers, s.key.exporter)
+	} else {
+		d.peers[s.key.exporter] = peers
+	}
+	return s.pending.close(&d.pendingBytes)
+}
+
+// maxPeers bounds the search for a template among the sessions of one address.
+const maxPeers = 64
+
+// borrow finds a template for s in other sessions of the same exporter address:
+// exporters that restart or use one port per process change their port, and
+// their layouts stay. It declines when those sessions do not agree.
+func (d *Decoder) borrow(s *session, k templateKey) *plan {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	peers := d.peers[s.key.exporter]
+	if len(peers) > maxPeers {
+		peers = peers[len(peers)-maxPeers:]
+	}
+	var found *plan
+	for _, p := range peers {
+		if p == s {
+			continue
+		}
+		q := p.plan(k)
+		if q == nil {
+			continue
+		}
+		if found != nil && !found.equal(&q.template) {
+			return nil
+		}
+		found = q
+	}
+	return found
+}
