@@ -1,0 +1,1 @@
+SELECT number, argMin(hash, applied) FROM migrations GROUP BY number ORDER BY number
