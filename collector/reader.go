@@ -1,0 +1,190 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"tidemark/collector/flow"
+)
+
+// reader reads one socket into one batch. Nothing of it is shared but the
+// decoder and the accounts.
+type reader struct {
+	c            *Collector
+	socket       *socket
+	batch        *flow.Batch
+	observations []observation
+	sources      map[netip.Addr]source
+	flushAt      time.Time // zero while the batch is empty
+}
+
+// source is what the configuration says of an exporter's address.
+type source struct {
+	exporter [16]byte
+	quality  uint16
+	refused  bool
+}
+
+const (
+	// nap is slept after a read that emptied the socket: waking up for every
+	// datagram costs twice the CPU. The queue must hold what comes meanwhile.
+	nap = 500 * time.Microsecond
+	// maxSources bounds the cache of sources, maxRows the rows whose memory a
+	// batch keeps, in units of Config.BatchRows.
+	maxSources = 1 << 16
+	maxRows    = 8
+)
+
+func newReader(c *Collector, s *socket) *reader {
+	return &reader{c: c, socket: s, batch: new(flow.Batch), sources: map[netip.Addr]source{}}
+}
+
+// run reads until ctx ends, then drains the socket.
+func (r *reader) run(ctx, handling context.Context) error {
+	for ctx.Err() == nil {
+		n, err := r.socket.read()
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+		case err != nil:
+			return fmt.Errorf("read from udp %s: %w", r.socket.local, err)
+		}
+		if err := r.take(handling, n); err != nil {
+			return err
+		}
+		if r.batch.Len() > 0 && !time.Now().Before(r.flushAt) {
+			if err := r.handOver(handling); err != nil {
+				return err
+			}
+		}
+		if n > 0 && n < batchDatagrams {
+			time.Sleep(nap)
+		}
+	}
+	return r.drain(handling)
+}
+
+// drain reads what the socket holds. An exporter that goes on sending does not
+// hold it up for longer than half the time there is.
+func (r *reader) drain(handling context.Context) error {
+	for end := time.Now().Add(r.c.config.DrainTimeout / 2); time.Now().Before(end) && handling.Err() == nil; {
+		n, err := r.socket.poll()
+		if err != nil {
+			return fmt.Errorf("read from udp %s: %w", r.socket.local, err)
+		}
+		if n == 0 {
+			break
+		}
+		if err := r.take(handling, n); err != nil {
+			return err
+		}
+	}
+	if _, waiting, err := r.socket.memory(); err == nil && waiting > 0 {
+		r.c.deps.Log.Warn().Stringer("address", r.socket.local).Int("octets", waiting).
+			Msg("stopped with datagrams unread: exporters go on sending")
+	}
+	return r.handOver(handling)
+}
+
+// take decodes the n datagrams of the last read, and hands the batch over
+// whenever it is full.
+func (r *reader) take(handling context.Context, n int) error {
+	if n == 0 {
+		return nil
+	}
+	received := r.c.deps.Clock().UnixNano()
+	r.c.read.Add(uint64(n))
+	for i := range n {
+		payload, from := r.socket.datagram(i)
+		src := r.source(from.Addr())
+		r.observations = append(r.observations, observation{
+			datagram: flow.Datagram{Exporter: src.exporter, Port: from.Port(), Transport: flow.UDP, Received: received, Quality: src.quality},
+			shed:     src.refused, length: len(payload),
+		})
+		if src.refused {
+			continue
+		}
+		r.c.decode(r.c.netflow, r.batch, payload, &r.observations[len(r.observations)-1])
+		if r.batch.Len() >= r.c.config.BatchRows {
+			if err := r.handOver(handling); err != nil {
+				return err
+			}
+		}
+	}
+	r.account()
+	r.arm()
+	return nil
+}
+
+// account comes before the rows are handed over: counts that are sealed with a
+// batch include its rows.
+func (r *reader) account() {
+	r.c.accounts.add(r.observations)
+	r.observations = r.observations[:0]
+}
+
+// arm sets the deadline that ends the wait for more rows. The end of Run sets
+// one too, after its context has ended; whichever came last, run looks at the
+// context before it waits.
+func (r *reader) arm() {
+	switch {
+	case r.batch.Len() == 0 && !r.flushAt.IsZero():
+		r.flushAt = time.Time{}
+	case r.batch.Len() > 0 && r.flushAt.IsZero():
+		r.flushAt = time.Now().Add(r.c.config.FlushInterval)
+	default:
+		return
+	}
+	_ = r.socket.deadline(r.flushAt) // fails only on a closed socket, which the next read reports
+}
+
+// handOver gives the batch to Handle and empties it.
+func (r *reader) handOver(ctx context.Context) error {
+	r.account()
+	err := r.c.handOver(ctx, r.batch)
+	if cap(r.batch.Protocol) > maxRows*r.c.config.BatchRows {
+		r.batch = new(flow.Batch) // one huge datagram must not cost memory for ever
+	}
+	r.arm()
+	return err
+}
+
+// handOver gives rows to Handle; b is empty afterwards.
+func (c *Collector) handOver(ctx context.Context, b *flow.Batch) error {
+	n := b.Len()
+	if n == 0 {
+		return nil
+	}
+	began := time.Now()
+	err := c.deps.Handle(ctx, b)
+	c.metrics.handOver.Observe(time.Since(began).Seconds())
+	b.Reset()
+	if err != nil {
+		c.lost.Add(uint64(n))
+		return fmt.Errorf("hand over %d flows: %w", n, err)
+	}
+	return nil
+}
+
+func (r *reader) source(a netip.Addr) source {
+	if s, ok := r.sources[a]; ok {
+		return s
+	}
+	s := r.c.source(a)
+	if len(r.sources) >= maxSources {
+		clear(r.sources)
+	}
+	r.sources[a] = s
+	return s
+}
+
+func (c *Collector) source(a netip.Addr) source {
+	s := source{exporter: a.As16(), refused: !c.config.allowed(a)}
+	if c.config.exporter(a).Clock == AsExported {
+		s.quality = flow.AsExported
+	}
+	return s
+}

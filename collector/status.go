@@ -1,0 +1,164 @@
+package collector
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"tidemark/collector/flow"
+)
+
+// ExporterStatus is what a person wants to know of one exporter and protocol.
+// Counts are cumulative since the collector started.
+type ExporterStatus struct {
+	Address  netip.Addr `json:"address"` // the invalid address: exporters past Config.MaxExporters, together
+	Protocol string     `json:"protocol"`
+	Domains  []uint32   `json:"domains"` // at most 64
+
+	FirstSeen          time.Time `json:"first_seen"`
+	LastSeen           time.Time `json:"last_seen"`
+	DatagramsPerSecond float64   `json:"datagrams_per_second"` // over the last minute
+	FlowsPerSecond     float64   `json:"flows_per_second"`
+
+	Datagrams      uint64 `json:"datagrams"`
+	Octets         uint64 `json:"octets"` // UDP payload
+	Flows          uint64 `json:"flows"`
+	OptionsRecords uint64 `json:"options_records"`
+	CounterSamples uint64 `json:"counter_samples"`
+	Templates      uint64 `json:"templates"`          // Template Records read, repeats included
+	Conflicts      uint64 `json:"template_conflicts"` // live templates redefined with another layout
+	Waited         uint64 `json:"sets_waited"`        // Data Sets kept because their template had not come
+	Late           uint64 `json:"flows_late"`         // flows of Data Sets that had waited
+
+	Unit         string  `json:"unit"` // of the four below
+	Expected     uint64  `json:"expected"`
+	Received     uint64  `json:"received"`
+	Lost         uint64  `json:"lost"`
+	LostPercent  float64 `json:"lost_percent"`
+	LastSequence uint32  `json:"last_sequence"`
+	Duplicates   uint64  `json:"duplicates"` // datagrams
+	Reordered    uint64  `json:"reordered"`
+	Restarts     uint64  `json:"restarts"` // of the numbering
+
+	Undecodable map[string]uint64 `json:"undecodable"` // by reason, zeros left out
+	Shed        uint64            `json:"shed"`        // datagrams: not on the allow list
+
+	SamplingRate   uint32 `json:"sampling_rate"`   // of the latest flow, 0 = no flow yet
+	SamplingSource string `json:"sampling_source"` // exporter, options, config, assumed
+	Clock          Clock  `json:"clock"`
+	// ClockOffset is our clock minus the exporter's, with the least delay of the
+	// last minute; nil when its protocol has no export time or it is silent.
+	ClockOffset *time.Duration `json:"clock_offset_ns"`
+}
+
+const maxStatusDomains = 64
+
+// Exporters returns the status of every exporter, by address and protocol.
+func (c *Collector) Exporters() []ExporterStatus {
+	type key struct {
+		exporter [16]byte
+		protocol flow.Protocol
+	}
+	now := c.deps.Clock().UnixNano()
+	byKey := map[key]*ExporterStatus{}
+	a := c.accounts
+	a.mu.Lock()
+	for k, acc := range a.accounts {
+		id := key{k.exporter, k.protocol}
+		s := byKey[id]
+		if s == nil {
+			s = newStatus(acc)
+			byKey[id] = s
+		}
+		s.merge(acc, now)
+	}
+	a.mu.Unlock()
+
+	out := make([]ExporterStatus, 0, len(byKey))
+	for _, s := range byKey {
+		slices.Sort(s.Domains)
+		if s.Expected > s.Received {
+			s.Lost = s.Expected - s.Received
+			s.LostPercent = 100 * float64(s.Lost) / float64(s.Expected)
+		}
+		s.Clock = c.config.exporter(s.Address).Clock
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(x, y ExporterStatus) int {
+		if c := x.Address.Compare(y.Address); c != 0 {
+			return c
+		}
+		if x.Protocol < y.Protocol {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+func newStatus(acc *account) *ExporterStatus {
+	s := &ExporterStatus{Protocol: "unknown", Unit: acc.unit.String(), Undecodable: map[string]uint64{},
+		FirstSeen: time.Unix(0, acc.firstSeen).UTC()}
+	if acc.key.exporter != [16]byte{} {
+		s.Address = exporterAddr(acc.key.exporter)
+	}
+	if acc.key.protocol != 0 {
+		s.Protocol = acc.key.protocol.String()
+	}
+	return s
+}
+
+// merge adds the account of one domain.
+func (s *ExporterStatus) merge(acc *account, now int64) {
+	if len(s.Domains) < maxStatusDomains {
+		s.Domains = append(s.Domains, acc.key.domain)
+	}
+	if first := time.Unix(0, acc.firstSeen).UTC(); first.Before(s.FirstSeen) {
+		s.FirstSeen = first
+	}
+	if last := time.Unix(0, acc.lastSeen).UTC(); last.After(s.LastSeen) {
+		s.LastSeen = last
+		s.LastSequence = acc.lastSeq
+		if acc.samplingRate != 0 {
+			s.SamplingRate, s.SamplingSource = acc.samplingRate, samplingSource(acc.samplingQuality)
+		}
+	}
+	datagrams, flows, offset, hasOffset := acc.minute.rates(now, acc.firstSeen)
+	s.DatagramsPerSecond += datagrams
+	s.FlowsPerSecond += flows
+	if d := time.Duration(offset); hasOffset && (s.ClockOffset == nil || d < *s.ClockOffset) {
+		s.ClockOffset = &d
+	}
+	s.Datagrams += acc.datagrams
+	s.Octets += acc.octets
+	s.Flows += acc.flows
+	s.OptionsRecords += acc.optionsRecords
+	s.CounterSamples += acc.counterSamples
+	s.Templates += acc.templates
+	s.Conflicts += acc.conflicts
+	s.Waited += acc.waiting
+	s.Late += acc.late
+	s.Expected += acc.tally.expected
+	s.Received += acc.tally.received
+	s.Duplicates += acc.tally.duplicates
+	s.Reordered += acc.tally.late
+	s.Restarts += acc.tally.restarts
+	s.Shed += acc.shed
+	for reason, n := range acc.undecodable {
+		if n > 0 {
+			s.Undecodable[flow.Reason(reason).String()] += n
+		}
+	}
+}
+
+func samplingSource(quality uint16) string {
+	switch {
+	case quality&flow.SamplingAssumed != 0:
+		return "assumed"
+	case quality&flow.SamplingFromConfig != 0:
+		return "config"
+	case quality&flow.SamplingFromOption != 0:
+		return "options"
+	}
+	return "exporter"
+}
