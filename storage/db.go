@@ -98,6 +98,11 @@ func connect(ctx context.Context, options *clickhouse.Options, o Options, closeE
 	options.MaxOpenConns, options.MaxIdleConns = 256, 16
 	options.ReadTimeout = time.Hour // the caller's context is the limit
 	options.Auth.Database = ""      // the database may not exist yet
+	if options.Settings == nil {
+		options.Settings = clickhouse.Settings{}
+	}
+	// An insert that has returned is written: ClickHouse 26 queues inserts otherwise.
+	options.Settings["async_insert"] = 0
 	if err := createDatabase(ctx, options, o.Database); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Database, err)
 	}

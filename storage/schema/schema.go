@@ -17,4 +17,6 @@ var (
 	Applied string
 	//go:embed query/record.sql
 	Record string
+	//go:embed query/read_flows.sql
+	ReadFlows string
 )

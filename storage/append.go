@@ -1,0 +1,88 @@
+package storage
+
+import (
+	"encoding/binary"
+
+	"tidemark/collector/flow"
+)
+
+// AppendFlowsBlock appends b as one block in ClickHouse's Native format
+// (without protocol version) with every column of the table flows. It reads
+// columns as they lie in memory and allocates only to grow dst.
+func AppendFlowsBlock(dst []byte, log uint64, site string, index uint64, b *flow.Batch) []byte {
+	rows := b.Len()
+	columns := append(recordColumns(), enrichmentColumns()...)
+
+	dst = binary.AppendUvarint(dst, uint64(4+len(columns)))
+	dst = binary.AppendUvarint(dst, uint64(rows))
+
+	dst = appendHeader(dst, "log", "UInt64")
+	dst = appendRepeated(dst, log, rows)
+	dst = appendHeader(dst, "site", "LowCardinality(String)")
+	dst = appendLowCardinality(dst, site, rows)
+	dst = appendHeader(dst, "batch_index", "UInt64")
+	dst = appendRepeated(dst, index, rows)
+	dst = appendHeader(dst, "pos", "UInt32")
+	for pos := range uint32(rows) {
+		dst = binary.LittleEndian.AppendUint32(dst, pos)
+	}
+	for _, c := range columns {
+		dst = appendHeader(dst, c.name, c.typ)
+		dst = c.append(dst, b, rows)
+	}
+	return dst
+}
+
+func appendHeader(dst []byte, name, typ string) []byte {
+	return appendString(appendString(dst, name), typ)
+}
+
+func appendString[S string | []byte](dst []byte, s S) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendRepeated(dst []byte, v uint64, rows int) []byte {
+	for range rows {
+		dst = binary.LittleEndian.AppendUint64(dst, v)
+	}
+	return dst
+}
+
+// appendLowCardinality appends a LowCardinality(String) column that holds one
+// value: a dictionary of the default (the empty string, always key 0) and the
+// value, then a key of one octet per row.
+func appendLowCardinality(dst []byte, value string, rows int) []byte {
+	const (
+		version        = 1       // SharedDictionariesWithAdditionalKeys
+		additionalKeys = 1 << 9  // the dictionary stands in this block
+		newDictionary  = 1 << 10 // and replaces what was known; low octet: keys are UInt8
+	)
+	dst = binary.LittleEndian.AppendUint64(dst, version)
+	if rows == 0 {
+		return dst
+	}
+	dst = binary.LittleEndian.AppendUint64(dst, additionalKeys|newDictionary)
+	dst = binary.LittleEndian.AppendUint64(dst, 2)
+	dst = appendString(dst, "")
+	dst = appendString(dst, value)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(rows))
+	for range rows {
+		dst = append(dst, 1)
+	}
+	return dst
+}
+
+// appendExtensions appends a Map(UInt64, Array(String)): where each row's keys
+// end, the keys, where each key's values end, the values.
+func appendExtensions(dst []byte, b *flow.Batch, rows int) []byte {
+	x := &b.Ext
+	dst = appendWire(dst, x.Ends[:rows])
+	dst = appendWire(dst, x.Keys)
+	dst = appendWire(dst, x.ValueEnds)
+	begin := uint64(0)
+	for _, end := range x.DataEnds {
+		dst = appendString(dst, x.Data[begin:end])
+		begin = end
+	}
+	return dst
+}

@@ -1,0 +1,182 @@
+package storage_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"tidemark/collector/flow"
+	"tidemark/storage"
+	"tidemark/storage/storagetest"
+)
+
+// randomBatch makes rows records of one day with every column filled.
+func randomBatch(seed uint64, rows int) *flow.Batch {
+	r := rand.New(rand.NewPCG(seed, 1))
+	protocols := []flow.Protocol{flow.NetFlowV1, flow.NetFlowV5, flow.NetFlowV7, flow.NetFlowV9, flow.IPFIX, flow.SFlowV5}
+	addr := func() (a [16]byte) {
+		binary.LittleEndian.PutUint64(a[:], r.Uint64())
+		binary.LittleEndian.PutUint64(a[8:], r.Uint64())
+		return a
+	}
+	const day = 1_780_000_000_000_000_000
+	b := new(flow.Batch)
+	for range rows {
+		i := b.NextRow()
+		b.Protocol[i] = protocols[r.IntN(len(protocols))]
+		b.Transport[i] = flow.Transport(r.IntN(5))
+		b.TimeReceived[i] = day + r.Int64N(1e9)
+		b.TimeFlowStart[i] = r.Int64N(9e18)
+		b.TimeFlowEnd[i] = -r.Int64N(9e18)
+		b.SamplerAddress[i], b.SrcAddr[i], b.DstAddr[i] = addr(), addr(), addr()
+		b.ObservationDomain[i], b.SequenceNum[i], b.SamplingRate[i] = r.Uint32(), r.Uint32(), r.Uint32()
+		b.InIf[i], b.OutIf[i], b.SrcAS[i], b.DstAS[i] = r.Uint32(), r.Uint32(), r.Uint32(), r.Uint32()
+		for _, c := range [][]uint16{b.SrcPort, b.DstPort, b.TCPFlags, b.SrcVLAN, b.DstVLAN, b.Presence, b.Quality, b.ServicePort} {
+			c[i] = uint16(r.Uint32())
+		}
+		for _, c := range [][]uint8{b.Proto, b.Direction, b.TOS, b.EndReason, b.FirewallEvent, b.NATEvent, b.InitiatorConfidence} {
+			c[i] = uint8(r.Uint32())
+		}
+		for _, c := range [][]uint64{b.Bytes, b.Packets, b.SrcMAC, b.DstMAC, b.SrcDevice, b.DstDevice, b.Conversation} {
+			c[i] = r.Uint64()
+		}
+		b.EventStart[i] = b.TimeReceived[i] - r.Int64N(600e9)
+		b.EventEnd[i] = b.EventStart[i] + r.Int64N(300e9)
+		b.SrcIdentity[i], b.DstIdentity[i] = flow.Identity(r.IntN(4)), flow.Identity(r.IntN(4))
+		b.Initiator[i], b.Scope[i] = flow.Initiator(r.IntN(3)), flow.Scope(r.IntN(5))
+		for range r.IntN(4) {
+			value := make([]byte, r.IntN(5)*r.IntN(60))
+			for j := range value {
+				value[j] = byte(r.Uint32())
+			}
+			b.Extend(flow.ExtensionKey(uint32(r.IntN(3)), uint16(r.IntN(5))), value)
+		}
+		b.EndRow()
+	}
+	return b
+}
+
+// recordOf returns b without what is not read back.
+func recordOf(b *flow.Batch) *flow.Batch {
+	var c flow.Batch
+	c.Append(b, 0, b.Len())
+	for _, s := range [][]int64{c.EventStart, c.EventEnd, c.ExportTime} {
+		clear(s)
+	}
+	for _, s := range [][]uint64{c.SrcDevice, c.DstDevice, c.Conversation} {
+		clear(s)
+	}
+	clear(c.SrcIdentity)
+	clear(c.DstIdentity)
+	clear(c.Initiator)
+	clear(c.InitiatorConfidence)
+	clear(c.Scope)
+	clear(c.ServicePort)
+	return &c
+}
+
+func requireEqual(t *testing.T, got, want *flow.Batch) {
+	t.Helper()
+	g, w := reflect.ValueOf(got).Elem(), reflect.ValueOf(want).Elem()
+	for i := range g.NumField() {
+		f := g.Type().Field(i)
+		if !f.IsExported() || f.Name == "Ext" {
+			continue
+		}
+		if !reflect.DeepEqual(g.Field(i).Interface(), w.Field(i).Interface()) {
+			t.Errorf("column %s differs", f.Name)
+		}
+	}
+	for i := range w.FieldByName("Ext").NumField() {
+		f := reflect.TypeOf(got.Ext).Field(i)
+		a, b := reflect.ValueOf(got.Ext).Field(i), reflect.ValueOf(want.Ext).Field(i)
+		if a.Len() != b.Len() || a.Len() > 0 && !reflect.DeepEqual(a.Interface(), b.Interface()) {
+			t.Errorf("extensions.%s differs: got %d items, want %d", f.Name, a.Len(), b.Len())
+		}
+	}
+}
+
+func TestInsertFlows_ReadsBackEveryRecordColumn(t *testing.T) {
+	db := openTables(t)
+	const log = 0xfedcba9876543210
+	want := randomBatch(1, 100_000)
+	for range 3 { // a repeat changes nothing
+		if err := db.InsertFlows(t.Context(), log, "home", 7, want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.InsertFlows(t.Context(), log, "home", 8, randomBatch(2, 10)); err != nil {
+		t.Fatal(err)
+	}
+	var got flow.Batch
+	if err := db.ReadFlows(t.Context(), log, 7, &got); err != nil {
+		t.Fatal(err)
+	}
+	requireEqual(t, &got, recordOf(want))
+	var sites, names string
+	var devices uint64
+	err := db.Conn().QueryRow(t.Context(), `SELECT any(site), min(name), countIf(src_device = 0) FROM flows WHERE batch_index = 7`).Scan(&sites, &names, &devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sites != "home" || names != fmt.Sprintf("%016x-7-0", uint64(log)) || devices != 0 {
+		t.Errorf("got site %q, first name %q, %d rows without device", sites, names, devices)
+	}
+}
+
+func BenchmarkAppendFlowsBlock(b *testing.B) {
+	batch := randomBatch(1, 262_144)
+	block := make([]byte, 0, 100<<20)
+	b.ResetTimer()
+	for b.Loop() {
+		block = appendBlock(block[:0], batch)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch.Len()), "ns/row")
+	b.ReportMetric(float64(len(block))/float64(batch.Len()), "octets/row")
+}
+
+func BenchmarkInsertFlows(b *testing.B) {
+	db := openTables(b)
+	batch := randomBatch(1, 262_144)
+	index := uint64(0)
+	b.ResetTimer()
+	for b.Loop() {
+		index++
+		if err := db.InsertFlows(b.Context(), 1, "home", index, batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*batch.Len())/b.Elapsed().Seconds(), "rows/s")
+}
+
+func BenchmarkReadFlows(b *testing.B) {
+	db := openTables(b)
+	batch := randomBatch(1, 1_000_000)
+	if err := db.InsertFlows(b.Context(), 1, "home", 1, batch); err != nil {
+		b.Fatal(err)
+	}
+	var got flow.Batch
+	b.ResetTimer()
+	for b.Loop() {
+		if err := db.ReadFlows(b.Context(), 1, 1, &got); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*batch.Len())/b.Elapsed().Seconds(), "rows/s")
+}
+
+// openTables opens a database with the tables of this package only.
+func openTables(t testing.TB) *storage.DB {
+	t.Helper()
+	db := storagetest.OpenEmpty(t)
+	if err := storage.MigrateTo(t.Context(), db, 9); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func appendBlock(dst []byte, b *flow.Batch) []byte {
+	return storage.AppendFlowsBlock(dst, 1, "home", 1, b)
+}

@@ -1,0 +1,219 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"tidemark/collector/flow"
+	"tidemark/storage/schema"
+)
+
+// Table is a table of flow records.
+type Table string
+
+const (
+	Flows      Table = "flows"
+	Quarantine Table = "flows_quarantine"
+)
+
+// Bounds on what a database may make us read: it may have been tampered with.
+const (
+	maxBatchRows  = 1 << 24
+	maxBlockItems = 1 << 27 // keys or values of the extensions of one block
+	maxValue      = 1 << 20 // octets of one extension
+)
+
+// ReadFlows replaces the contents of dst by the records of one batch, ordered by
+// position; enrichment columns are zero. A batch that is not there has no rows.
+// It fails if positions are not 0, 1, 2 and so on: a row is missing or doubled.
+func (db *DB) ReadFlows(ctx context.Context, log, index uint64, dst *flow.Batch) error {
+	return db.ReadFlowsFrom(ctx, Flows, log, index, dst)
+}
+
+// ReadFlowsFrom is ReadFlows on either table.
+func (db *DB) ReadFlowsFrom(ctx context.Context, table Table, log, index uint64, dst *flow.Batch) error {
+	dst.Reset()
+	if err := db.readFlows(ctx, table, log, index, dst); err != nil {
+		return fmt.Errorf("read batch %d of log %016x from %s: %w", index, log, table, err)
+	}
+	return nil
+}
+
+func (db *DB) readFlows(ctx context.Context, table Table, log, index uint64, dst *flow.Batch) (err error) {
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
+		"table": string(table), "log": fmt.Sprint(log), "batch_index": fmt.Sprint(index),
+	}))
+	body, err := db.conn.QueryFormat(ctx, "Native", schema.ReadFlows)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	r := &blockReader{r: bufio.NewReaderSize(body, 1<<20)}
+	columns := recordColumns()
+	for !r.end() {
+		r.flows(columns, dst)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	for _, c := range enrichmentColumns() {
+		c.grow(dst, dst.Len())
+	}
+	dst.ExportTime = make([]int64, dst.Len())
+	return nil
+}
+
+// blockReader reads Native blocks. Its first error sticks.
+type blockReader struct {
+	r   *bufio.Reader
+	err error
+	pos []uint32
+}
+
+func (r *blockReader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf(format, args...)
+	}
+}
+
+// end reports whether no block follows.
+func (r *blockReader) end() bool {
+	if r.err != nil {
+		return true
+	}
+	_, err := r.r.Peek(1)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return err != nil
+}
+
+func (r *blockReader) uvarint() uint64 {
+	if r.err != nil {
+		return 0
+	}
+	v, err := binary.ReadUvarint(r.r)
+	r.broken(err)
+	return v
+}
+
+// broken notes an error in the middle of a block.
+func (r *blockReader) broken(err error) {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if r.err == nil && err != nil {
+		r.err = fmt.Errorf("block: %w", err)
+	}
+}
+
+// appendString appends a string of at most maxLen octets to dst.
+func (r *blockReader) appendString(dst []byte, maxLen uint64) []byte {
+	n := r.uvarint()
+	if n > maxLen {
+		r.fail("block: string of %d octets, want at most %d", n, maxLen)
+	}
+	if r.err != nil {
+		return dst
+	}
+	begin := len(dst)
+	dst = slices.Grow(dst, int(n))[:begin+int(n)]
+	_, err := io.ReadFull(r.r, dst[begin:])
+	r.broken(err)
+	return dst
+}
+
+// readWords fills s.
+func readWords[T word](r *blockReader, s []T) {
+	if r.err == nil {
+		r.broken(readWire(r.r, s))
+	}
+}
+
+// header reads the name and type of a column and checks them.
+func (r *blockReader) header(name, typ string) {
+	const longest = 1 << 12
+	gotName := string(r.appendString(nil, longest))
+	gotType := string(r.appendString(nil, longest))
+	if r.err == nil && (gotName != name || gotType != typ) {
+		r.fail("block: got column %s %s, want %s %s", gotName, gotType, name, typ)
+	}
+}
+
+// flows reads a block of pos and the record columns and appends it to dst.
+func (r *blockReader) flows(columns []column, dst *flow.Batch) {
+	if n := r.uvarint(); r.err == nil && n != uint64(1+len(columns)) {
+		r.fail("block: got %d columns, want %d", n, 1+len(columns))
+	}
+	n := r.uvarint()
+	before := dst.Len()
+	if n > uint64(maxBatchRows-before) {
+		r.fail("block: more than %d rows in one batch", maxBatchRows)
+	}
+	if r.err != nil {
+		return
+	}
+	rows := int(n)
+	r.header("pos", "UInt32")
+	r.pos = slices.Grow(r.pos[:0], rows)[:rows]
+	readWords(r, r.pos)
+	for i, pos := range r.pos {
+		if r.err == nil && uint64(pos) != uint64(before+i) {
+			r.fail("got position %d, want %d: a row is missing, doubled or out of place", pos, before+i)
+		}
+	}
+	for _, c := range columns {
+		r.header(c.name, c.typ)
+		if r.err != nil {
+			return
+		}
+		c.read(r, dst, rows)
+	}
+}
+
+// readExtensions appends the extensions of a block. Ends count from the start
+// of the block on the wire and from the start of the batch in dst.
+func readExtensions(r *blockReader, b *flow.Batch, rows int) {
+	x := &b.Ext
+	keys := r.appendEnds(&x.Ends, rows, len(x.Keys))
+	base := len(x.Keys)
+	x.Keys = slices.Grow(x.Keys, keys)[:base+keys]
+	readWords(r, x.Keys[base:])
+	values := r.appendEnds(&x.ValueEnds, keys, len(x.DataEnds))
+	for range values {
+		if r.err != nil {
+			return
+		}
+		x.Data = r.appendString(x.Data, maxValue)
+		x.DataEnds = append(x.DataEnds, uint64(len(x.Data)))
+	}
+}
+
+// appendEnds appends n ends, shifted by base, and returns how many items of the
+// block they span.
+func (r *blockReader) appendEnds(ends *[]uint64, n, base int) int {
+	if r.err != nil {
+		return 0
+	}
+	begin := len(*ends)
+	*ends = slices.Grow(*ends, n)[:begin+n]
+	fresh := (*ends)[begin:]
+	readWords(r, fresh)
+	last := uint64(0)
+	for i, end := range fresh {
+		if end < last || end > maxBlockItems {
+			r.fail("block: ends of arrays do not ascend: %d after %d", end, last)
+			return 0
+		}
+		last = end
+		fresh[i] = end + uint64(base)
+	}
+	return int(last)
+}
