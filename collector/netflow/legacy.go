@@ -28,7 +28,7 @@ func layoutOf(p flow.Protocol) layout {
 	}
 	switch p {
 	case flow.NetFlowV1:
-		l.header, l.record, l.sequence, l.engine, l.sampling = 16, 52, -1, -1, -1
+		l.header, l.sequence, l.engine, l.sampling = 16, -1, -1, -1
 		l.flags, l.as, l.mask = 40, -1, -1
 	case flow.NetFlowV7:
 		l.record, l.engine, l.sampling, l.shortcut = 52, -1, -1, 48
@@ -80,6 +80,9 @@ func (x *pass) legacy(dg flow.Datagram, l layout, b []byte) {
 	}
 	count := int(binary.BigEndian.Uint16(b[2:]))
 	records := b[l.header:]
+	if l.protocol == flow.NetFlowV1 && len(records) == 52*count {
+		l.record = 52 // some exporters add four reserved octets
+	}
 	whole := min(count, len(records)/l.record)
 	for i := range whole {
 		x.legacyRecord(&l, records[i*l.record:(i+1)*l.record], sampled, mode)

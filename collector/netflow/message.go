@@ -11,6 +11,7 @@ const (
 	ipfixHeader = 16
 	setHeader   = 4
 
+	maxSets     = 64    // FlowSets that a second header in a datagram may claim
 	maxDomains  = 1024  // Observation Domains with options data, per session
 	maxLateRows = 65536 // rows of waiting sets appended for one datagram
 )
@@ -133,6 +134,13 @@ func (x *pass) sets(b []byte) {
 			}
 			return
 		}
+		if id == uint16(flow.NetFlowV9) && x.m.protocol == flow.NetFlowV9 && n <= maxSets && len(b) >= v9Header {
+			m, rest, _ := header9(x.m.dg, b) // two messages glued together: 9 is no FlowSet ID
+			x.enter(m)
+			x.res.SequenceUnits++
+			b = rest
+			continue
+		}
 		cut := n > len(b)
 		if cut {
 			if x.res.Undecodable[flow.ReasonShort] == 0 {
@@ -236,15 +244,11 @@ func (x *pass) records(p *plan, b []byte, cut bool) {
 
 func (x *pass) templateSet(options bool, b []byte) {
 	r := templateReader{protocol: x.m.protocol, options: options, rest: b}
-	for {
-		t, more, intact := r.next()
-		if !intact {
-			x.fail(flow.ReasonTemplateInvalid)
-		}
-		if !more {
-			return
-		}
+	for t, ok := r.next(); ok; t, ok = r.next() {
 		x.template(t)
+	}
+	if r.fault != flow.ReasonNone {
+		x.fail(r.fault)
 	}
 }
 

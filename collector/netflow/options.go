@@ -81,10 +81,10 @@ func (s *sampling) resolve() (r rate, ok bool) {
 		return ratio(1, float64(s.rate))
 	case s.interval > 0 && s.space > 0: // RFC 5477, Sections 8.2.1 and 8.2.2
 		return ratio(float64(s.interval), float64(s.interval)+float64(s.space))
-	case s.interval > 0: // samplingPacketInterval alone is what many exporters call N
-		return ratio(1, float64(s.interval))
-	case s.size > 0 && s.population > 0:
+	case s.size > 0 && s.population > 0: // Cisco sends samplingPacketInterval 1 beside them
 		return ratio(float64(s.size), float64(s.population))
+	case s.interval > 0: // alone it is what many exporters call N
+		return ratio(1, float64(s.interval))
 	case s.probability > 0 && s.probability <= 1:
 		return ratio(s.probability, 1)
 	}

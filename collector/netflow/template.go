@@ -178,48 +178,55 @@ type templateReader struct {
 	protocol flow.Protocol
 	options  bool
 	rest     []byte
+	fault    flow.Reason // why reading ended, ReasonNone at the end of the set
 }
 
-// next returns the next record; more is false at the end of the set, and then
-// intact tells whether nothing but padding was left. A record without fields is
-// a Template Withdrawal (RFC 7011, Section 8.1).
-func (r *templateReader) next() (t template, more, intact bool) {
-	if len(r.rest) < 4 || zeros(r.rest) {
-		return t, false, zeros(r.rest)
-	}
+// next returns the next record, ok is false when there is none. A record
+// without fields is a Template Withdrawal (RFC 7011, Section 8.1).
+func (r *templateReader) next() (t template, ok bool) {
 	b := r.rest
+	if zeros(b) {
+		return t, false
+	}
+	if len(b) < 4 { // padding, though not of zeros (Cisco WLC)
+		r.fault = flow.ReasonTrailing
+		return t, false
+	}
+	r.fault = flow.ReasonTemplateInvalid
 	t = template{id: binary.BigEndian.Uint16(b), options: r.options}
 	n := int(binary.BigEndian.Uint16(b[2:]))
 	b = b[4:]
-	switch {
-	case !r.options || n == 0:
-	case len(b) < 2:
-		return t, false, false
-	case r.protocol == flow.NetFlowV9: // lengths in octets (RFC 3954, Section 6.1)
-		scope, option := n, int(binary.BigEndian.Uint16(b))
-		t.scopes, n, b = scope/4, scope/4+option/4, b[2:]
-	default: // counts; the first includes the second (RFC 7011, Section 3.4.2.2)
-		t.scopes, b = int(binary.BigEndian.Uint16(b)), b[2:]
+	if r.options && (n > 0 || r.protocol == flow.NetFlowV9) {
+		if len(b) < 2 {
+			return t, false
+		}
+		second := int(binary.BigEndian.Uint16(b))
+		b = b[2:]
+		if r.protocol == flow.NetFlowV9 { // two lengths in octets (RFC 3954, Section 6.1)
+			t.scopes, n = n/4, n/4+second/4
+		} else { // counts; the first includes the second (RFC 7011, Section 3.4.2.2)
+			t.scopes = second
+		}
 	}
 	if n > maxFields || t.scopes > n || len(b) < 4*n {
-		return t, false, false
+		return t, false
 	}
 	t.fields = make([]field, n)
 	for i := range t.fields {
 		f := &t.fields[i]
 		if len(b) < 4 {
-			return t, false, false
+			return t, false
 		}
 		f.id, f.length, b = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), b[4:]
 		if r.protocol == flow.IPFIX && f.id&0x8000 != 0 {
 			if len(b) < 4 {
-				return t, false, false
+				return t, false
 			}
 			f.id, f.pen, b = f.id&0x7fff, binary.BigEndian.Uint32(b), b[4:]
 		}
 	}
-	r.rest = b
-	return t, true, true
+	r.rest, r.fault = b, flow.ReasonNone
+	return t, true
 }
 
 func zeros(b []byte) bool {
