@@ -29,3 +29,8 @@ func Runtime() []byte {
 // CodeHash returns Keccak-256 of Runtime, which is what EXTCODEHASH and
 // eth_getProof report.
 func CodeHash() common.Hash { return crypto.Keccak256Hash(Runtime()) }
+
+// AnchoredTopic returns the first topic of the Anchored event.
+func AnchoredTopic() common.Hash {
+	return crypto.Keccak256Hash([]byte("Anchored(bytes32,uint64,bytes32,uint32,uint64)"))
+}
