@@ -117,10 +117,17 @@ func ParseLogKey(vkey string) (origin string, key ed25519.PublicKey, err error) 
 	if err := ValidOrigin(origin); err != nil {
 		return "", nil, err
 	}
-	// "origin+hash+base64(algorithm || key)": the hash has 8 digits, NewVerifier saw to it.
-	raw, err := base64.StdEncoding.DecodeString(vkey[len(origin)+10:])
-	if err != nil || len(raw) != 1+ed25519.PublicKeySize {
-		return "", nil, fmt.Errorf("read log key of %q: not an Ed25519 key", origin)
+	raw, err := noteKeyOctets(vkey)
+	return origin, ed25519.PublicKey(raw), err
+}
+
+// noteKeyOctets returns the 32 octets behind the algorithm octet of a note key:
+// "[PRIVATE+KEY+]name+hash+base64(algorithm || octets)".
+func noteKeyOctets(key string) ([]byte, error) {
+	parts := strings.SplitN(strings.TrimPrefix(key, "PRIVATE+KEY+"), "+", 3)
+	raw, err := base64.StdEncoding.DecodeString(parts[len(parts)-1]) // may itself hold a +
+	if err != nil || len(parts) != 3 || len(raw) != 1+32 {
+		return nil, errors.New("read log key: not an Ed25519 note key")
 	}
-	return origin, ed25519.PublicKey(raw[1:]), nil
+	return raw[1:], nil
 }

@@ -1,0 +1,114 @@
+package anchor
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+
+	"tidemark/collector/flow"
+	"tidemark/storage"
+)
+
+var (
+	//go:embed query/read_events.sql
+	readEvents string
+	//go:embed query/count_flows.sql
+	countFlows string
+	//go:embed query/count_quarantine.sql
+	countQuarantine string
+	//go:embed query/discard_flows.sql
+	discardFlows string
+)
+
+// Tables the ledger writes.
+const (
+	tableFlows      = string(storage.Flows)
+	tableQuarantine = string(storage.Quarantine)
+	tableEvents     = "events"
+	tableHeaders    = "headers"
+)
+
+// errRows is a batch whose rows in a table are not the ones that were sealed.
+var errRows = errors.New("rows in the database are not those that were sealed")
+
+// rows is the database as the committer uses it.
+type rows interface {
+	// Insert writes a block exactly once per token. errRefused: repeating it is
+	// of no use. When it returns nil the block is durable.
+	Insert(ctx context.Context, table, token string, block []byte) error
+	// ReadFlows replaces dst by the rows of a batch. errRows: there are others
+	// than count rows.
+	ReadFlows(ctx context.Context, table string, log, index, count uint64, dst *flow.Batch) error
+	// ReadEvents returns the bodies of a batch in order; errRows likewise.
+	ReadEvents(ctx context.Context, log, index, count uint64) ([][]byte, error)
+	// DiscardFlows deletes the rows of a batch from the table flows.
+	DiscardFlows(ctx context.Context, log, index uint64) error
+}
+
+// errRefused is an insert that no repetition will make succeed.
+var errRefused = errors.New("insert refused")
+
+// database is rows in ClickHouse.
+type database struct{ db *storage.DB }
+
+func (d *database) Insert(ctx context.Context, table, token string, block []byte) error {
+	err := d.db.InsertBlock(ctx, table, token, block)
+	if err != nil && !storage.Retryable(err) {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return err
+}
+
+func (d *database) ReadFlows(ctx context.Context, table string, log, index, count uint64, dst *flow.Batch) error {
+	err := d.db.ReadFlowsFrom(ctx, storage.Table(table), log, index, dst)
+	if err == nil && uint64(dst.Len()) == count {
+		return nil
+	}
+	// Either the rows are wrong or the database is away: ask it.
+	query := countFlows
+	if table == tableQuarantine {
+		query = countQuarantine
+	}
+	var got uint64
+	if countErr := d.db.Conn().QueryRow(ctx, query, log, index).Scan(&got); countErr != nil {
+		return errors.Join(err, countErr)
+	}
+	if got != count {
+		return fmt.Errorf("%w: %s has %d of batch %d, want %d", errRows, table, got, index, count)
+	}
+	return err
+}
+
+func (d *database) ReadEvents(ctx context.Context, log, index, count uint64) (bodies [][]byte, err error) {
+	result, err := d.db.Conn().Query(ctx, readEvents, log, index)
+	if err != nil {
+		return nil, fmt.Errorf("read events of batch %d: %w", index, err)
+	}
+	defer func() { err = errors.Join(err, result.Close()) }()
+	for result.Next() {
+		var pos uint32
+		var body string
+		if err := result.Scan(&pos, &body); err != nil {
+			return nil, fmt.Errorf("read events of batch %d: %w", index, err)
+		}
+		if uint64(pos) != uint64(len(bodies)) || uint64(pos) >= count {
+			return nil, fmt.Errorf("%w: event %d of batch %d stands at position %d, want %d events", errRows, len(bodies), index, pos, count)
+		}
+		bodies = append(bodies, []byte(body))
+	}
+	if err := result.Err(); err != nil {
+		return nil, fmt.Errorf("read events of batch %d: %w", index, err)
+	}
+	if uint64(len(bodies)) != count {
+		return nil, fmt.Errorf("%w: %s has %d of batch %d, want %d", errRows, tableEvents, len(bodies), index, count)
+	}
+	return bodies, nil
+}
+
+func (d *database) DiscardFlows(ctx context.Context, log, index uint64) error {
+	if err := d.db.Conn().Exec(ctx, discardFlows, log, index); err != nil {
+		return fmt.Errorf("discard rows of batch %d: %w", index, err)
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+SELECT count()
+FROM flows
+WHERE log = ? AND batch_index = ?

@@ -1,0 +1,3 @@
+SELECT count()
+FROM flows_quarantine
+WHERE log = ? AND batch_index = ?

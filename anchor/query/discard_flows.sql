@@ -1,0 +1,3 @@
+ALTER TABLE flows DELETE
+WHERE log = ? AND batch_index = ?
+SETTINGS mutations_sync = 2

@@ -1,0 +1,455 @@
+package anchor
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"tidemark/anchor/merkle"
+	"tidemark/collector/flow"
+)
+
+const (
+	batchSize   = 32        // octets per batch: salt key, offset in nodes u64, offset in tables u64
+	noTable     = 1<<64 - 1 // offset of the exporter table of a batch of events
+	checkedTail = 1024      // batches whose nodes and tables are read when a log is opened
+	maxTable    = tableHead + MaxExporters*tableEntry
+)
+
+// ErrNoBatch is a batch the log does not have (yet).
+var ErrNoBatch = errors.New("no such batch")
+
+// Reader reads the committed batches of a ledger's directory. It takes no lock
+// and writes nothing, so it may stand beside a running daemon: what it sees is
+// a beginning of the log, which Refresh makes longer. It is safe for concurrent
+// use.
+//
+// Opening it reads every header and checks that each continues the one before.
+// Nodes and tables are checked against their header whenever they are read.
+type Reader struct {
+	dir      string
+	id       [32]byte
+	verifier note.Verifier
+	key      ed25519.PublicKey
+	vkey     string
+
+	headers, batches, nodes, tables file
+
+	mu    sync.RWMutex
+	state logState
+}
+
+// logState is what is known of the first size headers.
+type logState struct {
+	size     uint64
+	last     Header        // header size-1
+	border   merkle.Range  // over the header leaves
+	blocks   []merkle.Hash // roots of complete blocks of header leaves; only ever appended to
+	nodesEnd int64         // octets of nodes that belong to the size batches
+	tableEnd int64
+	table    [32]byte // the last exporter table,
+	tableAt  uint64   // and where it is; noTable: there is none yet
+}
+
+// OpenReader opens the ledger in dir for reading.
+func OpenReader(dir string) (*Reader, error) {
+	public, err := os.ReadFile(filepath.Join(dir, publicFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open ledger: %w: nothing was recorded in this data directory yet", err)
+	} else if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	r, err := newReader(osFiles{}, dir, os.O_RDONLY, strings.TrimSpace(string(public)))
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Refresh(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// newReader opens the files without reading them.
+func newReader(fsys files, dir string, flag int, vkey string) (*Reader, error) {
+	origin, key, err := ParseLogKey(vkey)
+	if err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", dir, err)
+	}
+	verifier, err := LogVerifier(origin, key)
+	if err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", dir, err)
+	}
+	r := &Reader{dir: dir, id: LogID(origin, key), verifier: verifier, key: key, vkey: vkey}
+	r.state.tableAt = noTable
+	for _, f := range []struct {
+		name string
+		to   *file
+	}{{headersFile, &r.headers}, {batchesFile, &r.batches}, {nodesFile, &r.nodes}, {tablesFile, &r.tables}} {
+		if *f.to, err = fsys.OpenFile(filepath.Join(dir, f.name), flag, 0o600); err != nil {
+			return nil, errors.Join(fmt.Errorf("open ledger: %w", err), r.Close())
+		}
+	}
+	return r, nil
+}
+
+// Close closes the files.
+func (r *Reader) Close() error {
+	var errs []error
+	for _, f := range []file{r.headers, r.batches, r.nodes, r.tables} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// LogID is the 32-octet name of the log, ID its first eight, the column log of
+// the tables.
+func (r *Reader) LogID() [32]byte { return r.id }
+
+// ID is the first eight octets of LogID.
+func (r *Reader) ID() uint64 { return binary.BigEndian.Uint64(r.id[:]) }
+
+// Origin names the log in its checkpoints.
+func (r *Reader) Origin() string { return r.verifier.Name() }
+
+// PublicKey is the Ed25519 log key.
+func (r *Reader) PublicKey() ed25519.PublicKey { return r.key }
+
+// VerifierKey is the log key in the form of notes, "origin+hash+base64".
+func (r *Reader) VerifierKey() string { return r.vkey }
+
+// Verifier verifies notes signed by the log key.
+func (r *Reader) Verifier() note.Verifier { return r.verifier }
+
+// Size is the number of committed batches.
+func (r *Reader) Size() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.size
+}
+
+// Last is the last committed header; ok is false if there is none.
+func (r *Reader) Last() (h Header, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.state.last, r.state.size > 0
+}
+
+// Refresh reads the headers that were committed since. On a *CorruptError the
+// batches before the fault stay readable.
+func (r *Reader) Refresh() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	size, err := sizeOf(r.headers) // first: what the other files need for these headers was there before
+	if err != nil {
+		return fmt.Errorf("read ledger: %w", err)
+	}
+	end := uint64(size) / HeaderSize
+	buf := make([]byte, 256*HeaderSize)
+	for begin := r.state.size; begin < end; {
+		n := min(uint64(len(buf)/HeaderSize), end-begin)
+		if _, err := r.headers.ReadAt(buf[:n*HeaderSize], int64(begin)*HeaderSize); err != nil {
+			return r.corrupt(headersFile, int64(begin)*HeaderSize, begin, err)
+		}
+		for i := range n {
+			if err := r.admit(buf[i*HeaderSize:(i+1)*HeaderSize], end); err != nil {
+				return err
+			}
+		}
+		begin += n
+	}
+	return nil
+}
+
+// admit checks the next header and what stands beside it, of end in all, and
+// counts it in. The caller holds the lock.
+func (r *Reader) admit(p []byte, end uint64) error {
+	s := &r.state
+	bad := func(name string, off int64, err error) error { return r.corrupt(name, off, s.size, err) }
+	h, err := ParseHeader(p)
+	if err == nil {
+		err = s.follows(&h, r.id)
+	}
+	if err != nil {
+		return bad(headersFile, int64(s.size)*HeaderSize, err)
+	}
+	at, err := r.location(s.size)
+	if err != nil {
+		return bad(batchesFile, int64(s.size)*batchSize, err)
+	}
+	if at.nodes != uint64(s.nodesEnd) {
+		return bad(batchesFile, int64(s.size)*batchSize, fmt.Errorf("nodes at %d, want %d", at.nodes, s.nodesEnd))
+	}
+	if (at.table == noTable) != (h.Flags&Events != 0) {
+		return bad(batchesFile, int64(s.size)*batchSize, fmt.Errorf("exporter table at %d of a batch with flags %v", at.table, h.Flags))
+	}
+	tableEnd := s.tableEnd
+	if at.table == s.tableAt || at.table == noTable {
+		if at.table != noTable && h.ExporterTable != s.table {
+			return bad(tablesFile, int64(at.table), fmt.Errorf("hash is %x, want %x", s.table, h.ExporterTable))
+		}
+	} else {
+		if at.table != uint64(s.tableEnd) {
+			return bad(batchesFile, int64(s.size)*batchSize, fmt.Errorf("exporter table at %d, want %d", at.table, s.tableEnd))
+		}
+		length, err := r.tableLength(at.table)
+		if err != nil {
+			return bad(tablesFile, int64(at.table), err)
+		}
+		tableEnd += 4 + int64(length)
+	}
+	if end-s.size <= checkedTail {
+		if _, err := r.readNodes(&h, at); err != nil {
+			return err
+		}
+		if _, err := r.readTable(&h, at); err != nil {
+			return err
+		}
+	}
+	s.count(&h, at, tableEnd)
+	return nil
+}
+
+// follows checks that h may be the next header of log id.
+func (s *logState) follows(h *Header, id [32]byte) error {
+	if h.LogID != id {
+		return fmt.Errorf("%w: log id is %x, but the log key makes it %x", ErrChain, h.LogID, id)
+	}
+	if s.size == 0 {
+		if h.Index != 0 {
+			return fmt.Errorf("%w: index: got %d, want 0", ErrChain, h.Index)
+		}
+		return nil
+	}
+	return CheckSuccessor(&s.last, h)
+}
+
+// count takes h, whose exporter table ends at tableEnd, into the state.
+func (s *logState) count(h *Header, at location, tableEnd int64) {
+	s.size, s.last = s.size+1, *h
+	s.border.Append(h.Leaf(), func(level uint, _ uint64, node merkle.Hash) {
+		if 1<<level == merkle.Block {
+			s.blocks = append(s.blocks, node)
+		}
+	})
+	s.nodesEnd += int64(merkle.NumBlocks(h.Rows)) * 32
+	if at.table != noTable {
+		s.table, s.tableAt, s.tableEnd = h.ExporterTable, at.table, tableEnd
+	}
+}
+
+func (r *Reader) corrupt(name string, off int64, batch uint64, err error) error {
+	return &CorruptError{File: filepath.Join(r.dir, name), Offset: off, Batch: batch, Err: err}
+}
+
+// location is where the parts of a batch are.
+type location struct {
+	key          SaltKey
+	nodes, table uint64
+}
+
+func (l location) append(dst []byte) []byte {
+	dst = append(dst, l.key[:]...)
+	dst = binary.BigEndian.AppendUint64(dst, l.nodes)
+	return binary.BigEndian.AppendUint64(dst, l.table)
+}
+
+// appendTableRecord appends a record of the file tables.
+func appendTableRecord(dst, table []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(dst, uint32(len(table))), table...)
+}
+
+func (r *Reader) location(i uint64) (location, error) {
+	var p [batchSize]byte
+	if _, err := r.batches.ReadAt(p[:], int64(i)*batchSize); err != nil {
+		return location{}, err
+	}
+	return location{SaltKey(p[:16]), binary.BigEndian.Uint64(p[16:]), binary.BigEndian.Uint64(p[24:])}, nil
+}
+
+// find returns the header and the location of batch i.
+func (r *Reader) find(i uint64) (Header, location, error) {
+	h, err := r.Header(i)
+	if err != nil {
+		return Header{}, location{}, err
+	}
+	at, err := r.location(i)
+	if err != nil {
+		return Header{}, location{}, r.corrupt(batchesFile, int64(i)*batchSize, i, err)
+	}
+	return h, at, nil
+}
+
+// Header returns header i.
+func (r *Reader) Header(i uint64) (Header, error) {
+	hs, err := r.Headers(i, i+1)
+	if err != nil {
+		return Header{}, err
+	}
+	return hs[0], nil
+}
+
+// Headers returns headers [begin, end).
+func (r *Reader) Headers(begin, end uint64) ([]Header, error) {
+	if size := r.Size(); begin > end || end > size {
+		return nil, fmt.Errorf("read headers [%d, %d): the log has %d: %w", begin, end, size, ErrNoBatch)
+	}
+	p := make([]byte, (end-begin)*HeaderSize)
+	if _, err := r.headers.ReadAt(p, int64(begin)*HeaderSize); err != nil && len(p) > 0 {
+		return nil, r.corrupt(headersFile, int64(begin)*HeaderSize, begin, err)
+	}
+	out := make([]Header, end-begin)
+	for i := range out {
+		var err error
+		if out[i], err = ParseHeader(p[i*HeaderSize : (i+1)*HeaderSize]); err != nil {
+			return nil, r.corrupt(headersFile, (int64(begin)+int64(i))*HeaderSize, begin+uint64(i), err)
+		}
+	}
+	return out, nil
+}
+
+// SaltKey returns the key of batch i's salts.
+func (r *Reader) SaltKey(i uint64) (SaltKey, error) {
+	_, at, err := r.find(i)
+	return at.key, err
+}
+
+// Nodes returns the level-8 node hashes of batch i: hash n covers leaves
+// [256*n, 256*n+256). They are checked against the header.
+func (r *Reader) Nodes(i uint64) ([]merkle.Hash, error) {
+	h, at, err := r.find(i)
+	if err != nil {
+		return nil, err
+	}
+	return r.readNodes(&h, at)
+}
+
+func (r *Reader) readNodes(h *Header, at location) ([]merkle.Hash, error) {
+	nodes := make([]merkle.Hash, merkle.NumBlocks(h.Rows))
+	p := make([]byte, len(nodes)*32)
+	if _, err := r.nodes.ReadAt(p, int64(at.nodes)); err != nil && len(p) > 0 {
+		return nil, r.corrupt(nodesFile, int64(at.nodes), h.Index, err)
+	}
+	for n := range nodes {
+		nodes[n] = merkle.Hash(p[n*32:])
+	}
+	if root := merkle.Root(nodes); root != h.RowRoot {
+		return nil, r.corrupt(nodesFile, int64(at.nodes), h.Index, fmt.Errorf("root of the nodes is %x, want %x", root, h.RowRoot))
+	}
+	return nodes, nil
+}
+
+// ExporterTable returns the counts of batch i, nil for a batch of events. They
+// are checked against the header.
+func (r *Reader) ExporterTable(i uint64) ([]flow.ExporterCount, error) {
+	h, at, err := r.find(i)
+	if err != nil {
+		return nil, err
+	}
+	table, err := r.readTable(&h, at)
+	if err != nil || table == nil {
+		return nil, err
+	}
+	return ParseExporterTable(table)
+}
+
+func (r *Reader) tableLength(off uint64) (uint32, error) {
+	var p [4]byte
+	if _, err := r.tables.ReadAt(p[:], int64(off)); err != nil {
+		return 0, err
+	}
+	length := binary.BigEndian.Uint32(p[:])
+	if length < tableHead || length > maxTable {
+		return 0, fmt.Errorf("length %d", length)
+	}
+	return length, nil
+}
+
+func (r *Reader) readTable(h *Header, at location) ([]byte, error) {
+	if at.table == noTable {
+		return nil, nil
+	}
+	length, err := r.tableLength(at.table)
+	table := make([]byte, length)
+	if err == nil {
+		_, err = r.tables.ReadAt(table, int64(at.table)+4)
+	}
+	if hash := ExporterTableHash(table); err == nil && hash != h.ExporterTable {
+		err = fmt.Errorf("hash is %x, want %x", hash, h.ExporterTable)
+	}
+	if err != nil {
+		return nil, r.corrupt(tablesFile, int64(at.table), h.Index, err)
+	}
+	return table, nil
+}
+
+// tree is the tree over the first size header leaves.
+func (r *Reader) tree(size uint64) (merkle.Subtree, error) {
+	r.mu.RLock()
+	have, blocks := r.state.size, r.state.blocks
+	r.mu.RUnlock()
+	if size > have {
+		return nil, fmt.Errorf("read tree of %d headers: the log has %d: %w", size, have, ErrNoBatch)
+	}
+	return merkle.Stored(blocks, func(begin, end uint64) ([]merkle.Hash, error) {
+		headers, err := r.Headers(begin, end)
+		leaves := make([]merkle.Hash, len(headers))
+		for i := range headers {
+			leaves[i] = headers[i].Leaf()
+		}
+		return leaves, err
+	}), nil
+}
+
+// Root is the root hash of the first size headers.
+func (r *Reader) Root(size uint64) (merkle.Hash, error) {
+	tree, err := r.tree(size)
+	if err != nil || size == 0 {
+		return merkle.Empty(), err
+	}
+	return tree(0, size)
+}
+
+// Inclusion proves that header index is in the log of size headers (RFC 9162,
+// Section 2.1.3.1).
+func (r *Reader) Inclusion(index, size uint64) ([]merkle.Hash, error) {
+	tree, err := r.tree(size)
+	if err != nil {
+		return nil, err
+	}
+	return merkle.Inclusion(nil, index, size, tree)
+}
+
+// Consistency proves that the log of second headers continues that of first
+// (RFC 9162, Section 2.1.4.1). Requires 0 < first < second.
+func (r *Reader) Consistency(first, second uint64) ([]merkle.Hash, error) {
+	tree, err := r.tree(second)
+	if err != nil {
+		return nil, err
+	}
+	return merkle.Consistency(nil, first, second, tree)
+}
+
+// Checkpoint returns the last signed checkpoint as it was stored and as read;
+// fs.ErrNotExist if none was ever signed.
+func (r *Reader) Checkpoint() ([]byte, Checkpoint, error) {
+	path := filepath.Join(r.dir, checkpointFile)
+	signed, err := os.ReadFile(path)
+	if err != nil {
+		return nil, Checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	c, err := OpenCheckpoint(signed, r.verifier)
+	if err != nil {
+		return nil, Checkpoint{}, fmt.Errorf("read checkpoint %s: %w", path, err)
+	}
+	return signed, c, nil
+}
