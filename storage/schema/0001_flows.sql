@@ -60,4 +60,4 @@ CREATE TABLE IF NOT EXISTS flows
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(time_received_ns)
 ORDER BY (log, batch_index, pos)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;

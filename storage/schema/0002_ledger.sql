@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS flows_quarantine AS flows
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(time_received_ns)
 ORDER BY (log, batch_index, pos)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- events: leaves of kind 0x05. `body` is the canonical JSON (RFC 8785) and the
 -- only thing stored; the rest is read out of it.
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS events
 )
 ENGINE = MergeTree
 ORDER BY (log, batch_index, pos)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- headers: a copy for queries; the ledger's files are the original.
 CREATE TABLE IF NOT EXISTS headers
@@ -38,4 +38,4 @@ CREATE TABLE IF NOT EXISTS headers
 )
 ENGINE = MergeTree
 ORDER BY (log, batch_index)
-SETTINGS non_replicated_deduplication_window = 10000;
+SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
