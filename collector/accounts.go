@@ -212,12 +212,16 @@ func (a *accounts) evict() {
 	delete(a.streams, oldest)
 }
 
-// undecodableSets adds sets dropped outside the reading of a datagram.
-func (a *accounts) undecodableSets(key accountKey, reason flow.Reason, n int) {
+// undecodable adds sets dropped outside the reading of a datagram.
+func (a *accounts) undecodable(key accountKey, reason flow.Reason, sets int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if acc := a.accounts[key]; acc != nil {
-		acc.undecodable[reason] += uint64(n)
+	acc := a.accounts[key]
+	if acc == nil {
+		acc = a.accounts[accountKey{protocol: key.protocol}] // past the bound
+	}
+	if acc != nil {
+		acc.undecodable[reason] += uint64(sets)
 	}
 }
 

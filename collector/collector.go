@@ -190,7 +190,16 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { c.watchDrops(ctx); return nil })
 	err := group.Wait()
+	c.abandon(c.netflow, func(int) {})
 	return errors.Join(err, c.Close())
+}
+
+// abandon counts the Data Sets whose template never came as undecodable.
+func (c *Collector) abandon(n *netflow.Decoder, report func(sets int)) {
+	n.Abandon(func(dg flow.Datagram, domain uint32, protocol flow.Protocol, sets int) {
+		c.accounts.undecodable(accountKey{dg.Exporter, domain, protocol}, flow.ReasonTemplateUnknown, sets)
+		report(sets)
+	})
 }
 
 // runTemplates runs the store if it wants to be run; the function returned stops

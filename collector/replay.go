@@ -249,10 +249,7 @@ func (p *player) handOver() error {
 // finish gives up what will never be whole, and hands over the last rows.
 func (p *player) finish() error {
 	p.undecodable(flow.ReasonShort, uint64(p.packets.fragments.abandon()))
-	err := p.handOver()
-	p.netflow.Abandon(func(dg flow.Datagram, domain uint32, protocol flow.Protocol, sets int) {
-		p.undecodable(flow.ReasonTemplateUnknown, uint64(sets))
-		p.c.accounts.undecodableSets(accountKey{dg.Exporter, domain, protocol}, flow.ReasonTemplateUnknown, sets)
-	})
+	err := p.handOver() // accounts first, so that what waits has its account
+	p.c.abandon(p.netflow, func(sets int) { p.undecodable(flow.ReasonTemplateUnknown, uint64(sets)) })
 	return err
 }

@@ -6,9 +6,9 @@ import "tidemark/collector/flow"
 // are told apart as the protocols number them: per Transport Session and domain,
 // sFlow per agent and sub-agent.
 type sequence struct {
-	// Most exporters number a message by the records sent before it. Some IPFIX
-	// exporters (softflowd) count the records of the message itself as well, so
-	// that number taken as RFC 7011, Section 3.1 defines it shows loss where there
+	// RFC 7011, Section 3.1 numbers a message by the Data Records sent before it.
+	// softflowd counts the records of the message itself as well, and leaves out
+	// those of options, so that its numbers, read by the RFC, show loss where there
 	// is none. Both readings are kept; the one that explains more messages counts.
 	before    track
 	within    *track // nil until the stream is known to be IPFIX
@@ -33,6 +33,9 @@ func (t tally) lost() uint64 {
 	return t.expected - t.received
 }
 
+// oddities counts all that is not the plain arrival of numbers in order.
+func (t tally) oddities() uint64 { return t.lost() + t.duplicates + t.late + t.restarts }
+
 func (s *sequence) tally() tally { return s.chosen().tally }
 
 func (s *sequence) chosen() *track {
@@ -41,7 +44,7 @@ func (s *sequence) chosen() *track {
 		return &s.before
 	case s.fitWithin >= enoughFits && s.fitWithin > 2*s.fitBefore:
 		return s.within
-	case s.fitBefore < enoughFits && s.within.tally.lost() < s.before.tally.lost():
+	case s.fitBefore < enoughFits && s.within.tally.oddities() < s.before.tally.oddities():
 		return s.within // undecided: claim no loss that may be none
 	}
 	return &s.before
@@ -60,6 +63,7 @@ func (s *sequence) observe(r *flow.Result, length int) {
 	if s.within == nil {
 		s.within = new(track)
 	}
+	h.units -= min(h.units, uint32(r.OptionsRecords))
 	if h.open {
 		// All records before sequence have been sent, however many this message has.
 		s.within.open = true
