@@ -20,13 +20,38 @@ import (
 //
 // An error before the first octet of output is a status other than 200; a later
 // one is a framed exception at the end of the body, after which the connection
-// is broken, so that a short result never looks complete.
+// is broken, so that a short result never looks complete. GET /ping says whether
+// the engine answers, however many statements run.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &output{w: w}
-	err := e.serve(r.Context(), out, r)
-	if err != nil {
-		out.fail(err)
+	var err error
+	if r.URL.Path == "/ping" {
+		err = e.ping(out)
+	} else {
+		err = e.serve(r.Context(), out, r)
 	}
+	if err == nil {
+		return
+	}
+	// A client that is still sending would see its connection break instead of
+	// the answer.
+	_, _ = io.Copy(io.Discard, r.Body)
+	out.fail(err)
+}
+
+// ping runs a trivial statement on the session that is kept for control.
+func (e *Engine) ping(out *output) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case <-e.closing:
+		return errClosing
+	default:
+	}
+	if err := e.control.run("SELECT 1", "Null", nil, nil); err != nil {
+		return err
+	}
+	return out.write([]byte("Ok.\n"))
 }
 
 func (e *Engine) serve(ctx context.Context, out *output, r *http.Request) error {

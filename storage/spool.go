@@ -1,0 +1,289 @@
+package storage
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// A spool file is one record: header, meta, block. Numbers are big-endian.
+// docs/formats/spool.md describes it; testdata/spool-v1.golden is one.
+//
+//	 0  8  "TDMSPOOL"
+//	 8  2  version, 1
+//	10  1  kind of batch, the ledger's
+//	11  1  0
+//	12  4  octets of meta
+//	16  8  index of the batch
+//	24  8  octets of block
+//	32  4  CRC-32C of octets 0 to 31
+//	36  4  CRC-32C of meta and block
+const (
+	spoolMagic   = "TDMSPOOL"
+	spoolVersion = 1
+	spoolHeader  = 40
+	spoolSuffix  = ".batch"
+	spoolTemp    = ".tmp"
+)
+
+// Bounds of a record.
+const (
+	maxSpoolMeta  = 64 << 20
+	maxSpoolBlock = 4 << 30
+)
+
+// ErrSpoolFull says that the disk has no room for the record.
+var ErrSpoolFull = errors.New("no space left on the disk of the spool")
+
+// CorruptError says that a file of the spool is not what Append wrote.
+type CorruptError struct {
+	Path   string
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("spool record %s is corrupt: %s: keep it as evidence and restore it from a copy; its batch is lost if there is none", e.Path, e.Reason)
+}
+
+// Spool holds sealed batches until the database has them, one file for each. A
+// record that Append has returned nil for survives kill -9 and power loss. It is
+// safe for concurrent use by one process.
+type Spool struct {
+	files spoolFiles
+
+	mu      sync.Mutex
+	records map[uint64]SpoolRecord
+	size    int64
+}
+
+// SpoolRecord names a record.
+type SpoolRecord struct {
+	Index uint64
+	Kind  uint8
+	Size  int64 // octets on disk
+}
+
+// OpenSpool opens the spool in dir, creating it with mode 0700. Files that a
+// crash left half written are removed: no Append has returned nil for them. A
+// record whose header or length is wrong is a *CorruptError; what is wrong in
+// its contents is found by Read.
+func OpenSpool(dir string) (*Spool, error) {
+	files, err := openSpoolDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	return openSpool(files)
+}
+
+func openSpool(files spoolFiles) (*Spool, error) {
+	s := &Spool{files: files, records: make(map[uint64]SpoolRecord)}
+	names, err := files.List()
+	if err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	for _, name := range names {
+		switch {
+		case strings.HasSuffix(name, spoolTemp):
+			if err := files.Remove(name); err != nil {
+				return nil, fmt.Errorf("open spool: remove half-written record: %w", err)
+			}
+		case strings.HasSuffix(name, spoolSuffix):
+			r, err := s.inspect(name)
+			if err != nil {
+				return nil, fmt.Errorf("open spool: %w", err)
+			}
+			s.records[r.Index] = r
+			s.size += r.Size
+		default:
+			return nil, fmt.Errorf("open spool: %s is no spool record: move it away", files.Path(name))
+		}
+	}
+	return s, nil
+}
+
+func spoolName(index uint64) string { return fmt.Sprintf("%020d%s", index, spoolSuffix) }
+
+// inspect checks the header of a record against its name and length.
+func (s *Spool) inspect(name string) (SpoolRecord, error) {
+	f, err := s.files.Open(name)
+	if err != nil {
+		return SpoolRecord{}, err
+	}
+	defer f.Close()
+	h, err := s.readHeader(f, name)
+	return h.SpoolRecord, err
+}
+
+// spoolRecordHeader is a header that has been checked.
+type spoolRecordHeader struct {
+	SpoolRecord
+	meta, block int
+	sum         uint32
+}
+
+func (s *Spool) readHeader(f spoolReader, name string) (h spoolRecordHeader, err error) {
+	corrupt := func(format string, args ...any) (spoolRecordHeader, error) {
+		return spoolRecordHeader{}, &CorruptError{Path: s.files.Path(name), Reason: fmt.Sprintf(format, args...)}
+	}
+	index, err := strconv.ParseUint(strings.TrimSuffix(name, spoolSuffix), 10, 64)
+	if err != nil || name != spoolName(index) {
+		return corrupt("its name is not an index of 20 digits")
+	}
+	size, err := f.Size()
+	if err != nil {
+		return h, err
+	}
+	if size < spoolHeader {
+		return corrupt("got %d octets, want at least %d", size, spoolHeader)
+	}
+	var b [spoolHeader]byte
+	if _, err := io.ReadFull(f, b[:]); err != nil {
+		return h, fmt.Errorf("read %s: %w", s.files.Path(name), err)
+	}
+	if string(b[:8]) != spoolMagic {
+		return corrupt("it does not begin with %s", spoolMagic)
+	}
+	if v := binary.BigEndian.Uint16(b[8:]); v != spoolVersion {
+		return corrupt("got format version %d, want %d", v, spoolVersion)
+	}
+	if got, want := crc32.Checksum(b[:32], castagnoli), binary.BigEndian.Uint32(b[32:]); got != want {
+		return corrupt("header checksum: got %08x, want %08x", got, want)
+	}
+	meta, block := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint64(b[24:])
+	if got := binary.BigEndian.Uint64(b[16:]); got != index {
+		return corrupt("it holds batch %d", got)
+	}
+	if meta > maxSpoolMeta || block > maxSpoolBlock || size != spoolHeader+int64(meta)+int64(block) {
+		return corrupt("got %d octets, want %d + %d + %d", size, spoolHeader, meta, block)
+	}
+	return spoolRecordHeader{
+		SpoolRecord: SpoolRecord{Index: index, Kind: b[10], Size: size},
+		meta:        int(meta), block: int(block), sum: binary.BigEndian.Uint32(b[36:]),
+	}, nil
+}
+
+// Append writes a record and returns when it is on disk, under its name. After
+// an error the record is not in the spool of this process, may or may not be
+// there after a restart, and may be appended again. A full disk is ErrSpoolFull.
+func (s *Spool) Append(index uint64, kind uint8, meta, block []byte) error {
+	if err := s.append(index, kind, meta, block); err != nil {
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = fmt.Errorf("%w: %w", ErrSpoolFull, err)
+		}
+		return fmt.Errorf("spool batch %d: %w", index, err)
+	}
+	return nil
+}
+
+func (s *Spool) append(index uint64, kind uint8, meta, block []byte) error {
+	if len(meta) > maxSpoolMeta || uint64(len(block)) > maxSpoolBlock {
+		return fmt.Errorf("got %d octets of meta and %d of rows, want at most %d and %d", len(meta), len(block), maxSpoolMeta, uint64(maxSpoolBlock))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.records[index]; ok {
+		return errors.New("the spool holds it already")
+	}
+	name := spoolName(index)
+	if err := s.files.Write(name+spoolTemp, appendSpoolHeader(nil, index, kind, meta, block), meta, block); err != nil {
+		// A crash here leaves a file that the next OpenSpool removes; so does
+		// a failure to remove it now.
+		_ = s.files.Remove(name + spoolTemp)
+		return err
+	}
+	// Its octets are on disk. A crash before the rename forgets the record,
+	// which nobody was told of; a crash after it keeps a complete one.
+	if err := s.files.Rename(name+spoolTemp, name); err != nil {
+		_ = s.files.Remove(name + spoolTemp)
+		return err
+	}
+	if err := s.files.Sync(); err != nil {
+		return err
+	}
+	r := SpoolRecord{Index: index, Kind: kind, Size: int64(spoolHeader + len(meta) + len(block))}
+	s.records[index] = r
+	s.size += r.Size
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func appendSpoolHeader(dst []byte, index uint64, kind uint8, meta, block []byte) []byte {
+	begin := len(dst)
+	dst = append(dst, spoolMagic...)
+	dst = binary.BigEndian.AppendUint16(dst, spoolVersion)
+	dst = append(dst, kind, 0)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(meta)))
+	dst = binary.BigEndian.AppendUint64(dst, index)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(len(block)))
+	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
+	return binary.BigEndian.AppendUint32(dst, crc32.Update(crc32.Checksum(meta, castagnoli), castagnoli, block))
+}
+
+// Records lists the records in the order of their indices.
+func (s *Spool) Records() []SpoolRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]SpoolRecord, 0, len(s.records))
+	for _, r := range s.records {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b SpoolRecord) int { return cmp.Compare(a.Index, b.Index) })
+	return all
+}
+
+// Size is the octets of all records.
+func (s *Spool) Size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
+// Read returns the contents of a record after checking them; a failed check is a
+// *CorruptError. The caller owns the slices.
+func (s *Spool) Read(index uint64) (kind uint8, meta, block []byte, err error) {
+	name := spoolName(index)
+	f, err := s.files.Open(name)
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
+	}
+	defer f.Close()
+	h, err := s.readHeader(f, name)
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
+	}
+	b := make([]byte, h.meta+h.block)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
+	}
+	if got := crc32.Checksum(b, castagnoli); got != h.sum {
+		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, &CorruptError{
+			Path: s.files.Path(name), Reason: fmt.Sprintf("checksum: got %08x, want %08x", got, h.sum)})
+	}
+	return h.Kind, b[:h.meta:h.meta], b[h.meta:], nil
+}
+
+// Remove drops a record that the database has. It is not synced: a record that
+// comes back after a power loss is inserted again, which changes nothing.
+func (s *Spool) Remove(index uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[index]
+	if !ok {
+		return fmt.Errorf("remove spooled batch %d: it is not in the spool", index)
+	}
+	if err := s.files.Remove(spoolName(index)); err != nil {
+		return fmt.Errorf("remove spooled batch %d: %w", index, err)
+	}
+	delete(s.records, index)
+	s.size -= r.Size
+	return nil
+}
