@@ -41,8 +41,8 @@ type Options struct {
 	Agent            netip.Addr // the router's own address, which sFlow carries
 	Domain           uint32     // source id, observation domain, engine id or sub-agent
 	Active, Inactive time.Duration
-	Sampling         int // one packet in so many, 1 = all
-	Biflow           bool
+	Sampling         int      // one packet in so many, 1 = all
+	Biflow           bool     // IPFIX only
 	Interfaces       []uint16 // ifIndexes with counters (sFlow)
 	Seed             uint64
 }
@@ -111,8 +111,10 @@ func New(o Options, s State, send func(Datagram)) (Exporter, error) {
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(s.Sequence)))
 	switch o.Protocol {
 	case NetFlow5:
+		o.Biflow = false
 		return newRouter(o, &netflow5{options: o, state: s}, rng, send), nil
 	case NetFlow9:
+		o.Biflow = false
 		return newRouter(o, &netflow9{options: o, state: s}, rng, send), nil
 	case IPFIX:
 		return newRouter(o, &ipfix{options: o, state: s}, rng, send), nil

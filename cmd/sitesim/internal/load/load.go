@@ -59,7 +59,7 @@ type stream struct {
 	datagrams []datagram
 	next      int
 	sequence  uint32
-	samples   uint32
+	samples   map[uint32]uint32 // by sFlow data source
 	flows     uint64
 }
 
@@ -143,7 +143,7 @@ func open(o Options, protocol export.Protocol, number uint32) (*stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open socket from %s to %s: %w", source.IP, o.To, err)
 	}
-	return &stream{protocol: protocol, conn: ipv4.NewPacketConn(conn), datagrams: datagrams}, nil
+	return &stream{protocol: protocol, conn: ipv4.NewPacketConn(conn), datagrams: datagrams, samples: map[uint32]uint32{}}, nil
 }
 
 // build has an exporter watch as many short conversations as there shall be flows.
@@ -256,8 +256,9 @@ func (s *stream) stamp(d *datagram, now time.Time) {
 		be.PutUint32(d.payload[at:], uint32(now.Unix()))
 	}
 	for _, at := range d.samples {
-		s.samples++
-		be.PutUint32(d.payload[at+8:], s.samples)  // sequence number
-		be.PutUint32(d.payload[at+20:], s.samples) // sample pool, at 1 in 1
+		source := be.Uint32(d.payload[at+12:])
+		s.samples[source]++
+		be.PutUint32(d.payload[at+8:], s.samples[source])  // sequence number
+		be.PutUint32(d.payload[at+20:], s.samples[source]) // sample pool, at 1 in 1
 	}
 }
