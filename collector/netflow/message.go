@@ -218,6 +218,7 @@ func (x *pass) release(k templateKey, p *plan) {
 
 // records reads the records of a Data Set.
 func (x *pass) records(p *plan, b []byte, cut bool) {
+	whole := len(b)
 	for len(b) >= p.size {
 		if len(b) < 4 && zeros(b) {
 			break // padding (RFC 7011, Section 3.3.1), even if a record could be as small
@@ -237,9 +238,15 @@ func (x *pass) records(p *plan, b []byte, cut bool) {
 		}
 		b = b[n:]
 	}
-	if !cut && !zeros(b) {
+	if !cut && !padding(b, whole) {
 		x.fail(flow.ReasonTrailing)
 	}
+}
+
+// padding tells whether the octets left of a set of n octets align it to 4
+// (RFC 7011, Section 3.3.1); some exporters (pmacct, Cisco WLC) do not zero them.
+func padding(rest []byte, n int) bool {
+	return zeros(rest) || len(rest) < 4 && n%4 == 0
 }
 
 func (x *pass) templateSet(options bool, b []byte) {
@@ -247,8 +254,11 @@ func (x *pass) templateSet(options bool, b []byte) {
 	for t, ok := r.next(); ok; t, ok = r.next() {
 		x.template(t)
 	}
-	if r.fault != flow.ReasonNone {
+	switch {
+	case r.fault != flow.ReasonNone:
 		x.fail(r.fault)
+	case !padding(r.rest, len(b)):
+		x.fail(flow.ReasonTrailing)
 	}
 }
 

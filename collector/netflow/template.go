@@ -185,11 +185,7 @@ type templateReader struct {
 // without fields is a Template Withdrawal (RFC 7011, Section 8.1).
 func (r *templateReader) next() (t template, ok bool) {
 	b := r.rest
-	if zeros(b) {
-		return t, false
-	}
-	if len(b) < 4 { // padding, though not of zeros (Cisco WLC)
-		r.fault = flow.ReasonTrailing
+	if len(b) < 4 || zeros(b) {
 		return t, false
 	}
 	r.fault = flow.ReasonTemplateInvalid
