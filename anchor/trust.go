@@ -29,8 +29,6 @@ type ChainLog struct {
 	ChainID  uint64
 	Contract [20]byte
 	ID       [32]byte
-	// CodeHash is keccak256 of the contract's code; zero: any code is taken.
-	CodeHash [32]byte
 }
 
 // Trust is what a verifier knows of a log beforehand, by another way than the
@@ -41,6 +39,8 @@ type Trust struct {
 	LogID  [32]byte
 	Key    ed25519.PublicKey
 	Chain  *ChainLog // nil: the log was not anchored anywhere when trust was given
+	// FromBlock is a block not after the first anchor: looking for anchors begins there.
+	FromBlock uint64
 }
 
 // trustFile is the form of a Trust on disk. See docs/formats/trust.md.
@@ -53,10 +53,10 @@ type trustFile struct {
 }
 
 type trustChain struct {
-	ChainID  uint64 `json:"chain_id"`
-	Contract string `json:"contract"`
-	ID       string `json:"id"`
-	CodeHash string `json:"code_hash,omitempty"`
+	ChainID   uint64 `json:"chain_id"`
+	Contract  string `json:"contract"`
+	ID        string `json:"id"`
+	FromBlock uint64 `json:"from_block"`
 }
 
 // DevelopmentChain says whether id is one that development nodes give
@@ -77,6 +77,9 @@ func (t *Trust) Validate() error {
 	if want := LogID(t.Origin, t.Key); t.LogID != want {
 		return fmt.Errorf("%w: log id %x, but origin and log key give %x", ErrTrust, t.LogID, want)
 	}
+	if t.Chain == nil && t.FromBlock != 0 {
+		return fmt.Errorf("%w: block %d of no chain", ErrTrust, t.FromBlock)
+	}
 	if c := t.Chain; c != nil && (c.ChainID == 0 || c.Contract == [20]byte{} || c.ID == [32]byte{}) {
 		return fmt.Errorf("%w: chain id %d, contract %x, id %x: want none of them zero", ErrTrust, c.ChainID, c.Contract, c.ID)
 	}
@@ -94,10 +97,7 @@ func (t *Trust) Marshal() ([]byte, error) {
 	}
 	f := trustFile{Format: trustFormat, Origin: t.Origin, LogID: hex.EncodeToString(t.LogID[:]), LogKey: vkey}
 	if c := t.Chain; c != nil {
-		f.Chain = &trustChain{ChainID: c.ChainID, Contract: hex0x(c.Contract[:]), ID: hex0x(c.ID[:])}
-		if c.CodeHash != [32]byte{} {
-			f.Chain.CodeHash = hex0x(c.CodeHash[:])
-		}
+		f.Chain = &trustChain{ChainID: c.ChainID, Contract: hex0x(c.Contract[:]), ID: hex0x(c.ID[:]), FromBlock: t.FromBlock}
 	}
 	return marshalStrict(f)
 }
@@ -115,7 +115,7 @@ func ParseTrust(p []byte) (*Trust, error) {
 	if f.Format != trustFormat {
 		return nil, fmt.Errorf("%w: format %q, want %q", ErrTrust, f.Format, trustFormat)
 	}
-	origin, key, err := ParseLogKey(f.LogKey)
+	origin, key, err := parseLogKey(f.LogKey)
 	if err != nil {
 		return nil, fmt.Errorf("%w: log_key: %w", ErrTrust, err)
 	}
@@ -127,28 +127,22 @@ func ParseTrust(p []byte) (*Trust, error) {
 		return nil, fmt.Errorf("%w: log_id: %w", ErrTrust, err)
 	}
 	if f.Chain != nil {
-		if t.Chain, err = f.Chain.parse(); err != nil {
+		if err := f.Chain.parse(t); err != nil {
 			return nil, fmt.Errorf("%w: chain: %w", ErrTrust, err)
 		}
 	}
 	return t, t.Validate()
 }
 
-func (f *trustChain) parse() (*ChainLog, error) {
-	c := &ChainLog{ChainID: f.ChainID}
-	if err := parseHex(c.Contract[:], f.Contract, "0x"); err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
+func (f *trustChain) parse(t *Trust) error {
+	t.Chain, t.FromBlock = &ChainLog{ChainID: f.ChainID}, f.FromBlock
+	if err := parseHex(t.Chain.Contract[:], f.Contract, "0x"); err != nil {
+		return fmt.Errorf("contract: %w", err)
 	}
-	if err := parseHex(c.ID[:], f.ID, "0x"); err != nil {
-		return nil, fmt.Errorf("id: %w", err)
+	if err := parseHex(t.Chain.ID[:], f.ID, "0x"); err != nil {
+		return fmt.Errorf("id: %w", err)
 	}
-	if f.CodeHash == "" {
-		return c, nil
-	}
-	if err := parseHex(c.CodeHash[:], f.CodeHash, "0x"); err != nil {
-		return nil, fmt.Errorf("code_hash: %w", err)
-	}
-	return c, nil
+	return nil
 }
 
 // ReadTrust reads the trust file at path.
@@ -187,6 +181,18 @@ func WriteTrust(path string, t *Trust) error {
 		return fmt.Errorf("write trust file %s: %w", path, err)
 	}
 	return nil
+}
+
+// parseLogKey is ParseLogKey for keys in their one form.
+func parseLogKey(vkey string) (string, ed25519.PublicKey, error) {
+	origin, key, err := ParseLogKey(vkey)
+	if err != nil {
+		return "", nil, err
+	}
+	if again, err := note.NewEd25519VerifierKey(origin, key); err != nil || again != vkey {
+		return "", nil, fmt.Errorf("log key %.80q: want %q", vkey, again)
+	}
+	return origin, key, nil
 }
 
 func hex0x(p []byte) string { return "0x" + hex.EncodeToString(p) }
