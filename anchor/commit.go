@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sync"
 	"time"
@@ -189,8 +190,10 @@ func (c *committer) step(ctx context.Context) (more bool, err error) {
 func (c *committer) commit(ctx context.Context, index uint64) error {
 	began := time.Now()
 	kind, meta, block, err := c.spool.Read(index)
-	if err != nil {
-		return fmt.Errorf("commit batch %d: read spool record: %w", index, err)
+	if errors.Is(err, fs.ErrNotExist) && index < c.reader.Size() {
+		return c.remove(index) // an earlier removal got as far as the file
+	} else if err != nil {
+		return fmt.Errorf("commit batch %d: %w", index, err)
 	}
 	b, err := parseSealed(index, kind, meta)
 	if err != nil {
@@ -212,8 +215,12 @@ func (c *committer) commit(ctx context.Context, index uint64) error {
 	if c.onCommitted != nil {
 		c.onCommitted(index, b.header)
 	}
+	return c.remove(index)
+}
+
+func (c *committer) remove(index uint64) error {
 	if err := c.spool.Remove(index); err != nil {
-		return fmt.Errorf("commit batch %d: remove spool record: %w", index, err)
+		return fmt.Errorf("commit batch %d: %w", index, err)
 	}
 	return nil
 }
@@ -361,7 +368,7 @@ func (c *committer) append(b *sealed) error {
 			tableEnd += int64(len(p))
 		}
 	}
-	if err := c.write(batchesFile, r.batches, at.append(nil), int64(h.Index)*batchSize); err != nil {
+	if err := c.write(batchesFile, r.batches, at.append(nil, h.Index), int64(h.Index)*batchSize); err != nil {
 		return err
 	}
 	if err := c.write(headersFile, r.headers, h.Append(nil), int64(h.Index)*HeaderSize); err != nil {

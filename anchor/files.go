@@ -16,7 +16,7 @@ const (
 	keyFile        = "log.key"    // note signer key, mode 0600
 	publicFile     = "log.pub"    // note verifier key
 	headersFile    = "headers"    // HeaderSize octets per batch
-	batchesFile    = "batches"    // batchSize octets per batch: salt key, offsets
+	batchesFile    = "batches"    // batchSize octets per batch: salt key, offsets, checksum
 	nodesFile      = "nodes"      // level-8 node hashes, 32 octets per 256 leaves
 	tablesFile     = "tables"     // exporter tables behind their u32 length, a repeated one stored once
 	checkpointFile = "checkpoint" // the last signed checkpoint

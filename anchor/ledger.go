@@ -33,9 +33,6 @@ var (
 	ErrFork = errors.New("ledger would fork")
 	// ErrRolledBack: the directory is older than a checkpoint it has signed.
 	ErrRolledBack = errors.New("ledger directory is older than its last checkpoint")
-	// ErrStateUnknown: whether a batch was sealed cannot be told until the
-	// ledger is opened anew.
-	ErrStateUnknown = errors.New("ledger state unknown until reopened")
 )
 
 // Options are what a ledger needs. Dir, DB and Spool are required, Origin when
@@ -48,7 +45,7 @@ type Options struct {
 	Genesis map[string]any // further fields of the genesis event: chains and contracts known
 
 	DB    *storage.DB
-	Spool Spool
+	Spool *storage.Spool
 
 	Clock func() time.Time // nil: time.Now
 	// Finalized returns the newest finalized Ethereum block seen, a zero hash if
@@ -82,7 +79,7 @@ type Ledger struct {
 	signer note.Signer
 	reader *Reader
 	rows   rows
-	spool  Spool
+	spool  spool
 
 	sealing  sealing
 	progress progress
@@ -90,13 +87,12 @@ type Ledger struct {
 	pledged  Checkpoint // signed before this process began; Size 0: none
 }
 
-// Spool is the queue of sealed batches. A record is durable when Append returns
-// nil; after an error it may be there or not. Remove of what is not there is no
-// error.
-type Spool interface {
+// spool is the queue of sealed batches, *storage.Spool. A record is durable when
+// Append returns nil; after an error it may be there when the spool is opened
+// anew, and another Append of its index replaces it.
+type spool interface {
 	Append(index uint64, kind uint8, meta, block []byte) error
-	Indexes() ([]uint64, error) // ascending
-	Meta(index uint64) (kind uint8, meta []byte, err error)
+	Records() []storage.SpoolRecord // ascending
 	Read(index uint64) (kind uint8, meta, block []byte, err error)
 	Remove(index uint64) error
 }
@@ -105,7 +101,7 @@ type Spool interface {
 type seams struct {
 	files  files
 	rows   rows
-	spool  Spool
+	spool  spool
 	random io.Reader
 	retry  time.Duration
 }
@@ -148,10 +144,7 @@ func open(ctx context.Context, o Options, s seams) (_ *Ledger, err error) {
 	if err := l.files.SyncDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	pending, err := l.spool.Indexes()
-	if err != nil {
-		return nil, fmt.Errorf("open ledger: list spool: %w", err)
-	}
+	pending := l.spool.Records()
 	if err := l.recoverLog(pending); err != nil {
 		return nil, err
 	}
@@ -294,7 +287,7 @@ func (l *Ledger) publishKey(vkey string) error {
 // recoverLog reads the log and cuts what is behind its last header. If the last
 // batch cannot be right but the spool still has it, the batch is cut too, and
 // committed again by Run: its header was being written when the machine stopped.
-func (l *Ledger) recoverLog(pending []uint64) error {
+func (l *Ledger) recoverLog(pending []storage.SpoolRecord) error {
 	err := l.reader.Refresh()
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
@@ -303,8 +296,8 @@ func (l *Ledger) recoverLog(pending []uint64) error {
 			return errors.Join(err, sizeErr)
 		}
 		inSpool := false
-		for _, index := range pending {
-			inSpool = inSpool || index == corrupt.Batch
+		for _, record := range pending {
+			inSpool = inSpool || record.Index == corrupt.Batch
 		}
 		if last := uint64(size)/HeaderSize - 1; corrupt.Batch != last || !inSpool {
 			return err
@@ -346,10 +339,11 @@ func (l *Ledger) recoverLog(pending []uint64) error {
 
 // recoverSealed takes up the batches of the spool: those the log has must be the
 // same, the rest must continue it without a gap.
-func (l *Ledger) recoverSealed(pending []uint64) error {
+func (l *Ledger) recoverSealed(pending []storage.SpoolRecord) error {
 	s := l.reader.state // a copy that runs ahead of the log
-	for _, index := range pending {
-		kind, meta, err := l.spool.Meta(index)
+	for _, record := range pending {
+		index := record.Index
+		kind, meta, _, err := l.spool.Read(index) // its rows are checked too, by checksum
 		if err != nil {
 			return fmt.Errorf("open ledger: read spool record of batch %d: %w", index, err)
 		}

@@ -2,6 +2,7 @@ package anchor
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	batchSize   = 32        // octets per batch: salt key, offset in nodes u64, offset in tables u64
+	batchSize   = 40        // octets per batch in the file batches, see location
 	noTable     = 1<<64 - 1 // offset of the exporter table of a batch of events
 	checkedTail = 1024      // batches whose nodes and tables are read when a log is opened
 	maxTable    = tableHead + MaxExporters*tableEntry
@@ -257,15 +258,22 @@ type location struct {
 	nodes, table uint64
 }
 
-func (l location) append(dst []byte) []byte {
+// append appends the record of batch i in the file batches: salt key, offset in
+// nodes u64, offset in tables u64, eight octets of checksum. A salt key gone bad
+// would otherwise look like rows that were tampered with.
+func (l location) append(dst []byte, i uint64) []byte {
+	base := len(dst)
 	dst = append(dst, l.key[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, l.nodes)
-	return binary.BigEndian.AppendUint64(dst, l.table)
+	dst = binary.BigEndian.AppendUint64(dst, l.table)
+	sum := locationSum(dst[base:], i)
+	return append(dst, sum[:]...)
 }
 
-// appendTableRecord appends a record of the file tables.
-func appendTableRecord(dst, table []byte) []byte {
-	return append(binary.BigEndian.AppendUint32(dst, uint32(len(table))), table...)
+// locationSum is the beginning of SHA-256(i || the octets before the checksum).
+func locationSum(p []byte, i uint64) [8]byte {
+	sum := sha256.Sum256(append(binary.BigEndian.AppendUint64(nil, i), p...))
+	return [8]byte(sum[:])
 }
 
 func (r *Reader) location(i uint64) (location, error) {
@@ -273,7 +281,15 @@ func (r *Reader) location(i uint64) (location, error) {
 	if _, err := r.batches.ReadAt(p[:], int64(i)*batchSize); err != nil {
 		return location{}, err
 	}
+	if sum := locationSum(p[:32], i); sum != [8]byte(p[32:]) {
+		return location{}, fmt.Errorf("checksum is %x, want %x", p[32:], sum)
+	}
 	return location{SaltKey(p[:16]), binary.BigEndian.Uint64(p[16:]), binary.BigEndian.Uint64(p[24:])}, nil
+}
+
+// appendTableRecord appends a record of the file tables.
+func appendTableRecord(dst, table []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(dst, uint32(len(table))), table...)
 }
 
 // find returns the header and the location of batch i.

@@ -32,7 +32,6 @@ type sealing struct {
 	last    Header // header next-1
 	restart bool   // the next batch is the first of this process
 	at      time.Time
-	broken  error // set once: ErrStateUnknown
 
 	events   [][]byte // bodies waiting for SealEvents
 	buffered int      // their octets
@@ -59,8 +58,8 @@ func floorDay(t int64) int64 { return (t - (t%day+day)%day) / day }
 // receipt and at most MaxRows long; nil or no rows seals an empty batch. counts
 // is the exporter table. Nothing is kept of either.
 //
-// After an error b was not sealed and may be tried again, except after
-// ErrStateUnknown, when the ledger must be opened anew to know.
+// After an error b is not sealed and may be sealed again. Only if the process
+// dies before anything else is sealed may it be found sealed after all.
 func (l *Ledger) Seal(ctx context.Context, b *flow.Batch, counts []flow.ExporterCount) (index uint64, err error) {
 	if b == nil {
 		b = new(flow.Batch)
@@ -107,9 +106,6 @@ func (l *Ledger) seal(ctx context.Context, h Header, kind uint8, table []byte,
 	hash func([]merkle.Hash, SaltKey) error, encode func([]byte) []byte,
 ) error {
 	s := &l.sealing
-	if s.broken != nil {
-		return s.broken
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -131,24 +127,16 @@ func (l *Ledger) seal(ctx context.Context, h Header, kind uint8, table []byte,
 	s.meta = record.append(s.meta[:0])
 	s.block = encode(s.block[:0])
 	if err := l.spool.Append(h.Index, kind, s.meta, s.block); err != nil {
-		return l.unseal(h.Index, err)
+		// The record may be on disk. If we go on, the next batch takes its place
+		// there; if we die first, it counts as sealed: either way its rows are
+		// there once or not at all.
+		return fmt.Errorf("seal batch %d: %w", h.Index, err)
 	}
 	// A crash here: the batch is sealed and will be committed at the next start,
 	// though nobody was told.
 	s.next, s.last, s.restart, s.at = h.Index+1, h, false, now
 	l.progress.wake()
 	return nil
-}
-
-// unseal makes sure that a record whose writing failed with cause is not in the
-// spool: the next batch would take the same place.
-func (l *Ledger) unseal(index uint64, cause error) error {
-	if err := l.spool.Remove(index); err != nil {
-		l.sealing.broken = fmt.Errorf("seal batch %d: %w: write spool record: %w; remove it: %w", index, ErrStateUnknown, cause, err)
-		l.progress.wake()
-		return l.sealing.broken
-	}
-	return fmt.Errorf("seal batch %d: write spool record: %w", index, cause)
 }
 
 // complete sets what follows from the header before and the time.
@@ -199,9 +187,6 @@ func (l *Ledger) Event(kind, actor string, fields map[string]any) error {
 
 func (l *Ledger) buffer(kind, actor string, fields map[string]any) error {
 	s := &l.sealing
-	if s.broken != nil {
-		return s.broken
-	}
 	e, err := NewEvent(kind, actor, l.clock(), fields)
 	if err != nil {
 		return err
@@ -231,7 +216,7 @@ func (l *Ledger) SealEvents(ctx context.Context) (n int, err error) {
 
 // EventNow records an event and returns when it is durable, with the batch and
 // position of its leaf. Other buffered events are sealed with it. After an
-// error the event is not recorded, except after ErrStateUnknown.
+// error it is not recorded, with the exception Seal has.
 func (l *Ledger) EventNow(ctx context.Context, kind, actor string, fields map[string]any) (index uint64, pos uint32, err error) {
 	s := &l.sealing
 	s.mu.Lock()
