@@ -107,6 +107,15 @@ func simulate(c *cli.Context, life, attack bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if attack { // a typing error must not cost two weeks of life
+		trial, err := newScenario(o, st, nil, io.Discard)
+		if err != nil {
+			return err
+		}
+		if _, err := trial.launch(c.StringSlice("attacks")); err != nil {
+			return err
+		}
+	}
 	out, err := openOutput(c, o, st)
 	if err != nil {
 		return err
@@ -175,6 +184,9 @@ func settingsOf(c *cli.Context) (settings, error) {
 	}
 	if d := c.Float64("days"); c.IsSet("days") && !(d > 0 && d <= 30) {
 		errs = append(errs, fmt.Errorf("--days %g: want more than 0 and at most 30", d))
+	}
+	if t := c.Timestamp("start"); t != nil && (t.Year() < 2000 || t.Year() > 2100) {
+		errs = append(errs, fmt.Errorf("--start %s: want a time from 2000 to 2100", t.Format(time.RFC3339)))
 	}
 	return o, errors.Join(errs...)
 }

@@ -121,17 +121,26 @@ func (c *scenario) runTo(ctx context.Context, until time.Time) error {
 
 // attack launches the attacks at their hours and runs until the last is over.
 func (c *scenario) attack(ctx context.Context, specs []string) error {
+	end, err := c.launch(specs)
+	if err != nil {
+		return err
+	}
+	return c.runTo(ctx, end)
+}
+
+// launch plans the attacks and says when the last will be over.
+func (c *scenario) launch(specs []string) (time.Time, error) {
 	end := c.state.Now
 	for _, spec := range specs {
 		e, err := c.sim.Launch(spec)
 		if err != nil {
-			return err
+			return end, err
 		}
 		if t := time.Unix(0, e).UTC(); t.After(end) {
 			end = t
 		}
 	}
-	return c.runTo(ctx, end)
+	return end, nil
 }
 
 // report is what a run prints on stdout.

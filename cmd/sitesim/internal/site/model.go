@@ -49,6 +49,22 @@ func (w Week) Weight(at int64) float64 {
 	return float64(c-'0') / 9
 }
 
+// after is when a span of active time that begins at a given time has passed: in an hour of weight
+// 1/3 only a third of the time counts. It gives up after two weeks.
+func (w Week) after(at, span int64) int64 {
+	for range 14 * 24 {
+		next := at - at%int64(time.Hour) + int64(time.Hour)
+		weight := w.Weight(at)
+		counts := int64(float64(next-at) * weight)
+		if span < counts {
+			return at + int64(float64(span)/weight)
+		}
+		span -= counts
+		at = next
+	}
+	return at
+}
+
 // A Routine is one habit of a device. Either Every (quasi-periodic) or Poisson (events) is set.
 type Routine struct {
 	Do       Style

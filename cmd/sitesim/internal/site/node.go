@@ -104,9 +104,8 @@ func (s *Sim) enter(n *node, state int) {
 			s.plan(n, i, &n.turn, s.now+dur(2*n.rng.Float64()))
 		}
 	}
-	dwell := now.Dwell.draw(n.rng) / max(now.Hours.Weight(s.now), .02)
 	next := now.Next[n.rng.IntN(len(now.Next))]
-	s.at(s.now+dur(dwell), func() {
+	s.at(now.Hours.after(s.now, dur(now.Dwell.draw(n.rng))), func() {
 		if n.power == power {
 			s.enter(n, n.state(next))
 		}
