@@ -358,7 +358,7 @@ func (s *stateFile) interval() int {
 	if err != nil {
 		return 5
 	}
-	return 5 + int(info.Size()>>22)
+	return 5 + int(info.Size()>>25)
 }
 
 // WriteFileSync replaces a file so that after a crash it has the old content or
