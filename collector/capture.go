@@ -25,14 +25,24 @@ type capture struct {
 }
 
 type counter struct {
-	r io.Reader
-	n int64
+	r   io.Reader
+	n   int64
+	err error // the last one: pcapgo takes some others for the end of the file
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
+	c.err = err
 	return n, err
+}
+
+// end is the error at the end of the capture: io.EOF if it was read whole.
+func (c *counter) end() error {
+	if c.err == nil || errors.Is(c.err, io.EOF) {
+		return io.EOF
+	}
+	return fmt.Errorf("read before octet %d: %w", c.n, c.err)
 }
 
 const (
@@ -87,13 +97,13 @@ func (c *capture) next() (link layers.LinkType, packet []byte, at time.Time, err
 			return link, packet, info.Timestamp, nil
 		}
 		if errors.Is(err, io.EOF) {
-			return 0, nil, time.Time{}, io.EOF
+			return 0, nil, time.Time{}, c.plain.end()
 		}
 		return 0, nil, time.Time{}, fmt.Errorf("read packet before octet %d: %w", c.plain.n, err)
 	}
 	packet, info, err = c.pcap.ZeroCopyReadPacketData()
 	if errors.Is(err, io.EOF) && info.CaptureLength == 0 {
-		return 0, nil, time.Time{}, io.EOF
+		return 0, nil, time.Time{}, c.plain.end()
 	}
 	if err != nil {
 		if errors.Is(err, io.EOF) {

@@ -1,18 +1,24 @@
 package collector
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"tidemark/collector/flow"
 )
@@ -214,5 +220,291 @@ func TestCollector_BothAddressFamiliesOnOneSocket(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("rows by exporter %v, want %v", got, want)
+	}
+}
+
+// A worker that may not hand over does not read: the socket fills, the kernel
+// drops and every datagram is accounted for.
+func TestCollector_SentIsReadPlusDropped(t *testing.T) {
+	const sent, records = 3000, 10
+	release := make(chan struct{})
+	s := &sink{}
+	c := start(t, Config{Workers: 1, ReceiveBuffer: 4096, BatchRows: 1}, Deps{
+		Log: zerolog.Nop(),
+		Handle: func(ctx context.Context, b *flow.Batch) error {
+			<-release
+			return s.handle(ctx, b)
+		},
+	})
+	conn := c.dial(0)
+	for i := range sent {
+		write(t, conn, v5(uint32(i*records), records))
+	}
+	close(release)
+	c.await(sent)
+	write(t, conn, v5(sent*records, records)) // its number tells of all that was dropped before
+	c.await(sent + 1)
+	c.stop()
+	counts := c.Counts()
+	sockets, exporter := counts[0], counts[1]
+	if sockets.Expected != sent+1 || sockets.Received+sockets.Shed != sent+1 {
+		t.Errorf("sent %d, read %d, dropped %d", sent, sockets.Received, sockets.Shed)
+	}
+	if sockets.Shed == 0 {
+		t.Error("nothing was dropped: the test does not show back-pressure")
+	}
+	if got, want := uint64(s.rows()), sockets.Received*records; got != want || exporter.Received != want {
+		t.Errorf("%d rows, %d records accounted, want %d", got, exporter.Received, want)
+	}
+	if lost := exporter.Expected - exporter.Received; lost != sockets.Shed*records {
+		t.Errorf("%d records lost by sequence, %d dropped by the kernel", lost, sockets.Shed*records)
+	}
+}
+
+func TestCollector_StopHandsOverWhatTheSocketsHold(t *testing.T) {
+	s := &sink{}
+	c := newCollector(t, Config{BatchRows: 1 << 20, FlushInterval: time.Minute}, Deps{Log: zerolog.Nop(), Handle: s.handle})
+	if err := c.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	conn := (&running{Collector: c, t: t}).dial(0)
+	for i := range 50 {
+		write(t, conn, v5(uint32(i*5), 5))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := c.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if s.rows() != 250 {
+		t.Errorf("%d rows, want 250", s.rows())
+	}
+}
+
+func TestCollector_RowsWaitNoLongerThanTheFlushInterval(t *testing.T) {
+	s := &sink{}
+	c := start(t, Config{BatchRows: 1 << 20, FlushInterval: 20 * time.Millisecond}, Deps{Log: zerolog.Nop(), Handle: s.handle})
+	conn := c.dial(0)
+	for i := range 3 {
+		write(t, conn, v5(uint32(i), 1))
+		for end := time.Now().Add(10 * time.Second); s.rows() <= i; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("row %d has not been handed over", i)
+			}
+		}
+	}
+}
+
+func TestCollector_ErrorOfHandleEndsRun(t *testing.T) {
+	refuse := errors.New("disk is gone")
+	c := newCollector(t, Config{}, Deps{Log: zerolog.Nop(), Handle: func(context.Context, *flow.Batch) error { return refuse }})
+	if err := c.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, (&running{Collector: c, t: t}).dial(0), v5(0, 7))
+	if err := c.Run(context.Background()); !errors.Is(err, refuse) {
+		t.Errorf("Run: %v, want %v", err, refuse)
+	}
+	if c.lost.Load() != 7 {
+		t.Errorf("%d rows counted as lost, want 7", c.lost.Load())
+	}
+}
+
+func TestCollector_PortInUseSaysWhatToDo(t *testing.T) {
+	share := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		cerr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+		return errors.Join(cerr, err)
+	}}
+	for name, other := range map[string]net.ListenConfig{"alone": {}, "that would share": share} {
+		t.Run("held by a program "+name, func(t *testing.T) {
+			held, err := other.ListenPacket(context.Background(), "udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer held.Close()
+			address := held.LocalAddr().String()
+			c := newCollector(t, Config{Listen: []string{"127.0.0.1:0", address}, Workers: 2}, Deps{Log: zerolog.Nop()})
+			err = c.Listen()
+			if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), address) || !strings.Contains(err.Error(), "ss -lunp") {
+				t.Errorf("Listen: %v, want an error that names %s and says how to find who holds it", err, address)
+			}
+			if len(c.Addrs()) != 0 {
+				t.Error("the first address stayed open")
+			}
+		})
+	}
+}
+
+func TestCollector_ExportersNotAllowedAreCountedAsShed(t *testing.T) {
+	s := &sink{}
+	c := start(t, Config{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, Deps{Log: zerolog.Nop(), Handle: s.handle})
+	conn := c.dial(0)
+	for i := range 5 {
+		write(t, conn, v5(uint32(i), 1))
+	}
+	c.await(5)
+	c.stop()
+	if counts := c.Counts(); s.rows() != 0 || len(counts) != 2 || counts[1].Shed != 5 || counts[1].Expected != 0 {
+		t.Errorf("%d rows, counts %+v, want no row and 5 datagrams shed", s.rows(), counts)
+	}
+}
+
+func TestCollector_LongestPrefixSetsClockAndSampling(t *testing.T) {
+	s := &sink{}
+	c := start(t, Config{Exporters: []ExporterConfig{
+		{Address: netip.MustParsePrefix("127.0.0.0/8"), SamplingRate: 10},
+		{Address: netip.MustParsePrefix("127.0.0.1/32"), SamplingRate: 500, SamplingOverride: true, Clock: AsExported},
+		{Address: netip.MustParsePrefix("0.0.0.0/0"), SamplingRate: 3},
+	}}, Deps{Log: zerolog.Nop(), Handle: s.handle})
+	write(t, c.dial(0), v5(0, 1))
+	c.await(1)
+	c.stop()
+	if s.rows() != 1 || s.batch.SamplingRate[0] != 500 || s.batch.Quality[0]&flow.AsExported == 0 || s.batch.Quality[0]&flow.SamplingFromConfig == 0 {
+		t.Errorf("rate %v, quality %v", s.batch.SamplingRate, s.batch.Quality)
+	}
+	e := c.Exporters()
+	if len(e) != 1 || e[0].SamplingSource != "config" || e[0].SamplingRate != 500 || e[0].Clock != AsExported {
+		t.Errorf("status %+v", e)
+	}
+}
+
+func TestCollector_ExportersPastTheBoundShareAnEntry(t *testing.T) {
+	c := start(t, Config{MaxExporters: 4}, Deps{Log: zerolog.Nop()})
+	conn := c.dial(0)
+	for i := range 20 {
+		b := v5(0, 1)
+		b[20], b[21] = 0, byte(i) // engine id: a domain each
+		write(t, conn, b)
+	}
+	c.await(20)
+	c.stop()
+	counts := c.Counts()
+	var records uint64
+	for _, x := range counts[1:] {
+		records += x.Received
+	}
+	if len(counts) != 6 || records != 20 { // sockets, 4, the others
+		t.Errorf("%d rows of %d records, want 6 of 20: %+v", len(counts), records, counts)
+	}
+	if other := counts[1]; other.Exporter != [16]byte{} || other.Protocol != flow.NetFlowV5 || other.Received != 16 {
+		t.Errorf("the entry of the others is %+v", other)
+	}
+}
+
+// Whatever arrives is a row or a count, and memory stays bounded.
+func TestCollector_HostileDatagramsOnlyCount(t *testing.T) {
+	s := &sink{}
+	c := start(t, Config{}, Deps{Log: zerolog.Nop(), Handle: s.handle})
+	conn := c.dial(0)
+	random := rand.New(rand.NewPCG(1, 2))
+	var sent uint64
+	send := func(b []byte) {
+		write(t, conn, b)
+		if sent++; sent%64 == 0 {
+			c.await(sent)
+		}
+	}
+	junk := make([]byte, 65507)
+	for i := range junk {
+		junk[i] = byte(random.Uint32())
+	}
+	headers := [][]byte{nil, {0, 1}, {0, 5}, {0, 7}, {0, 9}, {0, 10}, {0, 0, 0, 5, 0, 0, 0, 1}, {0, 0, 0, 5, 0, 0, 0, 2}}
+	for _, h := range headers {
+		for _, size := range []int{0, 1, 2, 3, 4, 7, 8, 15, 16, 19, 20, 23, 24, 27, 28, 47, 72, 200, 1500, 9000, 65507} {
+			copy(junk, h)
+			send(junk[:size])
+		}
+	}
+	whole := v5(0, 30)
+	for n := range whole {
+		send(whole[:n])
+	}
+	for id := range 5000 { // a flood of templates
+		b := []byte{0, 9, 0, 1, 0, 1, 0, 0, 0x65, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 12, byte(id>>8) + 1, byte(id), 0, 1, 0, 1, 0, 4}
+		send(b)
+	}
+	c.await(sent)
+	c.stop()
+	var datagrams uint64
+	reasons := map[string]uint64{}
+	for _, e := range c.Exporters() {
+		datagrams += e.Datagrams
+		for r, n := range e.Undecodable {
+			reasons[r] += n
+		}
+	}
+	if drops := c.kernelDrops(); datagrams+drops != sent {
+		t.Errorf("%d accounted, %d dropped, %d sent", datagrams, drops, sent)
+	}
+	if reasons["panic"] != 0 || reasons["version"] == 0 || reasons["short"] == 0 || reasons["limit"] == 0 {
+		t.Errorf("reasons %v, want version, short and limit, and no panic", reasons)
+	}
+}
+
+func TestCollector_UndecodableIsLoggedOnceInAWhile(t *testing.T) {
+	var log bytes.Buffer
+	c := newCollector(t, Config{}, Deps{Log: zerolog.New(&log)})
+	for range 1000 {
+		o := observation{datagram: flow.Datagram{Received: 1e18}}
+		c.decode(c.netflow, new(flow.Batch), []byte{0xde, 0xad, 0xbe, 0xef}, &o)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "deadbeef") {
+		t.Errorf("%d lines: %s", n, log.String())
+	}
+}
+
+func TestCollector_MetricsAreNamedAndBounded(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	c := newCollector(t, Config{}, Deps{Log: zerolog.Nop(), Registerer: registry})
+	for i := range 3 * maxExporterLabels {
+		o := observation{datagram: flow.Datagram{Exporter: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).As16(), Received: 1e18}}
+		c.decode(c.netflow, new(flow.Batch), v5(0, 1), &o)
+		c.accounts.add([]observation{o})
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(families) < 10 {
+		t.Errorf("%d families of metrics", len(families))
+	}
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "tidemark_collector_") {
+			t.Errorf("metric %s", f.GetName())
+		}
+		if n := len(f.GetMetric()); n > maxExporterLabels+1 {
+			t.Errorf("%s has %d series", f.GetName(), n)
+		}
+		if f.GetName() == "tidemark_collector_flows_total" {
+			var sum float64
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+			if sum != 3*maxExporterLabels {
+				t.Errorf("flows_total sums to %v, want %d", sum, 3*maxExporterLabels)
+			}
+		}
+	}
+}
+
+func TestConfig_ValidateReportsEveryFault(t *testing.T) {
+	if err := (Config{}).Validate(); err != nil {
+		t.Errorf("the zero Config: %v", err)
+	}
+	err := Config{
+		Listen: []string{":2055", "router:2055", ":2055", "10.0.0.1"}, ReceiveBuffer: 1, Workers: -1, BatchRows: 1 << 30,
+		FlushInterval: time.Hour, DrainTimeout: -1, MaxExporters: -5, Allow: []netip.Prefix{{}},
+		Exporters: []ExporterConfig{{}, {Address: netip.MustParsePrefix("10.0.0.0/8"), Clock: "sundial", SamplingOverride: true},
+			{Address: netip.MustParsePrefix("10.1.0.0/8")}},
+	}.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"collector.listen[1]", "collector.listen[2]", "collector.listen[3]", "collector.receive_buffer", "collector.workers",
+		"collector.batch_rows", "collector.flush_interval", "collector.drain_timeout", "collector.max_exporters", "collector.allow[0]",
+		"collector.exporters[0].address", "collector.exporters[1].clock", "collector.exporters[1].sampling_override", "collector.exporters[2].address"} {
+		if !strings.Contains(err.Error(), want+":") {
+			t.Errorf("no fault of %s in:\n%v", want, err)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket/layers"
 	"github.com/rs/zerolog"
 )
 
@@ -63,8 +64,8 @@ func iotTraffic(t *testing.T) (out []traffic) {
 
 func tool(t *testing.T, name string) string {
 	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin") {
-		if p := filepath.Join(dir, name); exec.Command(p, "-h").Run() == nil || fileExists(p) {
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin") {
+		if p := filepath.Join(dir, name); fileExists(p) {
 			return p
 		}
 	}
@@ -131,7 +132,7 @@ func TestCollector_SoftflowdTotalsAreTheTrafficItSaw(t *testing.T) {
 					t.Log(said)
 				}
 				for _, e := range r.Exporters() {
-					if strings.HasPrefix(tt.name, "ipfix") && e.Datagrams > 1 && e.Expected != uint64(e.LastSequence) {
+					if strings.HasPrefix(tt.name, "ipfix") && e.Datagrams > 2 && e.Expected != uint64(e.LastSequence) {
 						t.Errorf("%s: %d records expected, the last number is %d", c.file, e.Expected, e.LastSequence)
 					}
 					if e.Lost != 0 || len(e.Undecodable) != 0 || e.Duplicates+e.Reordered+e.Restarts != 0 {
@@ -169,7 +170,7 @@ func hasIPv6(t *testing.T, file string) bool {
 // relay passes datagrams on and counts flow samples on its own.
 type relay struct {
 	in              *net.UDPConn
-	samples, octets uint64 // of sampled frames
+	samples, octets uint64 // of the IP packets sampled, by their own length
 	datagrams       uint64
 	done            chan struct{}
 }
@@ -211,8 +212,16 @@ func (r *relay) count(b []byte) {
 		r.samples++
 		sample := b[8 : 8+u(b[4:])]
 		for rec := sample[32:]; len(rec) >= 8; rec = rec[8+u(rec[4:]):] {
-			if u(rec) == 1 { // raw packet header: protocol, frame length, stripped
-				r.octets += uint64(u(rec[12:]) - u(rec[16:]))
+			if u(rec) == 1 { // raw packet header: protocol, frame length, stripped, header length, header
+				ip := rec[24 : 24+u(rec[20:])]
+				if u(rec[8:]) == 1 { // Ethernet; 11 and 12 are IP itself
+					ip, _ = network(layers.LinkTypeEthernet, ip)
+				}
+				if ip[0]>>4 == 4 {
+					r.octets += uint64(binary.BigEndian.Uint16(ip[2:]))
+				} else {
+					r.octets += 40 + uint64(binary.BigEndian.Uint16(ip[4:]))
+				}
 			}
 		}
 	}
@@ -221,9 +230,10 @@ func (r *relay) count(b []byte) {
 func TestCollector_PmacctSFlowTotalsAreWhatWasOnTheWire(t *testing.T) {
 	pmacctd := tool(t, "pmacctd")
 	names := []string{"arkime/mqtt_big.pcap", "fit-labelled/blink-cam-01.pcap", "ndpi/modbus.pcap", "ndpi/coap_mqtt.pcap",
-		"iot-inspector/application_data.pcap", "ipfixprobe/wg.pcap", "ndpi/synscan.pcap"}
+		"ndpi/nest_log_sink.pcap", "ipfixprobe/wg.pcap", "ndpi/synscan.pcap"}
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // pmacctd sleeps most of the time
 			var tr traffic
 			for _, c := range iotTraffic(t) {
 				if strings.HasSuffix(c.file, name) {
@@ -240,9 +250,12 @@ func TestCollector_PmacctSFlowTotalsAreWhatWasOnTheWire(t *testing.T) {
 			c.stop()
 
 			packets, octets := s.totals()
-			t.Logf("traffic %+v, wire %d samples %d octets, rows %d packets %d octets", tr, wire.samples, wire.octets, packets, octets)
-			if packets != wire.samples || uint64(s.rows()) != wire.samples {
-				t.Errorf("%d rows of %d packets, want %d", s.rows(), packets, wire.samples)
+			t.Logf("%d of %d packets, %d of %d octets: pmacctd drops its last unsent datagram", wire.samples, tr.packets, wire.octets, tr.octets)
+			if packets != wire.samples || uint64(s.rows()) != wire.samples || octets != wire.octets {
+				t.Errorf("%d rows of %d packets and %d octets, want %d and %d", s.rows(), packets, octets, wire.samples, wire.octets)
+			}
+			if wire.samples == 0 || packets > tr.packets {
+				t.Errorf("%d of %d packets sampled", packets, tr.packets)
 			}
 			for _, e := range c.Exporters() {
 				if e.Datagrams != wire.datagrams || e.Lost != 0 || len(e.Undecodable) != 0 {
@@ -262,8 +275,6 @@ func runPmacct(t *testing.T, pmacctd, file string, to net.Addr) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, pmacctd, "-f", conf).CombinedOutput()
-	if err != nil {
-		t.Logf("pmacctd: %v\n%s", err, out)
-	}
+	// It exits with 1 when the last of its plugins has ended as it should.
+	_ = exec.CommandContext(ctx, pmacctd, "-f", conf).Run()
 }
