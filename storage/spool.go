@@ -158,6 +158,9 @@ func (s *Spool) readHeader(f spoolReader, name string) (h spoolRecordHeader, err
 		return corrupt("header checksum: got %08x, want %08x", got, want)
 	}
 	meta, block := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint64(b[24:])
+	if b[11] != 0 {
+		return corrupt("octet 11: got %d, want 0", b[11])
+	}
 	if got := binary.BigEndian.Uint64(b[16:]); got != index {
 		return corrupt("it holds batch %d", got)
 	}

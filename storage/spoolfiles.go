@@ -12,7 +12,7 @@ import (
 // spoolFiles is what a Spool needs of the directory it lives in. The crash test
 // has another one, which fails and forgets as disks do.
 type spoolFiles interface {
-	List() ([]string, error)
+	List() ([]string, error) // of files, not of directories (lost+found)
 	Open(name string) (spoolReader, error)
 	// Write makes a file of the parts, replacing one of that name, and returns
 	// when its octets are on disk. The name may not be.
@@ -45,7 +45,9 @@ func (d spoolDir) List() ([]string, error) {
 	entries, err := os.ReadDir(string(d))
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
-		names = append(names, e.Name())
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
 	}
 	return names, err
 }
