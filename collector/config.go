@@ -98,17 +98,17 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf("collector."+format, a...)) }
-	seen := map[string]int{}
+	seen := map[netip.AddrPort]int{}
 	for i, s := range c.Listen {
 		a, err := parseListen(s)
 		if err != nil {
 			bad("listen[%d]: %w", i, err)
 			continue
 		}
-		if j, ok := seen[a.String()]; ok && a.Port() != 0 {
+		if j, ok := seen[a]; ok && a.Port() != 0 {
 			bad("listen[%d]: %q is listen[%d] again", i, s, j)
 		}
-		seen[a.String()] = i
+		seen[a] = i
 	}
 	between := func(name string, got, low, high int, zero string) {
 		if got != 0 && (got < low || got > high) {
