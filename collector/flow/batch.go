@@ -1,6 +1,9 @@
 package flow
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+)
 
 // Batch is a set of flow records in columns; element i of every column belongs
 // to record i. Integer columns are in host order, addresses are 16 octets with
@@ -142,7 +145,7 @@ func (b *Batch) Extend(key uint64, value []byte) {
 func (b *Batch) EndRow() {
 	x := &b.Ext
 	if len(b.staged) > 0 {
-		sort.SliceStable(b.staged, func(i, j int) bool { return b.staged[i].key < b.staged[j].key })
+		slices.SortStableFunc(b.staged, func(a, b stagedExtension) int { return cmp.Compare(a.key, b.key) })
 		for i, s := range b.staged {
 			if i == 0 || s.key != b.staged[i-1].key {
 				x.Keys = append(x.Keys, s.key)

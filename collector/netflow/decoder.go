@@ -30,6 +30,7 @@ type Config struct {
 type Decoder struct {
 	config  Config
 	unknown observation // of domains without options data; never written
+	layouts map[flow.Protocol]*layout
 
 	mu       sync.RWMutex // taken before session.plansMu, never while holding it
 	sessions map[sessionKey]*session
@@ -49,33 +50,40 @@ func New(c Config) *Decoder {
 	if c.MaxPendingBytes <= 0 {
 		c.MaxPendingBytes = 64 << 20
 	}
-	return &Decoder{config: c, sessions: map[sessionKey]*session{}, peers: map[[16]byte][]*session{}}
+	return &Decoder{config: c, layouts: layouts(), sessions: map[sessionKey]*session{}, peers: map[[16]byte][]*session{}}
 }
 
 // Decode appends the flow records of one datagram to dst and accounts for all
 // of its octets. It never panics on any payload; rows do not alias it.
 func (d *Decoder) Decode(dst *flow.Batch, dg flow.Datagram, payload []byte) (res flow.Result) {
-	x := pass{d: d, dst: dst, res: &res}
+	x := pass{d: d, dst: dst}
 	defer func() {
 		if recover() != nil { // a bug; rows already complete are good
 			dst.Truncate(dst.Len())
-			res.Undecodable[flow.ReasonPanic]++
+			x.fail(flow.ReasonPanic)
 		}
+		res = x.res
 	}()
+	x.datagram(dg, payload)
+	return res
+}
+
+func (x *pass) datagram(dg flow.Datagram, payload []byte) {
+	d, res := x.d, &x.res
 	if d.config.Sampling != nil {
 		n, override := d.config.Sampling(dg.Exporter)
 		x.configured, x.override = rate{n: n, quality: flow.SamplingFromConfig}, override && n > 0
 	}
 	if len(payload) < 2 {
 		x.fail(flow.ReasonShort)
-		return res
+		return
 	}
 	var sets []byte
 	var ok bool
 	switch v := binary.BigEndian.Uint16(payload); v {
 	case 1, 5, 7:
-		x.legacy(dg, layoutOf(flow.Protocol(v)), payload)
-		return res
+		x.legacy(dg, d.layouts[flow.Protocol(v)], payload)
+		return
 	case 9:
 		res.Protocol, res.Unit = flow.NetFlowV9, flow.Datagrams
 		x.m, sets, ok = header9(dg, payload)
@@ -84,11 +92,11 @@ func (d *Decoder) Decode(dst *flow.Batch, dg flow.Datagram, payload []byte) (res
 		x.m, sets, ok = header10(dg, payload)
 	default:
 		x.fail(flow.ReasonVersion)
-		return res
+		return
 	}
 	if !ok {
 		x.fail(flow.ReasonShort)
-		return res
+		return
 	}
 	res.Domain, res.Sequence = x.m.domain, x.m.sequence
 	res.ExportTime, res.UptimeMs = x.m.exportTime, x.m.uptimeMs
@@ -98,7 +106,6 @@ func (d *Decoder) Decode(dst *flow.Batch, dg flow.Datagram, payload []byte) (res
 		sets = x.length(payload, sets)
 	}
 	x.stateful(sets)
-	return res
 }
 
 // stateful reads sets with the state of their session.

@@ -18,22 +18,19 @@ type layout struct {
 	start, end op // the times, as v9 fields
 }
 
-func layoutOf(p flow.Protocol) layout {
-	l := layout{
-		protocol: p, header: 24, record: 48,
+func layouts() map[flow.Protocol]*layout {
+	v5 := layout{
+		protocol: flow.NetFlowV5, header: 24, record: 48,
 		sequence: 16, engine: 20, sampling: 22,
 		proto: 38, tos: 39, flags: 37, as: 40, mask: 44, shortcut: -1,
 		start: op{key: 22, length: 4, column: toStart, form: formUptime},
 		end:   op{key: 21, length: 4, column: toEnd, form: formUptime},
 	}
-	switch p {
-	case flow.NetFlowV1:
-		l.header, l.sequence, l.engine, l.sampling = 16, -1, -1, -1
-		l.flags, l.as, l.mask = 40, -1, -1
-	case flow.NetFlowV7:
-		l.record, l.engine, l.sampling, l.shortcut = 52, -1, -1, 48
-	}
-	return l
+	v1, v7 := v5, v5
+	v1.protocol, v1.header, v1.sequence, v1.engine, v1.sampling = flow.NetFlowV1, 16, -1, -1, -1
+	v1.flags, v1.as, v1.mask = 40, -1, -1
+	v7.protocol, v7.record, v7.engine, v7.sampling, v7.shortcut = flow.NetFlowV7, 52, -1, -1, 48
+	return map[flow.Protocol]*layout{flow.NetFlowV1: &v1, flow.NetFlowV5: &v5, flow.NetFlowV7: &v7}
 }
 
 // Elements that legacy fields without a column are kept under.
@@ -47,8 +44,8 @@ const (
 
 // legacy reads a NetFlow v1, v5 or v7 datagram. What the datagram holds counts,
 // not its Count: exporters append octets, and networks cut them.
-func (x *pass) legacy(dg flow.Datagram, l layout, b []byte) {
-	res := x.res
+func (x *pass) legacy(dg flow.Datagram, l *layout, b []byte) {
+	res := &x.res
 	res.Protocol, res.Unit = l.protocol, flow.Records
 	if len(b) < l.header {
 		x.fail(flow.ReasonShort)
@@ -80,19 +77,20 @@ func (x *pass) legacy(dg flow.Datagram, l layout, b []byte) {
 	}
 	count := int(binary.BigEndian.Uint16(b[2:]))
 	records := b[l.header:]
+	size := l.record
 	if l.protocol == flow.NetFlowV1 && len(records) == 52*count {
-		l.record = 52 // some exporters add four reserved octets
+		size = 52 // some exporters add four reserved octets
 	}
-	whole := min(count, len(records)/l.record)
+	whole := min(count, len(records)/size)
 	for i := range whole {
-		x.legacyRecord(&l, records[i*l.record:(i+1)*l.record], sampled, mode)
+		x.legacyRecord(l, records[i*size:(i+1)*size], sampled, mode)
 	}
 	res.Domain, res.Sequence = x.m.domain, x.m.sequence
 	res.ExportTime, res.UptimeMs = x.m.exportTime, x.m.uptimeMs
 	res.SequenceUnits = uint32(count)
 	if whole < count {
 		x.fail(flow.ReasonShort)
-	} else if !zeros(records[whole*l.record:]) {
+	} else if !zeros(records[whole*size:]) {
 		x.fail(flow.ReasonTrailing)
 	}
 }

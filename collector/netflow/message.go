@@ -33,7 +33,7 @@ type pass struct {
 	d   *Decoder
 	s   *session // v9 and IPFIX only, locked
 	dst *flow.Batch
-	res *flow.Result
+	res flow.Result
 
 	m           message
 	window      window
@@ -128,18 +128,18 @@ func (x *pass) length(payload, sets []byte) []byte {
 func (x *pass) sets(b []byte) {
 	for len(b) >= setHeader {
 		id, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
-		if n < setHeader {
-			if !zeros(b) { // Palo Alto pads datagrams with zeros
-				x.fail(flow.ReasonMalformed)
-			}
-			return
-		}
 		if id == uint16(flow.NetFlowV9) && x.m.protocol == flow.NetFlowV9 && n <= maxSets && len(b) >= v9Header {
 			m, rest, _ := header9(x.m.dg, b) // two messages glued together: 9 is no FlowSet ID
 			x.enter(m)
 			x.res.SequenceUnits++
 			b = rest
 			continue
+		}
+		if n < setHeader {
+			if !zeros(b) { // Palo Alto pads datagrams with zeros
+				x.fail(flow.ReasonMalformed)
+			}
+			return
 		}
 		cut := n > len(b)
 		if cut {

@@ -163,47 +163,47 @@ func (x *pass) fill(r int, o *op, v []byte) bool {
 	b := x.dst
 	switch o.column {
 	case toOctets:
-		return set(&b.Bytes[r], v, &b.Presence[r], flow.HasBytes)
+		return store(&b.Bytes[r], v, &b.Presence[r], flow.HasBytes)
 	case toPackets:
-		return set(&b.Packets[r], v, &b.Presence[r], flow.HasPackets)
+		return store(&b.Packets[r], v, &b.Presence[r], flow.HasPackets)
 	case toSrcAddr:
 		return x.address(&b.SrcAddr[r], &x.f.src, o, v)
 	case toDstAddr:
 		return x.address(&b.DstAddr[r], &x.f.dst, o, v)
 	case toSrcPort:
-		return set(&b.SrcPort[r], v, nil, 0)
+		return store(&b.SrcPort[r], v, nil, 0)
 	case toDstPort:
-		return set(&b.DstPort[r], v, nil, 0)
+		return store(&b.DstPort[r], v, nil, 0)
 	case toProto:
-		return set(&b.Proto[r], v, nil, 0)
+		return store(&b.Proto[r], v, nil, 0)
 	case toDirection:
-		return set(&b.Direction[r], v, &b.Presence[r], flow.HasDirection)
+		return store(&b.Direction[r], v, &b.Presence[r], flow.HasDirection)
 	case toTCPFlags:
-		return set(&b.TCPFlags[r], v, &b.Presence[r], flow.HasTCPFlags)
+		return store(&b.TCPFlags[r], v, &b.Presence[r], flow.HasTCPFlags)
 	case toTOS:
-		return set(&b.TOS[r], v, &b.Presence[r], flow.HasTOS)
+		return store(&b.TOS[r], v, &b.Presence[r], flow.HasTOS)
 	case toEndReason:
-		return set(&b.EndReason[r], v, &b.Presence[r], flow.HasEndReason)
+		return store(&b.EndReason[r], v, &b.Presence[r], flow.HasEndReason)
 	case toFirewallEvent:
-		return set(&b.FirewallEvent[r], v, &b.Presence[r], flow.HasEvents)
+		return store(&b.FirewallEvent[r], v, &b.Presence[r], flow.HasEvents)
 	case toNATEvent:
-		return set(&b.NATEvent[r], v, &b.Presence[r], flow.HasEvents)
+		return store(&b.NATEvent[r], v, &b.Presence[r], flow.HasEvents)
 	case toSrcMAC:
-		return len(v) == 6 && set(&b.SrcMAC[r], v, &b.Presence[r], flow.HasSrcMAC)
+		return len(v) == 6 && store(&b.SrcMAC[r], v, &b.Presence[r], flow.HasSrcMAC)
 	case toDstMAC:
-		return len(v) == 6 && set(&b.DstMAC[r], v, &b.Presence[r], flow.HasDstMAC)
+		return len(v) == 6 && store(&b.DstMAC[r], v, &b.Presence[r], flow.HasDstMAC)
 	case toSrcVLAN:
-		return set(&b.SrcVLAN[r], v, &b.Presence[r], flow.HasVLANIn)
+		return store(&b.SrcVLAN[r], v, &b.Presence[r], flow.HasVLANIn)
 	case toDstVLAN:
-		return set(&b.DstVLAN[r], v, &b.Presence[r], flow.HasVLANOut)
+		return store(&b.DstVLAN[r], v, &b.Presence[r], flow.HasVLANOut)
 	case toInIf:
-		return set(&b.InIf[r], v, &b.Presence[r], flow.HasInIf)
+		return store(&b.InIf[r], v, &b.Presence[r], flow.HasInIf)
 	case toOutIf:
-		return set(&b.OutIf[r], v, &b.Presence[r], flow.HasOutIf)
+		return store(&b.OutIf[r], v, &b.Presence[r], flow.HasOutIf)
 	case toSrcAS:
-		return set(&b.SrcAS[r], v, &b.Presence[r], flow.HasAS)
+		return store(&b.SrcAS[r], v, &b.Presence[r], flow.HasAS)
 	case toDstAS:
-		return set(&b.DstAS[r], v, &b.Presence[r], flow.HasAS)
+		return store(&b.DstAS[r], v, &b.Presence[r], flow.HasAS)
 	}
 	return x.note(o, v)
 }
@@ -354,8 +354,8 @@ func number(v []byte, max uint64) (u uint64, ok bool) {
 	return u, u <= max
 }
 
-// set stores a number that fits and marks it present.
-func set[T uint8 | uint16 | uint32 | uint64](dst *T, v []byte, presence *uint16, bit uint16) bool {
+// store stores a number that fits and marks it present.
+func store[T uint8 | uint16 | uint32 | uint64](dst *T, v []byte, presence *uint16, bit uint16) bool {
 	u, ok := number(v, uint64(^T(0)))
 	if !ok {
 		return false

@@ -50,7 +50,7 @@ const (
 // pass is the decoding of one datagram.
 type pass struct {
 	dst        *flow.Batch
-	res        *flow.Result
+	res        flow.Result
 	dg         flow.Datagram
 	agent      netip.Addr
 	foreign    bool // the agent is not the datagram's source
@@ -65,32 +65,38 @@ type pass struct {
 // for one packet; its octets are those of the IP packet where the sampled header
 // or record tells them, else those of the frame.
 func (d *Decoder) Decode(dst *flow.Batch, dg flow.Datagram, payload []byte) (res flow.Result) {
-	x := pass{dst: dst, res: &res, dg: dg}
+	x := pass{dst: dst, dg: dg}
 	defer func() {
 		if recover() != nil { // a bug; rows already complete are good
 			dst.Truncate(dst.Len())
-			res.Undecodable[flow.ReasonPanic]++
+			x.fail(flow.ReasonPanic)
 		}
+		res = x.res
 	}()
 	if d.config.Sampling != nil {
 		x.configured, x.override = d.config.Sampling(dg.Exporter)
 		x.override = x.override && x.configured > 0
 	}
+	x.datagram(payload)
+	return res
+}
+
+func (x *pass) datagram(payload []byte) {
 	c := cursor{rest: payload}
 	if version := c.u32(); version != 5 || c.short {
 		x.fail(flow.ReasonVersion)
-		return res
+		return
 	}
+	res := &x.res
 	res.Protocol, res.Unit, res.SequenceUnits = flow.SFlowV5, flow.Datagrams, 1
 	var known bool
 	if x.agent, known = c.address(); !known {
 		x.fail(flow.ReasonMalformed)
-		return res
+		return
 	}
-	x.foreign = x.agent.Unmap() != netip.AddrFrom16(dg.Exporter).Unmap()
+	x.foreign = x.agent.Unmap() != netip.AddrFrom16(x.dg.Exporter).Unmap()
 	res.Domain, res.Sequence, res.UptimeMs = c.u32(), c.u32(), c.u32()
 	x.samples(c.u32(), &c)
-	return res
 }
 
 func (x *pass) fail(r flow.Reason) { x.res.Undecodable[r]++ }
