@@ -72,7 +72,11 @@ func OpenReader(dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Refresh(); err != nil {
+	err = r.Refresh()
+	if err == nil {
+		_, err = r.checkCheckpoint()
+	}
+	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
@@ -196,7 +200,7 @@ func (r *Reader) admit(p []byte, end uint64) error {
 	tableEnd := s.tableEnd
 	if at.table == s.tableAt || at.table == noTable {
 		if at.table != noTable && h.ExporterTable != s.table {
-			return bad(tablesFile, int64(at.table), fmt.Errorf("hash is %x, want %x", s.table, h.ExporterTable))
+			return r.blame(&h, end, bad(tablesFile, int64(at.table), fmt.Errorf("hash is %x, want %x", s.table, h.ExporterTable)))
 		}
 	} else {
 		if at.table != uint64(s.tableEnd) {
@@ -209,15 +213,50 @@ func (r *Reader) admit(p []byte, end uint64) error {
 		tableEnd += 4 + int64(length)
 	}
 	if end-s.size <= checkedTail {
-		if _, err := r.readNodes(&h, at); err != nil {
-			return err
+		_, err := r.readNodes(&h, at)
+		if err == nil {
+			_, err = r.readTable(&h, at)
 		}
-		if _, err := r.readTable(&h, at); err != nil {
-			return err
+		if err != nil {
+			return r.blame(&h, end, err)
 		}
 	}
 	s.count(&h, at, tableEnd)
 	return nil
+}
+
+// blame returns err, a difference between h and what stands beside it, or, if
+// the header after h says so, that h is at fault.
+func (r *Reader) blame(h *Header, end uint64, err error) error {
+	var p [HeaderSize]byte
+	if h.Index+1 >= end {
+		return err
+	}
+	if _, readErr := r.headers.ReadAt(p[:], int64(h.Index+1)*HeaderSize); readErr != nil {
+		return err
+	}
+	if next, parseErr := ParseHeader(p[:]); parseErr == nil && next.PrevLeaf != h.Leaf() {
+		return r.corrupt(headersFile, int64(h.Index)*HeaderSize, h.Index, fmt.Errorf("%w: header %d: its leaf hash is %x, header %d has %x", ErrChain, h.Index, h.Leaf(), next.Index, next.PrevLeaf))
+	}
+	return err
+}
+
+// checkCheckpoint compares the log with the last checkpoint it signed and
+// returns that, size 0 if there is none. Whoever saw that checkpoint would
+// otherwise see a second history under one key. One beyond the end of the log
+// is not compared.
+func (r *Reader) checkCheckpoint() (Checkpoint, error) {
+	_, c, err := r.Checkpoint()
+	if errors.Is(err, fs.ErrNotExist) {
+		return Checkpoint{}, nil
+	} else if err != nil || c.Size > r.Size() {
+		return c, err
+	}
+	root, err := r.Root(c.Size)
+	if err == nil && root != c.Root {
+		err = r.corrupt(checkpointFile, 0, c.Size-1, fmt.Errorf("the signed root of %d headers is %x, but theirs is %x", c.Size, c.Root, root))
+	}
+	return c, err
 }
 
 // follows checks that h may be the next header of log id.
