@@ -30,6 +30,7 @@ func (db *DB) InsertBlock(ctx context.Context, table, token string, block []byte
 		"insert_deduplicate":                                 1,
 		"deduplicate_blocks_in_dependent_materialized_views": 1,
 		"materialized_views_ignore_errors":                   0,
+		"input_format_skip_unknown_fields":                   0, // a column that is lost must not go unnoticed
 	}))
 	err := db.conn.InsertFormat(ctx, "Native", "INSERT INTO "+quoteIdentifier(table), bytes.NewReader(block))
 	if err != nil {

@@ -93,7 +93,12 @@ func (e *Engine) serve(ctx context.Context, out *output, r *http.Request) error 
 			return err
 		}
 	}
-	return s.run(q.statement, q.format, q.params, out.write)
+	err = s.run(q.statement, q.format, q.params, out.write)
+	if err == nil && count == 0 {
+		// The library passes over octets that hold no statement.
+		return exceptionf(codeSyntaxError, "Empty query, or no query at all. (SYNTAX_ERROR)")
+	}
+	return err
 }
 
 // notStreamable reports whether the library refused to stream the statement
