@@ -139,7 +139,7 @@ func (p *player) play(ctx context.Context, name string, r io.Reader) error {
 		if err := p.wait(ctx, at); err != nil {
 			return fmt.Errorf("replay %s: %w", name, err)
 		}
-		if err := p.take(d); err != nil {
+		if err := p.take(d, at); err != nil {
 			return fmt.Errorf("replay %s: %w", name, err)
 		}
 	}
@@ -185,8 +185,8 @@ func (p *player) wait(ctx context.Context, at time.Time) error {
 	}
 }
 
-// take decodes one datagram.
-func (p *player) take(d udpDatagram) error {
+// take decodes one datagram that was captured at the time at.
+func (p *player) take(d udpDatagram, at time.Time) error {
 	if _, ok := detect.Protocol(d.payload); !ok && !exportPort(d.to) {
 		return nil // a capture holds other UDP too; on an export port it is counted, as it would be live
 	}
@@ -196,7 +196,13 @@ func (p *player) take(d udpDatagram) error {
 			Received: p.c.deps.Clock().UnixNano(), Quality: flow.Replayed | flow.AsExported},
 	})
 	o := &p.observations[len(p.observations)-1]
+	rows := p.batch.Len()
 	p.c.decode(p.netflow, p.batch, d.payload, o)
+	for i := rows; i < p.batch.Len(); i++ {
+		if p.batch.ExportTime[i] == 0 { // sFlow says no time: it was captured as it was exported
+			p.batch.ExportTime[i] = at.UnixNano()
+		}
+	}
 	p.sum(o)
 	if len(p.observations) == batchDatagrams {
 		p.account()

@@ -19,9 +19,17 @@ const (
 // clock sets the start and end of record i on the detection clock: as exported
 // where the exporter's clock is trusted (replay, simulation), else mapped
 // through the exporter's own export time to ours. The end is never before the
-// start.
-func clock(b *flow.Batch, i int) {
+// start. An exporter whose protocol says no time (sFlow), but whose clock is
+// trusted, is taken to share that of the others: its records are as late as the
+// latest export time seen.
+func (e *Enricher) clock(b *flow.Batch, i int) {
 	received, exported := b.TimeReceived[i], b.ExportTime[i]
+	if b.Quality[i]&flow.AsExported != 0 {
+		e.exportClock = max(e.exportClock, exported)
+		if exported == 0 {
+			exported = e.exportClock
+		}
+	}
 	has := b.Presence[i]
 	start, end := b.TimeFlowStart[i], b.TimeFlowEnd[i]
 	hasStart, hasEnd := has&flow.HasStart != 0 && start > 0, has&flow.HasEnd != 0 && end > 0

@@ -37,6 +37,7 @@ type Enricher struct {
 	identity      *identity
 	conversations *recent[uint64, conversation]
 	servers       *recent[serverKey, serverPort]
+	exportClock   int64 // latest export time of an exporter whose clock is trusted
 	rows          []row // scratch, one per record of the batch at work
 }
 
@@ -84,7 +85,7 @@ func (e *Enricher) Apply(b *flow.Batch) {
 	}
 	e.rows = e.rows[:n]
 	for i := range n {
-		clock(b, i)
+		e.clock(b, i)
 		e.observe(b, i, &e.rows[i])
 	}
 	for i := range n {
