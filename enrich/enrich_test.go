@@ -358,7 +358,7 @@ func TestApply_TrustedExporterWithoutClockSharesThatOfTheOthers(t *testing.T) {
 	}
 	b := batch(record{src: "10.0.0.1", dst: "10.0.0.2", proto: 17, quality: flow.AsExported},
 		record{src: "10.0.0.3", dst: "10.0.0.4", proto: 17, quality: flow.AsExported, exporter: 1})
-	b.ExportTime[1], b.Presence[1], b.TimeReceived[1] = 0, 0, now+900*day // sFlow: no time of its own
+	b.ExportTime[1], b.Presence[1], b.TimeReceived[1] = 0, 0, now+900*24*hour // sFlow: no time of its own
 	e.Apply(b)
 	if b.EventStart[1] != now || b.EventEnd[1] != now {
 		t.Errorf("event of the sFlow record at %d to %d, want the other exporter's %d", b.EventStart[1], b.EventEnd[1], int64(now))
