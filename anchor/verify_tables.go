@@ -148,7 +148,10 @@ func (v *verification) checkCopy(ctx context.Context, slots []slot, first, last 
 func (v *verification) checkBeyond(ctx context.Context) error {
 	const limit = 10_000
 	have, err := v.holdings(ctx, v.size, math.MaxUint64, limit)
-	if err != nil {
+	if schemaChanged(err) {
+		v.fault(Fault{Kind: RowsUnreadable, Detail: err.Error()})
+		return nil
+	} else if err != nil {
 		return err
 	}
 	sealed := map[uint64]bool{}

@@ -1,0 +1,305 @@
+package anchor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hashedColumns are the columns of flows from the first of the record to the
+// last, with their types, as the database knows them.
+func hashedColumns(t *testing.T, s *recordedSite) (names, types []string) {
+	t.Helper()
+	rows, err := s.db.Conn().Query(t.Context(), "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'flows' ORDER BY position")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	inside := false
+	for rows.Next() {
+		var name, kind string
+		if err := rows.Scan(&name, &kind); err != nil {
+			t.Fatal(err)
+		}
+		inside = inside || name == "type"
+		if inside {
+			names, types = append(names, name), append(types, kind)
+		}
+		if name == "extensions" {
+			break
+		}
+	}
+	if len(names) != 33 {
+		t.Fatalf("%d columns from type to extensions, want 33: %q", len(names), names)
+	}
+	return names, types
+}
+
+// another is SQL for a value of the column that differs from the one it has.
+func another(t *testing.T, name, kind string) string {
+	switch {
+	case name == "type":
+		return "'netflow_v9'"
+	case name == "transport":
+		return "'tcp'"
+	case strings.HasPrefix(kind, "UInt"):
+		return fmt.Sprintf("bitXor(%s, 1)", name)
+	case strings.HasPrefix(kind, "DateTime64"):
+		return fmt.Sprintf("addNanoseconds(%s, 1)", name)
+	case kind == "IPv6":
+		return "toIPv6('2001:db8::bad')"
+	case strings.HasPrefix(kind, "Map"):
+		return fmt.Sprintf("mapConcat(%s, map(281474976710655::UInt64, ['x']))", name)
+	}
+	t.Fatalf("column %s %s: no other value known", name, kind)
+	return ""
+}
+
+// replaceRow writes a row anew with other values, which reaches columns that
+// UPDATE may not change, and removes the old one.
+func (s *recordedSite) replaceRow(batch, pos int, replace string) {
+	s.t.Helper()
+	where := fmt.Sprintf("log = {log} AND batch_index = %d AND pos = %d", batch, pos)
+	s.exec("CREATE OR REPLACE TABLE forged AS flows ENGINE = MergeTree ORDER BY (log, batch_index, pos)")
+	s.exec("INSERT INTO forged SELECT * REPLACE (%s) FROM (SELECT * FROM flows WHERE %s)", replace, where)
+	s.exec("ALTER TABLE flows DELETE WHERE %s SETTINGS mutations_sync = 2", where)
+	s.exec("INSERT INTO flows SELECT * FROM forged SETTINGS insert_deduplicate = 0")
+}
+
+func TestVerify_EveryHashedColumnMatters(t *testing.T) {
+	s := newSite(t)
+	names, types := hashedColumns(t, s)
+	restore := s.keep()
+	const pos = 300 // in the second of three blocks
+	for i, name := range names {
+		t.Run(name, func(t *testing.T) {
+			value := another(t, name, types[i])
+			if name == "time_received_ns" { // the partition key: UPDATE refuses it
+				s.replaceRow(bigBatch, pos, value+" AS "+name)
+			} else {
+				s.exec("ALTER TABLE flows UPDATE %s = %s WHERE log = {log} AND batch_index = %d AND pos = %d SETTINGS mutations_sync = 2", name, value, bigBatch, pos)
+			}
+			r := s.verify()
+			f := r.has(RowAltered, bigBatch)
+			if f == nil || len(r.Faults) != 1 || r.ExitCode() != ExitFailed {
+				t.Fatalf("not found:\n%s", text(r))
+			}
+			if *f.First != 256 || *f.Last != 511 {
+				t.Errorf("placed in rows %d to %d, want 256 to 511", *f.First, *f.Last)
+			}
+			restore()
+		})
+	}
+	s.clean("after putting every row back")
+}
+
+// Changes that an encoder might not see.
+func TestVerify_ChangesBetweenTheColumns(t *testing.T) {
+	s := newSite(t)
+	restore := s.keep()
+	const pos = 301 // has extensions: 0/15 once, 6871/40 twice
+	where := fmt.Sprintf("WHERE log = {log} AND batch_index = %d AND pos = %d SETTINGS mutations_sync = 2", bigBatch, pos)
+	for name, change := range map[string]string{
+		"extension removed":          "extensions = mapFromArrays([15::UInt64], [extensions[15]])",
+		"extension value":            "extensions = mapUpdate(extensions, map(15::UInt64, ['evil']))",
+		"extension without value":    "extensions = mapConcat(extensions, map(281474976710655::UInt64, []::Array(String)))",
+		"extensions out of order":    "extensions = mapFromArrays(arrayReverse(mapKeys(extensions)), arrayReverse(mapValues(extensions)))",
+		"extension values swapped":   "extensions = mapUpdate(extensions, map(6871::UInt64 * 65536 + 40, arrayReverse(extensions[6871::UInt64 * 65536 + 40])))",
+		"extension key over 48 bits": "extensions = mapConcat(extensions, map(281474976710656::UInt64, ['x']))",
+		"extension twice":            "extensions = mapFromArrays(arrayConcat(mapKeys(extensions), [18446744073709551615::UInt64]), arrayConcat(mapValues(extensions), [['x']]))",
+		"all extensions removed":     "extensions = map()",
+		"source MAC beyond 48 bits":  "src_mac = bitOr(src_mac, bitShiftLeft(1::UInt64, 48))",
+		"MACs shifted into another":  "src_mac = bitShiftRight(src_mac, 8), dst_mac = bitXor(dst_mac, 1)",
+		"addresses swapped":          "src_addr = dst_addr, dst_addr = src_addr",
+		"ports swapped":              "src_port = dst_port, dst_port = src_port",
+		"time far away":              "time_flow_start_ns = toDateTime64('1970-01-01 00:00:00', 9, 'UTC')",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.exec("ALTER TABLE flows UPDATE %s %s", change, where)
+			r := s.verify()
+			f := r.has(RowAltered, bigBatch)
+			if f == nil || r.ExitCode() != ExitFailed {
+				t.Fatalf("not found:\n%s", text(r))
+			}
+			if *f.First > pos || *f.Last < pos {
+				t.Errorf("placed in rows %d to %d, want %d among them", *f.First, *f.Last, pos)
+			}
+			if strings.Contains(name, "beyond") || strings.Contains(name, "48 bits") || strings.Contains(name, "without value") {
+				if f.Flow != fmt.Sprintf("%016x-%d-%d", s.log(), bigBatch, pos) {
+					t.Errorf("flow %q, want the very row named", f.Flow)
+				}
+			}
+			restore()
+		})
+	}
+	s.clean("after putting every row back")
+}
+
+func TestVerify_EnrichmentMayBeRecomputed(t *testing.T) {
+	s := newSite(t)
+	s.exec("ALTER TABLE flows UPDATE src_device = 7, scope = 'lan', event_start_ns = addNanoseconds(event_start_ns, 9), conversation = 1 WHERE 1 SETTINGS mutations_sync = 2")
+	s.clean("enrichment recomputed")
+}
+
+func TestVerify_RowsDeletedInsertedSwappedDuplicated(t *testing.T) {
+	s := newSite(t)
+	restore := s.keep()
+	del := func(where string, args ...any) {
+		s.exec("ALTER TABLE flows DELETE WHERE log = {log} AND "+where+" SETTINGS mutations_sync = 2", args...)
+	}
+	copyRow := func(from string, replace string) {
+		s.exec("INSERT INTO flows SELECT * REPLACE (%s) FROM (SELECT * FROM flows WHERE log = {log} AND %s) SETTINGS insert_deduplicate = 0", replace, from)
+	}
+	for _, c := range []struct {
+		name   string
+		change func()
+		kind   Kind
+		batch  int
+		pos    int // of the first row named, -1: not named
+	}{
+		{"a row deleted", func() { del("batch_index = 1 AND pos = 17") }, RowsMissing, bigBatch, 17},
+		{"the last row deleted", func() { del("batch_index = 1 AND pos = 699") }, RowsMissing, bigBatch, 699},
+		{"the only row deleted", func() { del("batch_index = 5") }, BatchMissing, oneBatch, -1},
+		{"every second row deleted", func() { del("batch_index = 1 AND pos %% 2 = 0") }, RowsMissing, bigBatch, 0},
+		{"a row doubled", func() { copyRow("batch_index = 1 AND pos = 5", "pos AS pos") }, RowsAdded, bigBatch, 5},
+		{"a row appended", func() { copyRow("batch_index = 1 AND pos = 5", "700::UInt32 AS pos") }, RowsAdded, bigBatch, 700},
+		{"a row put over another", func() { s.replaceRow(1, 600, "599::UInt32 AS pos") }, RowsAdded, bigBatch, 599},
+		{"two rows swapped", func() {
+			s.replaceRow(1, 10, "4000000000::UInt32 AS pos")
+			s.replaceRow(1, 20, "10::UInt32 AS pos")
+			s.replaceRow(1, 4000000000, "20::UInt32 AS pos")
+		}, RowAltered, bigBatch, 0},
+		{"rows swapped between batches", func() {
+			s.replaceRow(1, 10, "99::UInt64 AS batch_index")
+			s.replaceRow(3, 10, "1::UInt64 AS batch_index")
+			s.replaceRow(99, 10, "3::UInt64 AS batch_index")
+		}, RowAltered, nextBatch, 0},
+		{"rows moved to another batch", func() { s.replaceRow(1, 699, "3::UInt64 AS batch_index, 300::UInt32 AS pos") }, RowsAdded, nextBatch, 300},
+		{"rows moved to another log", func() { s.replaceRow(1, 30, "1::UInt64 AS log") }, RowsMissing, bigBatch, 30},
+		{"a batch doubled under a free number", func() { copyRow("batch_index = 5", "6000::UInt64 AS batch_index") }, RowsAdded, 6000, -1},
+		{"a batch under the number of an empty one", func() { copyRow("batch_index = 5", "2::UInt64 AS batch_index") }, RowsAdded, emptyBatch, -1},
+		{"a batch doubled in the quarantine", func() {
+			s.exec("INSERT INTO flows_quarantine SELECT * FROM flows WHERE log = {log} AND batch_index = 6")
+		}, RowsAdded, fullBatch, 0},
+		{"flows in a batch of events", func() { copyRow("batch_index = 5", "4::UInt64 AS batch_index") }, RowsAdded, eventBatch, -1},
+		{"the rows of a batch removed", func() { del("batch_index = 3") }, BatchMissing, nextBatch, -1},
+		{"the partition dropped", func() {
+			s.exec("ALTER TABLE flows DROP PARTITION ID '%s'", midday(time.Now()).UTC().Format("20060102"))
+		}, BatchMissing, bigBatch, -1},
+		{"the table emptied", func() { s.exec("TRUNCATE TABLE flows") }, BatchMissing, fullBatch, -1},
+		{"the site of a row", func() {
+			s.exec("ALTER TABLE flows UPDATE site = 'elsewhere' WHERE log = {log} AND batch_index = 1 AND pos = 3 SETTINGS mutations_sync = 2")
+		}, SiteAltered, bigBatch, -1},
+		{"an event altered", func() {
+			s.exec("ALTER TABLE events UPDATE body = replaceOne(body, 'camera-1', 'camera-2') WHERE log = {log} AND batch_index = 4 SETTINGS mutations_sync = 2")
+		}, EventAltered, eventBatch, 0},
+		{"an event deleted", func() {
+			s.exec("ALTER TABLE events DELETE WHERE log = {log} AND batch_index = 4 AND pos = 1 SETTINGS mutations_sync = 2")
+		}, EventAltered, eventBatch, -1},
+		{"the genesis altered", func() {
+			s.exec("ALTER TABLE events UPDATE body = replaceOne(body, 'lab', 'bar') WHERE log = {log} AND batch_index = 0 SETTINGS mutations_sync = 2")
+		}, EventAltered, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.t = t
+			c.change()
+			r := s.verify()
+			f := r.has(c.kind, c.batch)
+			if f == nil || r.ExitCode() != ExitFailed {
+				t.Fatalf("want %q in batch %d:\n%s", c.kind, c.batch, text(r))
+			}
+			if c.pos >= 0 && (f.First == nil || *f.First != uint32(c.pos)) {
+				t.Errorf("placed at %s, want from row %d", f.place(), c.pos)
+			}
+			if c.name == "a batch doubled in the quarantine" {
+				s.exec("TRUNCATE TABLE flows_quarantine")
+			}
+			restore()
+		})
+	}
+	s.t = t
+	s.clean("after putting every row back")
+}
+
+func TestVerify_QuarantineCountsAsStored(t *testing.T) {
+	s := newSite(t)
+	s.exec("INSERT INTO flows_quarantine SELECT * FROM flows WHERE log = {log} AND batch_index = 3")
+	s.exec("ALTER TABLE flows DELETE WHERE log = {log} AND batch_index = 3 SETTINGS mutations_sync = 2")
+	s.clean("a batch in quarantine")
+	s.exec("ALTER TABLE flows_quarantine UPDATE bytes = bytes + 1 WHERE log = {log} AND pos = 299 SETTINGS mutations_sync = 2")
+	if f := s.verify().has(RowAltered, nextBatch); f == nil || *f.First != 256 || *f.Last != 299 {
+		t.Errorf("got %+v, want rows 256 to 299 of batch 3", f)
+	}
+}
+
+func TestVerify_SchemaChangesAreFaultsNotSilence(t *testing.T) {
+	for name, sql := range map[string]string{
+		"column type": "ALTER TABLE flows MODIFY COLUMN bytes UInt32 SETTINGS mutations_sync = 2",
+		"column gone": "ALTER TABLE flows DROP COLUMN tcp_flags SETTINGS mutations_sync = 2",
+		"table gone":  "DROP TABLE flows SYNC",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			dropViews(t, s)
+			s.exec("%s", sql)
+			if r := s.verify(); r.ExitCode() != ExitFailed || r.has(RowsUnreadable, -1) == nil && r.has(RowAltered, -1) == nil {
+				t.Errorf("not found:\n%s", text(r))
+			}
+		})
+	}
+}
+
+// dropViews takes the views off flows, which would hold on to its columns.
+func dropViews(t testing.TB, s *recordedSite) {
+	t.Helper()
+	rows, err := s.db.Conn().Query(t.Context(), "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MaterializedView'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	rows.Close()
+	for _, name := range names {
+		s.exec("DROP TABLE %s SYNC", name)
+	}
+}
+
+func TestVerify_BatchesOnTheirWayAreNoIntruders(t *testing.T) {
+	s := newSite(t)
+	s.exec("INSERT INTO flows SELECT * REPLACE (7::UInt64 AS batch_index) FROM (SELECT * FROM flows WHERE log = {log} AND batch_index = 5) SETTINGS insert_deduplicate = 0")
+	o := s.options()
+	o.Sealed = func() ([]uint64, error) { return []uint64{7}, nil }
+	if r := s.verifyWith(o); len(r.Faults) > 0 || r.OpenBatches != 1 {
+		t.Errorf("a batch in the spool: %d open, want 1:\n%s", r.OpenBatches, text(r))
+	}
+	if r := s.verify(); r.has(RowsAdded, 7) == nil {
+		t.Errorf("a batch that is nowhere else:\n%s", text(r))
+	}
+}
+
+func TestVerify_FilterReadsOnlyItsBatches(t *testing.T) {
+	s := newSite(t)
+	s.exec("ALTER TABLE flows UPDATE bytes = bytes + 1 WHERE log = {log} AND batch_index = 1 SETTINGS mutations_sync = 2")
+	o := s.options()
+	o.From, o.To = 2, 7
+	r := s.verifyWith(o)
+	if len(r.Faults) > 0 || r.Batches != 5 || r.Ranges[0].Content != NotChecked {
+		t.Errorf("batches 2 to 6:\n%s", text(r))
+	}
+	o.From, o.To = 1, 2
+	if r := s.verifyWith(o); r.has(RowAltered, 1) == nil || r.Batches != 1 {
+		t.Errorf("batch 1:\n%s", text(r))
+	}
+	o.From, o.To = 9, 0
+	if _, err := Verify(context.Background(), o); err == nil {
+		t.Error("batches beyond the log: no error")
+	}
+}
