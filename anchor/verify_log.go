@@ -43,9 +43,9 @@ type headerWalk struct {
 	border merkle.Range
 	a, b   *slot // the last two read
 	blamed map[uint64]bool
-	late   run
-	future run
-	early  run
+	late   streak
+	future streak
+	early  streak
 }
 
 // walkHeaders checks all headers by themselves and against each other, and
@@ -63,7 +63,7 @@ func (v *verification) walkHeaders() error {
 		}
 	}
 	w.link(nil)
-	for _, r := range []*run{&w.late, &w.future, &w.early} {
+	for _, r := range []*streak{&w.late, &w.future, &w.early} {
 		r.end(v.report)
 	}
 	return nil
@@ -159,14 +159,14 @@ func (w *headerWalk) alone(h *Header) {
 	}
 }
 
-// run gathers faults of one kind in batches that follow each other.
-type run struct {
+// streak gathers faults of one kind in batches that follow each other.
+type streak struct {
 	fault *Fault
 	first uint64
 	last  uint64
 }
 
-func (r *run) check(report *Report, batch uint64, bad bool, format string, args ...any) {
+func (r *streak) check(report *Report, batch uint64, bad bool, format string, args ...any) {
 	switch {
 	case !bad:
 		r.end(report)
@@ -178,7 +178,7 @@ func (r *run) check(report *Report, batch uint64, bad bool, format string, args 
 	}
 }
 
-func (r *run) end(report *Report) {
+func (r *streak) end(report *Report) {
 	if r.fault == nil {
 		return
 	}
