@@ -17,6 +17,7 @@ type accounts struct {
 	accounts map[accountKey]*account
 	streams  map[streamKey]*stream
 	refused  int // accounts opened for exporters that are not on the allow list
+	opened   func(*account, *observation)
 }
 
 // accountKey is what the ledger's exporter table is keyed by.
@@ -60,8 +61,11 @@ type account struct {
 // addresses made up by a sender must not use up the room of real ones.
 const maxRefused = 1024
 
-func newAccounts(max int) *accounts {
-	return &accounts{max: max, accounts: map[accountKey]*account{}, streams: map[streamKey]*stream{}}
+// maxOpened bounds how many exporters are announced in the log.
+const maxOpened = 256
+
+func newAccounts(max int, opened func(*account, *observation)) *accounts {
+	return &accounts{max: max, opened: opened, accounts: map[accountKey]*account{}, streams: map[streamKey]*stream{}}
 }
 
 // observation is one datagram and what became of it.
@@ -177,6 +181,9 @@ func (a *accounts) account(key accountKey, o *observation) *account {
 	}
 	acc := &account{key: key, firstSeen: o.datagram.Received, lastSeen: o.datagram.Received}
 	a.accounts[key] = acc
+	if len(a.accounts) <= maxOpened {
+		a.opened(acc, o)
+	}
 	return acc
 }
 

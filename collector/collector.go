@@ -74,10 +74,10 @@ func New(c Config, d Deps) (*Collector, error) {
 	c = c.withDefaults()
 	co := &Collector{
 		config: c, deps: d,
-		netflow:  netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
-		sflow:    sflow.New(sflow.Config{Sampling: c.sampling}),
-		accounts: newAccounts(c.MaxExporters),
+		netflow: netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
+		sflow:   sflow.New(sflow.Config{Sampling: c.sampling}),
 	}
+	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
 	co.metrics = newMetrics(co)
 	if d.Registerer != nil {
 		if err := co.metrics.register(d.Registerer); err != nil {
@@ -290,6 +290,16 @@ func (c *Collector) decode(n *netflow.Decoder, dst *flow.Batch, payload []byte, 
 		o.samplingRate, o.samplingQuality = dst.SamplingRate[last], dst.Quality[last]
 	}
 	c.logUndecodable(o, payload)
+}
+
+// logOpened announces an exporter at its first datagram.
+func (c *Collector) logOpened(a *account, o *observation) {
+	e, message := c.deps.Log.Info(), "first datagram of an exporter"
+	if o.shed {
+		e, message = c.deps.Log.Warn(), "an exporter is not on collector.allow: what it sends is shed"
+	}
+	e.Stringer("exporter", exporterAddr(a.key.exporter)).Uint16("port", o.datagram.Port).
+		Stringer("protocol", a.key.protocol).Uint32("domain", a.key.domain).Msg(message)
 }
 
 // limiter lets one log line through per interval and counts the others.

@@ -10,12 +10,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -223,6 +225,47 @@ func TestCollector_BothAddressFamiliesOnOneSocket(t *testing.T) {
 	}
 }
 
+func TestCollector_SocketsOfAnAddressShareTheExporters(t *testing.T) {
+	c := newCollector(t, Config{Workers: 4}, Deps{Log: zerolog.Nop()})
+	if err := c.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 200 {
+		conn := (&running{Collector: c, t: t}).dial(0)
+		for i := range 3 {
+			write(t, conn, v5(uint32(i), 1))
+		}
+	}
+	ports := map[uint16]int{}
+	for i, r := range c.readers {
+		read := 0
+		for {
+			n, err := r.socket.poll()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				break
+			}
+			read += n
+			for j := range n {
+				_, from := r.socket.datagram(j)
+				if other, ok := ports[from.Port()]; ok && other != i {
+					t.Errorf("exporter port %d reached sockets %d and %d", from.Port(), other, i)
+				}
+				ports[from.Port()] = i
+			}
+		}
+		if read == 0 {
+			t.Errorf("socket %d got nothing", i)
+		}
+	}
+	if len(ports) != 200 {
+		t.Errorf("%d exporters, want 200", len(ports))
+	}
+}
+
 // A worker that may not hand over does not read: the socket fills, the kernel
 // drops and every datagram is accounted for.
 func TestCollector_SentIsReadPlusDropped(t *testing.T) {
@@ -337,7 +380,7 @@ func TestCollector_PortInUseSaysWhatToDo(t *testing.T) {
 
 func TestCollector_ExportersNotAllowedAreCountedAsShed(t *testing.T) {
 	s := &sink{}
-	c := start(t, Config{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, Deps{Log: zerolog.Nop(), Handle: s.handle})
+	c := start(t, Config{Allow: []Network{prefix("192.0.2.0/24")}}, Deps{Log: zerolog.Nop(), Handle: s.handle})
 	conn := c.dial(0)
 	for i := range 5 {
 		write(t, conn, v5(uint32(i), 1))
@@ -352,9 +395,9 @@ func TestCollector_ExportersNotAllowedAreCountedAsShed(t *testing.T) {
 func TestCollector_LongestPrefixSetsClockAndSampling(t *testing.T) {
 	s := &sink{}
 	c := start(t, Config{Exporters: []ExporterConfig{
-		{Address: netip.MustParsePrefix("127.0.0.0/8"), SamplingRate: 10},
-		{Address: netip.MustParsePrefix("127.0.0.1/32"), SamplingRate: 500, SamplingOverride: true, Clock: AsExported},
-		{Address: netip.MustParsePrefix("0.0.0.0/0"), SamplingRate: 3},
+		{Address: prefix("127.0.0.0/8"), SamplingRate: 10},
+		{Address: prefix("127.0.0.1/32"), SamplingRate: 500, SamplingOverride: true, Clock: AsExported},
+		{Address: prefix("0.0.0.0/0"), SamplingRate: 3},
 	}}, Deps{Log: zerolog.Nop(), Handle: s.handle})
 	write(t, c.dial(0), v5(0, 1))
 	c.await(1)
@@ -487,15 +530,44 @@ func TestCollector_MetricsAreNamedAndBounded(t *testing.T) {
 	}
 }
 
+func prefix(s string) Network { return Network{netip.MustParsePrefix(s)} }
+
+func TestConfig_ReadsYAML(t *testing.T) {
+	const text = `
+listen: [":2055", "[::1]:6343"]
+receive_buffer: 1048576
+flush_interval: 50ms
+allow: [192.0.2.0/24, 2001:db8::7]
+exporters:
+  - address: 192.0.2.9
+    clock: as_exported
+    sampling_rate: 100
+    sampling_override: true
+`
+	var got Config
+	if err := yaml.UnmarshalWithOptions([]byte(text), &got, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Listen: []string{":2055", "[::1]:6343"}, ReceiveBuffer: 1 << 20, FlushInterval: 50 * time.Millisecond,
+		Allow:     []Network{prefix("192.0.2.0/24"), prefix("2001:db8::7/128")},
+		Exporters: []ExporterConfig{{Address: prefix("192.0.2.9/32"), Clock: AsExported, SamplingRate: 100, SamplingOverride: true}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if err := yaml.Unmarshal([]byte("allow: [here]"), &got); err == nil || !strings.Contains(err.Error(), "192.0.2.1") {
+		t.Errorf("error %v, want one that shows how a network is written", err)
+	}
+}
+
 func TestConfig_ValidateReportsEveryFault(t *testing.T) {
 	if err := (Config{}).Validate(); err != nil {
 		t.Errorf("the zero Config: %v", err)
 	}
 	err := Config{
 		Listen: []string{":2055", "router:2055", ":2055", "10.0.0.1"}, ReceiveBuffer: 1, Workers: -1, BatchRows: 1 << 30,
-		FlushInterval: time.Hour, DrainTimeout: -1, MaxExporters: -5, Allow: []netip.Prefix{{}},
-		Exporters: []ExporterConfig{{}, {Address: netip.MustParsePrefix("10.0.0.0/8"), Clock: "sundial", SamplingOverride: true},
-			{Address: netip.MustParsePrefix("10.1.0.0/8")}},
+		FlushInterval: time.Hour, DrainTimeout: -1, MaxExporters: -5, Allow: []Network{{}},
+		Exporters: []ExporterConfig{{}, {Address: prefix("10.0.0.0/8"), Clock: "sundial", SamplingOverride: true},
+			{Address: prefix("10.1.0.0/8")}},
 	}.Validate()
 	if err == nil {
 		t.Fatal("no error")

@@ -43,19 +43,36 @@ type Config struct {
 	MaxExporters int `yaml:"max_exporters"`
 	// Allow lists the networks that may export to us; empty means all. What
 	// others send is not read, and counted as shed.
-	Allow []netip.Prefix `yaml:"allow"`
+	Allow []Network `yaml:"allow"`
 	// Exporters holds settings by address; the longest matching prefix wins.
 	Exporters []ExporterConfig `yaml:"exporters"`
 }
 
 // ExporterConfig is what the operator knows of the exporters in a network.
 type ExporterConfig struct {
-	Address netip.Prefix `yaml:"address"`
-	Clock   Clock        `yaml:"clock"` // default live
+	Address Network `yaml:"address"`
+	Clock   Clock   `yaml:"clock"` // default live
 	// SamplingRate is 1 in N. SamplingOverride makes it hold against what the
 	// exporter says; without, it holds where the exporter says nothing.
 	SamplingRate     uint32 `yaml:"sampling_rate"`
 	SamplingOverride bool   `yaml:"sampling_override"`
+}
+
+// Network is an address prefix; in text, an address stands for itself alone.
+type Network struct{ netip.Prefix }
+
+// UnmarshalText reads "192.0.2.0/24", "2001:db8::/32" or a single address.
+func (n *Network) UnmarshalText(text []byte) error {
+	if a, err := netip.ParseAddr(string(text)); err == nil && a.Zone() == "" {
+		n.Prefix = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+		return nil
+	}
+	p, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return fmt.Errorf("%q: want an address or prefix such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32", text)
+	}
+	n.Prefix = p.Masked()
+	return nil
 }
 
 const (

@@ -29,7 +29,7 @@ func newMetrics(c *Collector) *metrics {
 		m.descs[name] = prometheus.NewDesc("tidemark_collector_"+name, help, labels, nil)
 	}
 	add("datagrams_total", "Datagrams received.", "exporter", "protocol")
-	add("received_bytes", "Octets of UDP payload received.", "exporter", "protocol")
+	add("received_bytes_total", "Octets of UDP payload received.", "exporter", "protocol")
 	add("flows_total", "Flow records decoded.", "exporter", "protocol")
 	add("options_records_total", "Options Data Records decoded.", "exporter", "protocol")
 	add("templates_total", "Template Records read, repeats included.", "exporter", "protocol")
@@ -111,7 +111,7 @@ func (m *metrics) collectExporters(send sendFunc) {
 		protocols[e.Protocol]++
 		add := func(name string, n uint64) { sums[series{name, exporter, e.Protocol}] += float64(n) }
 		add("datagrams_total", e.Datagrams)
-		add("received_bytes", e.Octets)
+		add("received_bytes_total", e.Octets)
 		add("flows_total", e.Flows)
 		add("options_records_total", e.OptionsRecords)
 		add("templates_total", e.Templates)

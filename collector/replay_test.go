@@ -54,7 +54,7 @@ func pcapOf(t testing.TB, link layers.LinkType, packets ...captured) []byte {
 }
 
 // ipv4 makes an IPv4 packet, or fragment, around a part of a UDP datagram.
-func ipv4(id uint16, offset int, more bool, body []byte) []byte {
+func ipv4Fragment(id uint16, offset int, more bool, body []byte) []byte {
 	b := make([]byte, 20, 20+len(body))
 	b[0], b[8], b[9] = 0x45, 64, protocolUDP
 	binary.BigEndian.PutUint16(b[2:], uint16(20+len(body)))
@@ -87,7 +87,7 @@ func udpOf(payload []byte) []byte {
 
 func TestReplay_ReadsLinkLayersTagsAndFragments(t *testing.T) {
 	payload := v5(0, 10)
-	packet := ipv4(1, 0, false, udpOf(payload))
+	packet := ipv4Fragment(1, 0, false, udpOf(payload))
 	whole := udpOf(payload)
 	ethernet := func(kind ...byte) []byte { return append(make([]byte, 12), kind...) }
 	fragment6 := func(offset int, more byte) []byte {
@@ -116,9 +116,9 @@ func TestReplay_ReadsLinkLayersTagsAndFragments(t *testing.T) {
 		{"OpenBSD loopback", layers.LinkTypeLoop, loop(join([]byte{0, 0, 0, 2}, packet))},
 		{"IPv6", layers.LinkTypeRaw, loop(ipv6(nil, whole, protocolUDP))},
 		{"IPv6 with hop-by-hop options", layers.LinkTypeIPv6, loop(ipv6([]byte{protocolUDP, 0, 0, 0, 0, 0, 0, 0}, whole, 0))},
-		{"fragments", layers.LinkTypeRaw, loop(ipv4(7, 0, true, whole[:200]), ipv4(7, 200, true, whole[200:400]), ipv4(7, 400, false, whole[400:]))},
-		{"fragments in disorder, one twice", layers.LinkTypeRaw, loop(ipv4(7, 400, false, whole[400:]), ipv4(7, 200, true, whole[200:400]),
-			ipv4(7, 200, true, whole[200:400]), ipv4(7, 0, true, whole[:200]))},
+		{"fragments", layers.LinkTypeRaw, loop(ipv4Fragment(7, 0, true, whole[:200]), ipv4Fragment(7, 200, true, whole[200:400]), ipv4Fragment(7, 400, false, whole[400:]))},
+		{"fragments in disorder, one twice", layers.LinkTypeRaw, loop(ipv4Fragment(7, 400, false, whole[400:]), ipv4Fragment(7, 200, true, whole[200:400]),
+			ipv4Fragment(7, 200, true, whole[200:400]), ipv4Fragment(7, 0, true, whole[:200]))},
 		{"fragments of IPv6", layers.LinkTypeRaw, loop(ipv6(fragment6(200, 0), whole[200:], 44), ipv6(fragment6(0, 1), whole[:200], 44))},
 	}
 	want := Summary{Datagrams: 1, Octets: uint64(len(payload)), Flows: 10, Undecodable: map[string]uint64{}}
@@ -146,7 +146,7 @@ func TestReplay_FragmentsThatNeverBecomeWholeAreCounted(t *testing.T) {
 	whole := udpOf(v5(0, 10))
 	var packets []captured
 	for id := range 3 * maxAssemblies {
-		packets = append(packets, captured{data: ipv4(uint16(id), 0, true, whole[:200])})
+		packets = append(packets, captured{data: ipv4Fragment(uint16(id), 0, true, whole[:200])})
 	}
 	_, _, sum, err := replay(t, ReplayOptions{Reader: bytes.NewReader(pcapOf(t, layers.LinkTypeRaw, packets...))})
 	if err != nil || sum.Undecodable["short"] != 3*maxAssemblies || sum.Flows != 0 {
@@ -156,10 +156,10 @@ func TestReplay_FragmentsThatNeverBecomeWholeAreCounted(t *testing.T) {
 
 func TestReplay_OtherTrafficIsPassedOver(t *testing.T) {
 	dns := udpOf([]byte{0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-	tcp := ipv4(1, 0, false, make([]byte, 20))
+	tcp := ipv4Fragment(1, 0, false, make([]byte, 20))
 	tcp[9] = 6
-	file := pcapOf(t, layers.LinkTypeRaw, captured{data: ipv4(1, 0, false, dns)}, captured{data: tcp}, captured{data: []byte{1, 2, 3}},
-		captured{data: ipv4(2, 0, false, udpOf(v5(0, 2)))})
+	file := pcapOf(t, layers.LinkTypeRaw, captured{data: ipv4Fragment(1, 0, false, dns)}, captured{data: tcp}, captured{data: []byte{1, 2, 3}},
+		captured{data: ipv4Fragment(2, 0, false, udpOf(v5(0, 2)))})
 	_, _, sum, err := replay(t, ReplayOptions{Reader: bytes.NewReader(file)})
 	if err != nil || sum.Datagrams != 1 || sum.Flows != 2 || len(sum.Undecodable) != 0 {
 		t.Errorf("got %+v, %v", sum, err)
@@ -167,15 +167,15 @@ func TestReplay_OtherTrafficIsPassedOver(t *testing.T) {
 }
 
 func TestReplay_FormatsOfFiles(t *testing.T) {
-	first := ipv4(1, 0, false, udpOf(v5(0, 2)))
-	pcap := pcapOf(t, layers.LinkTypeRaw, captured{data: first}, captured{data: ipv4(2, 0, false, udpOf(v5(2, 3)))})
+	first := ipv4Fragment(1, 0, false, udpOf(v5(0, 2)))
+	pcap := pcapOf(t, layers.LinkTypeRaw, captured{data: first}, captured{data: ipv4Fragment(2, 0, false, udpOf(v5(2, 3)))})
 	var ng bytes.Buffer
 	w, err := pcapgo.NewNgWriter(&ng, layers.LinkTypeRaw)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, n := range []int{2, 3} {
-		p := ipv4(uint16(i), 0, false, udpOf(v5(uint32(2*i), n)))
+		p := ipv4Fragment(uint16(i), 0, false, udpOf(v5(uint32(2*i), n)))
 		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(int64(i), 0), CaptureLength: len(p), Length: len(p)}, p); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestReplay_FormatsOfFiles(t *testing.T) {
 }
 
 func TestReplay_CutFileNamesTheOffsetAndTheOthersAreRead(t *testing.T) {
-	p := captured{data: ipv4(1, 0, false, udpOf(v5(0, 2)))}
+	p := captured{data: ipv4Fragment(1, 0, false, udpOf(v5(0, 2)))}
 	file := pcapOf(t, layers.LinkTypeRaw, p, p, p)
 	cut := filepath.Join(t.TempDir(), "cut.pcap")
 	good := filepath.Join(t.TempDir(), "good.pcap")
@@ -262,7 +262,7 @@ func TestReplay_UnknownLinkTypeIsAnError(t *testing.T) {
 
 func TestReplay_SpeedKeepsThePaceOfTheCapture(t *testing.T) {
 	begin := time.Unix(1_700_000_000, 0)
-	file := pcapOf(t, layers.LinkTypeRaw, captured{ipv4(1, 0, false, udpOf(v5(0, 1))), begin}, captured{ipv4(2, 0, false, udpOf(v5(1, 1))), begin.Add(time.Hour)})
+	file := pcapOf(t, layers.LinkTypeRaw, captured{ipv4Fragment(1, 0, false, udpOf(v5(0, 1))), begin}, captured{ipv4Fragment(2, 0, false, udpOf(v5(1, 1))), begin.Add(time.Hour)})
 	_, s, _, err := replay(t, ReplayOptions{Reader: bytes.NewReader(file), Speed: 36000}) // an hour in 0.1 s
 	if err != nil {
 		t.Fatal(err)
@@ -360,14 +360,14 @@ func overUDP(t *testing.T, file string) (Summary, int) {
 
 func FuzzReplay(f *testing.F) {
 	whole := udpOf(v5(0, 10))
-	f.Add(pcapOf(f, layers.LinkTypeRaw, captured{data: ipv4(1, 0, true, whole[:200])}, captured{data: ipv4(1, 200, false, whole[200:])}))
+	f.Add(pcapOf(f, layers.LinkTypeRaw, captured{data: ipv4Fragment(1, 0, true, whole[:200])}, captured{data: ipv4Fragment(1, 200, false, whole[200:])}))
 	f.Add(pcapOf(f, layers.LinkTypeEthernet, captured{data: append(append(make([]byte, 12), 0x81, 0, 0, 1, 0x86, 0xdd), ipv6(nil, whole, protocolUDP)...)}))
 	var ng bytes.Buffer
 	w, err := pcapgo.NewNgWriter(&ng, layers.LinkTypeRaw)
 	if err != nil {
 		f.Fatal(err)
 	}
-	p := ipv4(1, 0, false, whole)
+	p := ipv4Fragment(1, 0, false, whole)
 	_ = w.WritePacket(gopacket.CaptureInfo{CaptureLength: len(p), Length: len(p)}, p)
 	_ = w.Flush()
 	f.Add(ng.Bytes())
@@ -384,7 +384,7 @@ func FuzzReplay(f *testing.F) {
 
 func FuzzPacket(f *testing.F) {
 	whole := udpOf(v5(0, 2))
-	f.Add(uint16(101), ipv4(1, 0, true, whole[:40]), ipv4(1, 40, false, whole[40:]))
+	f.Add(uint16(101), ipv4Fragment(1, 0, true, whole[:40]), ipv4Fragment(1, 40, false, whole[40:]))
 	f.Add(uint16(1), append(append(make([]byte, 12), 0x81, 0, 0, 1, 0x86, 0xdd), ipv6(nil, whole, protocolUDP)...), []byte{})
 	f.Add(uint16(229), ipv6([]byte{protocolUDP, 0, 0, 1, 0, 0, 0, 9}, whole[:40], 44), ipv6([]byte{protocolUDP, 0, 0, 40, 0, 0, 0, 9}, whole[40:], 44))
 	f.Fuzz(func(t *testing.T, link uint16, a, b []byte) {
