@@ -41,9 +41,9 @@ const (
 	healthEvery   = 5 * time.Second
 	healthTimeout = 20 * time.Second
 	healthMisses  = 3 // unanswered in a row: the engine hangs and is killed
-	backoffMin    = 250 * time.Millisecond
-	backoffMax    = 15 * time.Second
-	backoffForget = time.Minute // an engine that ran this long starts at backoffMin again
+	backoffMin    = 50 * time.Millisecond
+	backoffMax    = 2 * time.Second
+	backoffForget = 5 * time.Second // an engine that ran this long starts at backoffMin again
 )
 
 // Engine supervises the engine process of a daemon. While it lives, no other

@@ -124,5 +124,5 @@ func watchDaemon(dir string, yield func()) (stop func()) {
 			}
 		}
 	})
-	return func() { close(done); watcher.Wait() }
+	return sync.OnceFunc(func() { close(done); watcher.Wait() })
 }
