@@ -19,6 +19,12 @@ import (
 // rows a spool can hold.
 const maxRetry = 10 * time.Second
 
+// patience is how often a database that answers may fail to take a batch into
+// flows before the batch goes to quarantine: about a minute of attempts. Else
+// one batch whose views need more memory than there is would hold up all that
+// come after it.
+const patience = 12
+
 // ErrReadBack is a batch whose rows come back from the database other than they
 // were sealed. It is never committed as it is.
 var ErrReadBack = errors.New("read-back mismatch")
@@ -65,6 +71,9 @@ type committer struct {
 	leaves []merkle.Hash
 	nodes  []merkle.Hash
 	block  []byte
+
+	unwilling      int // attempts that ended in errUnwilling
+	unwillingBatch uint64
 }
 
 // Run commits sealed batches in order until ctx ends; what is left over from an
@@ -242,7 +251,7 @@ func (c *committer) store(ctx context.Context, b *sealed, block []byte) error {
 		return c.readBackEvents(ctx, b)
 	}
 	err := c.rows.Insert(ctx, tableFlows, c.token(h.Index), block)
-	if errors.Is(err, errRefused) {
+	if errors.Is(err, errRefused) || errors.Is(err, errUnwilling) && c.lostPatience(h.Index) {
 		c.log.Error().Err(err).Uint64("batch", h.Index).Msg("batch goes to quarantine: its rows are recorded but not in flows and aggregates")
 		return c.quarantine(ctx, b, block)
 	} else if err != nil {
@@ -258,6 +267,15 @@ func (c *committer) store(ctx context.Context, b *sealed, block []byte) error {
 		return c.quarantine(ctx, b, block)
 	}
 	return err
+}
+
+// lostPatience counts an unwilling insert of batch index.
+func (c *committer) lostPatience(index uint64) bool {
+	if c.unwillingBatch != index {
+		c.unwilling, c.unwillingBatch = 0, index
+	}
+	c.unwilling++
+	return c.unwilling >= patience
 }
 
 func (c *committer) mismatch(b *sealed, err error) {

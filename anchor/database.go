@@ -35,7 +35,8 @@ var errRows = errors.New("rows in the database are not those that were sealed")
 // rows is the database as the committer uses it.
 type rows interface {
 	// Insert writes a block exactly once per token. errRefused: repeating it is
-	// of no use. When it returns nil the block is durable.
+	// of no use. errUnwilling: it did not work although the database is there.
+	// When it returns nil the block is durable.
 	Insert(ctx context.Context, table, token string, block []byte) error
 	// ReadFlows replaces dst by the rows of a batch. errRows: there are others
 	// than count rows.
@@ -46,16 +47,23 @@ type rows interface {
 	DiscardFlows(ctx context.Context, log, index uint64) error
 }
 
-// errRefused is an insert that no repetition will make succeed.
-var errRefused = errors.New("insert refused")
+var (
+	errRefused   = errors.New("insert refused")
+	errUnwilling = errors.New("insert failed though the database answers")
+)
 
 // database is rows in ClickHouse.
 type database struct{ db *storage.DB }
 
 func (d *database) Insert(ctx context.Context, table, token string, block []byte) error {
 	err := d.db.InsertBlock(ctx, table, token, block)
-	if err != nil && !storage.Retryable(err) {
+	switch {
+	case err == nil:
+		return nil
+	case !storage.Retryable(err):
 		return fmt.Errorf("%w: %w", errRefused, err)
+	case d.db.Conn().Ping(ctx) == nil:
+		return fmt.Errorf("%w: %w", errUnwilling, err)
 	}
 	return err
 }

@@ -24,7 +24,8 @@ import (
 )
 
 // storable is a batch of random rows that the table can hold: protocols and the
-// like are of their enumerations.
+// like are of their enumerations. They are of a hundred devices, so that the
+// views have as much to do as on a real site.
 func storable(seed uint64, n int) *flow.Batch {
 	b := dayBatch(seed, n)
 	protocols := []flow.Protocol{flow.NetFlowV1, flow.NetFlowV5, flow.NetFlowV7, flow.NetFlowV9, flow.IPFIX, flow.SFlowV5}
@@ -35,6 +36,12 @@ func storable(seed uint64, n int) *flow.Batch {
 		b.DstIdentity[i] %= flow.IdentityGateway + 1
 		b.Initiator[i] %= flow.InitiatorDst + 1
 		b.Scope[i] %= flow.ScopeTransit + 1
+		b.SrcDevice[i], b.DstDevice[i], b.ServicePort[i] = b.SrcDevice[i]%100, 0, b.ServicePort[i]%20
+		b.SamplerAddress[i], b.InIf[i], b.OutIf[i], b.Proto[i] = [16]byte{15: 1}, b.InIf[i]%2, b.OutIf[i]%2, b.Proto[i]%2
+		b.DstAddr[i] = [16]byte{10: 0xff, 11: 0xff, 12: 198, 13: 51, 14: 100, 15: b.DstAddr[i][0]}
+		b.SrcAddr[i] = [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: byte(b.SrcDevice[i])}
+		b.Direction[i], b.SamplingRate[i] = b.Direction[i]%2, 1
+		b.EventStart[i], b.EventEnd[i] = b.TimeReceived[i]-int64(time.Minute), b.TimeReceived[i]
 	}
 	return b
 }

@@ -358,6 +358,33 @@ func TestCommit_RefusedInsertGoesToQuarantine(t *testing.T) {
 	}
 }
 
+// A batch that the views cannot digest must not hold up the rest for ever.
+func TestCommit_BatchTheDatabaseNeverTakesGoesToQuarantine(t *testing.T) {
+	f := newFixture(t)
+	f.mustCommit()
+	f.w.corrupt = func(table string, _ *flow.Batch) error {
+		if table == tableFlows {
+			return fmt.Errorf("%w: memory limit exceeded", errUnwilling)
+		}
+		return nil
+	}
+	f.seal(1, 10)
+	c := &committer{Ledger: f.l}
+	for i := range patience - 1 {
+		if _, err := c.step(t.Context()); !errors.Is(err, errUnwilling) {
+			t.Fatalf("attempt %d: %v, want errUnwilling", i, err)
+		}
+	}
+	if _, err := c.step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.acked = []uint64{10}
+	f.check(t)
+	if f.counter("quarantined_batches_total") != 1 {
+		t.Error("not counted")
+	}
+}
+
 func TestRun_RetriesUntilTheDatabaseIsBackAndKeepsSealing(t *testing.T) {
 	f := newFixture(t)
 	away := 7 // inserts
