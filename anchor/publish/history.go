@@ -1,0 +1,138 @@
+package publish
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"tidemark/anchor/txmgr"
+)
+
+// Entry is a line of anchors.ndjson: what became of a transaction. The file is
+// only ever appended to. The same entry may come twice after a crash.
+type Entry struct {
+	Time      time.Time      `json:"time"` // of this machine, when it was seen
+	What      string         `json:"what"` // "anchor", "open" or "deploy"
+	State     string         `json:"state"`
+	Size      uint64         `json:"size,omitempty"`
+	Root      common.Hash    `json:"root,omitzero"`
+	ChainID   uint64         `json:"chain_id"`
+	Contract  common.Address `json:"contract,omitzero"`
+	Tx        common.Hash    `json:"tx"`
+	Nonce     uint64         `json:"nonce"`
+	Block     uint64         `json:"block,omitempty"`
+	BlockHash common.Hash    `json:"block_hash,omitzero"`
+	BlockTime time.Time      `json:"block_time,omitzero"`
+	GasUsed   uint64         `json:"gas_used,omitempty"`
+}
+
+// States of an Entry beyond those of txmgr.
+const (
+	Reverted    = "reverted"    // included, and refused by the contract
+	Reorganised = "reorganised" // was included, and is no more
+)
+
+const historyName = "anchors.ndjson"
+
+// ReadHistory calls yield with each entry in dir, oldest first. A line that a
+// crash cut short is skipped.
+func ReadHistory(dir string, yield func(Entry)) error {
+	f, err := os.Open(filepath.Join(dir, historyName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read anchors: %w", err)
+	}
+	defer f.Close()
+	for r := bufio.NewReader(f); ; {
+		line, err := r.ReadBytes('\n')
+		var e Entry
+		if err == nil && json.Unmarshal(line, &e) == nil {
+			yield(e)
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read anchors: %w", err)
+		}
+	}
+}
+
+// history appends to anchors.ndjson; each entry is on disk when append returns.
+type history struct{ file *os.File }
+
+func openHistory(dir string) (*history, error) {
+	f, err := os.OpenFile(filepath.Join(dir, historyName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open anchors: %w", err)
+	}
+	// A crash may have left half a line: end it, so that the next one is whole.
+	end, err := f.Seek(0, io.SeekEnd)
+	if err == nil && end > 0 {
+		last := make([]byte, 1)
+		if _, err = f.ReadAt(last, end-1); err == nil && !bytes.Equal(last, []byte("\n")) {
+			_, err = f.Write([]byte("\n"))
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open anchors: %w", err)
+	}
+	return &history{file: f}, nil
+}
+
+func (h *history) append(e Entry) error {
+	b, err := json.Marshal(e)
+	if err == nil {
+		_, err = h.file.Write(append(b, '\n'))
+	}
+	if err == nil {
+		err = h.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("record anchor: %w", err)
+	}
+	return nil
+}
+
+func (h *history) close() error { return h.file.Close() }
+
+// entryOf describes a transaction as it stands.
+func entryOf(tx txmgr.Tx, now time.Time, chainID uint64) Entry {
+	e := Entry{
+		Time: now.UTC(), What: tx.Label, State: string(tx.State), ChainID: chainID,
+		Tx: tx.Attempts[len(tx.Attempts)-1].Hash, Nonce: tx.Nonce,
+	}
+	if tx.To != nil {
+		e.Contract = *tx.To
+	}
+	if tx.Label == labelAnchor {
+		e.Size, e.Root = tx.Target, rootOf(tx.Data)
+	}
+	if at := tx.At; at != nil {
+		e.Tx, e.Block, e.BlockHash, e.BlockTime, e.GasUsed = at.Hash, at.Block, at.BlockHash, at.BlockTime, at.GasUsed
+		if !at.OK {
+			e.State = Reverted
+		}
+	}
+	return e
+}
+
+// rootOf reads the root out of the calldata of anchor(id, size, root, proof).
+func rootOf(calldata []byte) (root common.Hash) {
+	const at = 4 + 32 + 32
+	if len(calldata) >= at+32 {
+		copy(root[:], calldata[at:])
+	}
+	return root
+}
