@@ -1,0 +1,206 @@
+package netflow
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"tidemark/collector/flow"
+)
+
+// options9 is a v9 Options Template Set; scopes and fields come as pairs.
+func options9(id uint16, scopes, fields []uint16) []byte {
+	b := join(u16(id), u16(uint16(2*len(scopes))), u16(uint16(2*len(fields))))
+	for _, f := range append(append([]uint16{}, scopes...), fields...) {
+		b = append(b, u16(f)...)
+	}
+	return set(1, b)
+}
+
+// options10 is an IPFIX Options Template Set; the first scopes pairs are Scope Fields.
+func options10(id uint16, scopes uint16, fields ...uint16) []byte {
+	b := join(u16(id), u16(uint16(len(fields)/2)), u16(scopes))
+	for _, f := range fields {
+		b = append(b, u16(f)...)
+	}
+	return set(3, b)
+}
+
+// sampled decodes datagrams and returns rate and sampling quality of the last row.
+func sampled(t *testing.T, d *Decoder, payloads ...[]byte) (uint32, uint16) {
+	t.Helper()
+	b, _ := run(t, d, router, payloads...)
+	if b.Len() == 0 {
+		t.Fatal("no row")
+	}
+	i := b.Len() - 1
+	return b.SamplingRate[i], b.Quality[i] & (flow.SamplingAssumed | flow.SamplingFromConfig | flow.SamplingFromOption)
+}
+
+func TestSampling_V5HeaderRateWithoutModeBits(t *testing.T) {
+	for _, c := range []struct {
+		header  uint16
+		rate    uint32
+		quality uint16
+		mode    byte
+	}{
+		{100, 100, 0, 0},
+		{1<<14 | 100, 100, 0, 1}, // deterministic
+		{2<<14 | 1000, 1000, 0, 2},
+		{0, 1, flow.SamplingAssumed, 0},
+		{1 << 14, 1, flow.SamplingAssumed, 1},
+	} {
+		batch, _ := run(t, New(Config{}), router, v5(1, c.header))
+		want(t, "rate", batch.SamplingRate[0], c.rate)
+		want(t, "quality", batch.Quality[0], c.quality)
+		mode, _ := batch.Ext.Value(0, samplingAlgorithm)
+		if c.mode != 0 && (len(mode) != 1 || mode[0] != c.mode) {
+			t.Errorf("header %#x: mode %v, want %d", c.header, mode, c.mode)
+		}
+	}
+}
+
+func TestSampling_FromOptionsByScope(t *testing.T) {
+	flowTemplate := set(0, tmpl(300, 10, 4, 14, 4, 48, 1, 61, 1))
+	record := func(in, out uint32, sampler, direction byte) []byte {
+		return set(300, u32(in), u32(out), u8(sampler, direction))
+	}
+	byInterface := join(options9(256, []uint16{2, 4}, []uint16{34, 4, 35, 1}), set(256, u32(7), u32(100), u8(1), u32(8), u32(200), u8(1)))
+	bySampler := join(options9(257, []uint16{1, 4}, []uint16{48, 1, 49, 1, 50, 4}), set(257, u32(0), u8(1, 2), u32(1000), u32(0), u8(2, 2), u32(2000)))
+	bySystem := join(options9(258, []uint16{1, 0}, []uint16{34, 4}), set(258, u32(64))) // scope of no octets: Juniper SRX
+	for _, c := range []struct {
+		name    string
+		options []byte
+		record  []byte
+		rate    uint32
+	}{
+		{"interface", byInterface, record(7, 8, 0, 0), 100},
+		{"egress flow by output interface", byInterface, record(7, 8, 0, 1), 200},
+		{"only the output interface is sampled", byInterface, record(99, 8, 0, 0), 200},
+		{"sampler", bySampler, record(7, 8, 2, 0), 2000},
+		{"system", bySystem, record(7, 8, 0, 0), 64},
+		{"sampler before interface before system", join(bySystem, byInterface, bySampler), record(7, 8, 1, 0), 1000},
+		{"interface before system", join(bySystem, byInterface), record(8, 7, 0, 0), 200},
+	} {
+		rate, quality := sampled(t, New(Config{}), v9(1, flowTemplate, c.options, c.record))
+		if rate != c.rate || quality != flow.SamplingFromOption {
+			t.Errorf("%s: rate %d, quality %#x, want %d from options", c.name, rate, quality, c.rate)
+		}
+	}
+	rate, quality := sampled(t, New(Config{}), v9(1, flowTemplate, bySampler, record(1, 2, 9, 0)))
+	if rate != 1 || quality != flow.SamplingAssumed {
+		t.Errorf("unknown sampler: rate %d, quality %#x, want 1 assumed", rate, quality)
+	}
+	d := New(Config{})
+	run(t, d, router, v9(1, bySystem))
+	rate, quality = sampled(t, d, v9(2, flowTemplate, record(1, 2, 0, 0)))
+	if rate != 1 || quality != flow.SamplingAssumed {
+		t.Errorf("other domain: rate %d, quality %#x, want 1 assumed", rate, quality)
+	}
+}
+
+func TestSampling_SelectorFieldsOfIPFIX(t *testing.T) {
+	data := set(2, tmpl(300, 302, 4, 1, 4))
+	probability := make([]byte, 8)
+	binary.BigEndian.PutUint64(probability, math.Float64bits(0.001))
+	for _, c := range []struct {
+		name    string
+		options []byte
+		rate    uint32
+	}{
+		{"packet interval and space", join(options10(256, 1, 302, 4, 305, 4, 306, 4), set(256, u32(9), u32(1), u32(99))), 100},
+		{"interval alone", join(options10(256, 1, 302, 4, 305, 4), set(256, u32(9), u32(512))), 512},
+		{"size of population, an interval of 1 beside them", join(options10(256, 1, 302, 4, 305, 4, 309, 4, 310, 4), set(256, u32(9), u32(1), u32(1), u32(256))), 256},
+		{"probability", join(options10(256, 1, 302, 4, 311, 8), set(256, u32(9), probability)), 1000},
+		{"samplingInterval", join(options10(256, 1, 302, 4, 34, 4), set(256, u32(9), u32(30))), 30},
+	} {
+		rate, quality := sampled(t, New(Config{}), ipfix(1, data, c.options, set(300, u32(9), u32(1))))
+		if rate != c.rate || quality != flow.SamplingFromOption {
+			t.Errorf("%s: rate %d, quality %#x, want %d from options", c.name, rate, quality, c.rate)
+		}
+	}
+}
+
+func TestSampling_NotAnIntegerIsKeptExact(t *testing.T) {
+	batch, _ := run(t, New(Config{}), router, ipfix(1, options10(256, 1, 149, 4, 309, 4, 310, 4), set(256, u32(1), u32(3), u32(10)),
+		set(2, tmpl(300, 1, 4)), set(300, u32(5))))
+	i := batch.Len() - 1
+	want(t, "rate", batch.SamplingRate[i], 3)
+	want(t, "probability", math.Float64frombits(binary.BigEndian.Uint64(extension(t, batch, i, 0, samplingProbability))), 0.3)
+}
+
+func TestSampling_DomainScopeMaySpeakOfAnotherDomain(t *testing.T) {
+	d := New(Config{})
+	run(t, d, router, ipfix(1, options10(256, 1, 149, 4, 34, 4), set(256, u32(2), u32(50))))
+	rate, _ := sampled(t, d, ipfix(2, set(2, plain), set(256, plainRecord(1))))
+	want(t, "rate of domain 2", rate, 50)
+	rate, _ = sampled(t, d, ipfix(1, set(2, tmpl(300, 1, 4)), set(300, u32(1))))
+	want(t, "rate of domain 1", rate, 1)
+}
+
+func TestSampling_LaterOptionsRecordWins(t *testing.T) {
+	d := New(Config{})
+	options := options9(257, []uint16{1, 4}, []uint16{34, 4})
+	run(t, d, router, v9(1, options, set(257, u32(0), u32(10))), v9(1, set(257, u32(0), u32(20))))
+	rate, _ := sampled(t, d, v9(1, set(0, plain), set(256, plainRecord(1))))
+	want(t, "rate", rate, 20)
+}
+
+func TestSampling_OrderOfAuthority(t *testing.T) {
+	options := join(options9(257, []uint16{1, 4}, []uint16{34, 4}), set(257, u32(0), u32(10)))
+	own := join(set(0, tmpl(300, 34, 4, 1, 4)), set(300, u32(7), u32(1)))
+	none := join(set(0, plain), set(256, plainRecord(1)))
+	zero := join(set(0, tmpl(300, 34, 4, 1, 4)), set(300, u32(0), u32(1)))
+	config := func(rate uint32, override bool) Config {
+		return Config{Sampling: func([16]byte) (uint32, bool) { return rate, override }}
+	}
+	for _, c := range []struct {
+		name    string
+		config  Config
+		payload []byte
+		rate    uint32
+		quality uint16
+	}{
+		{"record over options", Config{}, v9(1, options, own), 7, 0},
+		{"record over configuration", config(99, false), v9(1, own), 7, 0},
+		{"options over configuration", config(99, false), v9(1, options, none), 10, flow.SamplingFromOption},
+		{"configuration over nothing", config(99, false), v9(1, none), 99, flow.SamplingFromConfig},
+		{"override over the record", config(99, true), v9(1, options, own), 99, flow.SamplingFromConfig},
+		{"override over the v5 header", config(99, true), v5(1, 100), 99, flow.SamplingFromConfig},
+		{"header over configuration", config(99, false), v5(1, 100), 100, 0},
+		{"a rate of 0 in the record is none", Config{}, v9(1, options, zero), 10, flow.SamplingFromOption},
+		{"nothing", Config{}, v9(1, none), 1, flow.SamplingAssumed},
+		{"override of 0 is none", config(0, true), v9(1, none), 1, flow.SamplingAssumed},
+	} {
+		rate, quality := sampled(t, New(c.config), c.payload)
+		if rate != c.rate || quality != c.quality {
+			t.Errorf("%s: rate %d, quality %#x, want %d, %#x", c.name, rate, quality, c.rate, c.quality)
+		}
+	}
+}
+
+func TestOptions_InterfaceNames(t *testing.T) {
+	d := New(Config{})
+	name := func(s string, n int) []byte { return append([]byte(s), make([]byte, n-len(s))...) }
+	_, r := run(t, d, router,
+		v9(3, options9(256, []uint16{2, 4}, []uint16{82, 8, 83, 16}), set(256, u32(7), name("Gi0/1", 8), name("to the cameras", 16))),
+		ipfix(3, options10(256, 1, 10, 4, 82, 65535), set(256, u32(8), u8(4), []byte("ge-0"))),
+		ipfix(3, set(256, u32(8), u8(4), []byte("ge-1"))))
+	want(t, "options", r.OptionsRecords, 1)
+	got, ok := d.Interface(router.Exporter, 3, 7)
+	want(t, "v9", got, Interface{"Gi0/1", "to the cameras"})
+	want(t, "known", ok, true)
+	got, _ = d.Interface(router.Exporter, 3, 8)
+	want(t, "IPFIX: the later name", got.Name, "ge-1")
+	_, ok = d.Interface(router.Exporter, 4, 7)
+	want(t, "other domain", ok, false)
+}
+
+func TestOptions_TablesAreBounded(t *testing.T) {
+	var o observation
+	for i := range uint32(maxOptionEntries + 5) {
+		ok := o.learn(rate{n: 2}, &sampling{}, i, true)
+		want(t, "kept", ok, i < maxOptionEntries)
+	}
+	want(t, "known keys still change", o.learn(rate{n: 3}, &sampling{}, 5, true), true)
+}
