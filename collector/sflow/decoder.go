@@ -96,7 +96,12 @@ func (x *pass) datagram(payload []byte) {
 	}
 	x.foreign = x.agent.Unmap() != netip.AddrFrom16(x.dg.Exporter).Unmap()
 	res.Domain, res.Sequence, res.UptimeMs = c.u32(), c.u32(), c.u32()
-	x.samples(c.u32(), &c)
+	count := c.u32()
+	if c.short {
+		x.fail(flow.ReasonShort)
+		return
+	}
+	x.samples(count, &c)
 }
 
 func (x *pass) fail(r flow.Reason) { x.res.Undecodable[r]++ }
@@ -109,9 +114,11 @@ func (x *pass) samples(count uint32, c *cursor) {
 			return
 		}
 		body := c.take(int64(n))
-		if c.short { // cut: the records that are whole still count
-			x.fail(flow.ReasonShort)
+		if c.short { // the datagram was cut: the records that are whole still count
 			x.sample(format, c.rest)
+			if x.res.Undecodable[flow.ReasonShort] == 0 {
+				x.fail(flow.ReasonShort)
+			}
 			return
 		}
 		x.sample(format, body)

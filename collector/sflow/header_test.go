@@ -1,0 +1,115 @@
+package sflow
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"tidemark/collector/flow"
+)
+
+// one decodes a sample of one raw header.
+func one(t *testing.T, protocol, frame uint32, header []byte) *flow.Batch {
+	t.Helper()
+	batch, r := run(t, datagramOf(flowSampleOf(1, raw(protocol, frame, header))))
+	want(t, "flows", r.Flows, 1)
+	return batch
+}
+
+func keptRaw(b *flow.Batch) bool {
+	_, ok := b.Ext.Value(0, flow.ExtensionKey(EnterpriseSFlow, rawHeader))
+	return ok
+}
+
+func TestHeader_TaggedTwice(t *testing.T) { // 802.1ad around 802.1Q
+	b := one(t, headerEthernet, 200, ethernet(0x88a8, join(vlan(100, 0x8100), vlan(7, typeIPv4), ipv4Of(17, 86, 0, udpOf(1, 2)))))
+	want(t, "outer VLAN", b.SrcVLAN[0], 100)
+	want(t, "inner VLAN", extension(t, b, 0, 0, dot1qCustomerVLAN), "\x00\x07")
+	want(t, "port", b.DstPort[0], 2)
+}
+
+func TestHeader_MPLS(t *testing.T) {
+	labels := []byte{0, 1, 0x00, 64, 0, 2, 0x01, 64}
+	b := one(t, headerEthernet, 200, ethernet(typeMPLS, join(labels, ipv4Of(17, 86, 0, udpOf(1, 2)))))
+	want(t, "first label", extension(t, b, 0, 0, 70), "\x00\x01\x00")
+	want(t, "second label", extension(t, b, 0, 0, 71), "\x00\x02\x01")
+	want(t, "port", b.DstPort[0], 2)
+	b = one(t, headerMPLS, 200, join(labels, ipv6Of(6, 20, tcpOf(1, 22, 2))))
+	want(t, "IPv6 behind labels", b.DstPort[0], 22)
+}
+
+func TestHeader_IPv6WithExtensionHeaders(t *testing.T) {
+	hopByHop := []byte{43, 0, 5, 2, 0, 0, 1, 0}
+	routing := []byte{60, 0, 0, 0, 0, 0, 0, 0}
+	options := []byte{51, 0, 1, 4, 0, 0, 0, 0}
+	authentication := append([]byte{6, 1}, make([]byte, 10)...)
+	b := one(t, headerIPv6, 500, ipv6Of(0, 300, join(hopByHop, routing, options, authentication, tcpOf(1, 443, 2))))
+	want(t, "protocol", b.Proto[0], 6)
+	want(t, "port", b.DstPort[0], 443)
+	want(t, "octets", b.Bytes[0], 340)
+	want(t, "traffic class", b.TOS[0], 0xb8)
+	want(t, "source", b.SrcAddr[0], netip.MustParseAddr("2001:db8::1").As16())
+
+	fragment := []byte{17, 0, 0x05, 0xb9, 0, 0, 0, 9}
+	b = one(t, headerIPv6, 500, ipv6Of(44, 300, join(fragment, []byte{1, 2, 3, 4})))
+	want(t, "fragment's protocol", b.Proto[0], 17)
+	want(t, "no ports in a later fragment", b.DstPort[0], 0)
+	want(t, "identification", extension(t, b, 0, 0, fragmentIdentification), "\x00\x00\x00\x09")
+
+	b = one(t, headerIPv6, 500, ipv6Of(58, 32, []byte{135, 0, 1, 2}))
+	want(t, "ICMPv6 type and code", b.DstPort[0], 135<<8)
+}
+
+func TestHeader_IPv4Fragments(t *testing.T) {
+	b := one(t, headerIPv4, 200, ipv4Of(17, 100, 0x2000, udpOf(1, 2)))
+	want(t, "first fragment has ports", b.DstPort[0], 2)
+	extension(t, b, 0, 0, fragmentIdentification)
+	b = one(t, headerIPv4, 200, ipv4Of(17, 100, 0x00b9, []byte{9, 9, 9, 9}))
+	want(t, "later fragment has none", b.DstPort[0], 0)
+	want(t, "offset", extension(t, b, 0, 0, fragmentOffset), "\x00\xb9")
+}
+
+func TestHeader_ICMP(t *testing.T) {
+	b := one(t, headerIPv4, 200, ipv4Of(1, 84, 0, []byte{3, 10, 0, 0}))
+	want(t, "type and code", b.DstPort[0], 3<<8|10)
+}
+
+func TestHeader_LengthZeroCountsTheFrame(t *testing.T) { // segmentation offload
+	b := one(t, headerEthernet, 9018, ethernet(typeIPv4, ipv4Of(6, 0, 0, tcpOf(1, 2, 0x10))))
+	want(t, "octets", b.Bytes[0], 9004)
+}
+
+func TestHeader_WhatCannotBeReadIsKeptRaw(t *testing.T) {
+	tcp := ethernet(typeIPv4, ipv4Of(6, 1500, 0, tcpOf(40000, 443, 0x12)))
+	for name, c := range map[string]struct {
+		protocol uint32
+		header   []byte
+		octets   uint64
+	}{
+		"ARP":                    {headerEthernet, ethernet(0x0806, make([]byte, 28)), 1000},
+		"PPP":                    {7, []byte{1, 2, 3, 4}, 1000},
+		"cut in the TCP header":  {headerEthernet, tcp[:len(tcp)-12], 1500},
+		"cut in the IP header":   {headerEthernet, tcp[:20], 1000},
+		"cut in the MAC header":  {headerEthernet, tcp[:10], 1000},
+		"IPv4 that says IPv6":    {headerIPv4, ipv6Of(6, 1, nil), 1000},
+		"IPv4 header too small":  {headerIPv4, append([]byte{0x44}, make([]byte, 30)...), 1000},
+		"cut in a VLAN tag":      {headerEthernet, ethernet(0x8100, []byte{1}), 1000},
+		"labels without an end":  {headerMPLS, []byte{0, 0, 0, 1}, 1000},
+		"cut in IPv6 extensions": {headerIPv6, ipv6Of(0, 300, []byte{6}), 340},
+	} {
+		b := one(t, c.protocol, 1000, c.header)
+		want(t, name+": kept raw", keptRaw(b), true)
+		want(t, name+": octets", b.Bytes[0], c.octets)
+	}
+}
+
+func TestHeader_PayloadIsNotKept(t *testing.T) {
+	const secret = "GET /camera?password=hunter2"
+	batch, _ := run(t, datagramOf(flowSampleOf(1, raw(headerEthernet, 200,
+		join(ethernet(typeIPv4, ipv4Of(6, 186, 0, tcpOf(40000, 80, 0x18))), []byte(secret))))))
+	batch.Ext.Each(0, func(key uint64, v []byte) {
+		if strings.Contains(string(v), "hunter2") {
+			t.Errorf("extension %#x holds the packet's payload", key)
+		}
+	})
+}

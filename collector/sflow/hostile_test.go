@@ -1,0 +1,115 @@
+package sflow
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	reference "github.com/netsampler/goflow2/v2/decoders/sflow"
+
+	"tidemark/collector/flow"
+)
+
+func samples() map[string][]byte {
+	tcp := raw(headerEthernet, 1518, ethernet(0x8100, join(vlan(7, typeIPv4), ipv4Of(6, 1500, 0, tcpOf(40000, 443, 0x12)))))
+	v6 := raw(headerIPv6, 500, ipv6Of(0, 300, join([]byte{44, 0, 0, 0, 0, 0, 0, 0}, []byte{17, 0, 0, 0, 0, 0, 0, 9}, udpOf(1, 2))))
+	mpls := raw(headerMPLS, 200, join([]byte{0, 1, 1, 64}, ipv4Of(1, 84, 0, []byte{8, 0, 0, 0})))
+	gateway := record(extendedGateway, join(words(1), ip("10.0.0.253"), words(64500, 64501, 64502, 1, 2, 2, 1, 2, 0, 100)))
+	return map[string][]byte{
+		"flow":     datagramOf(flowSampleOf(1, tcp, record(extendedSwitch, words(1, 2, 3, 4))), flowSampleOf(2, v6), flowSampleOf(3, mpls)),
+		"expanded": datagramOf(expandedSampleOf(1, tcp, gateway)),
+		"discard":  datagramOf(discardSampleOf(1, 258, tcp, record(1038, opaque([]byte("nf_drop"))))),
+		"records": datagramOf(flowSampleOf(1,
+			record(sampledEthernet, join(words(100), srcMAC, []byte{0, 0}, dstMAC, []byte{0, 0}, words(0x0800))),
+			record(sampledIPv4, join(words(90, 6), ip("10.0.0.1"), ip("10.0.0.2"), words(1, 2, 3, 4))))),
+		"counters": datagramOf(sampleOf(counterSample, words(1, 2, 1), record(1, make([]byte, 88)))),
+	}
+}
+
+func survive(t testing.TB, payload []byte) *flow.Batch {
+	t.Helper()
+	batch, _ := run(t, payload)
+	for i := range batch.Len() {
+		if batch.SrcMAC[i]>>48 != 0 || batch.DstMAC[i]>>48 != 0 || batch.SamplingRate[i] == 0 {
+			t.Fatalf("Decode(%x): row %d does not fit the wire form", payload, i)
+		}
+	}
+	return batch
+}
+
+func TestDecoder_EveryPrefixIsCounted(t *testing.T) {
+	for name, whole := range samples() {
+		for n := range len(whole) {
+			survive(t, whole[:n])
+			if _, r := run(t, whole[:n]); r.Undecodable == [flow.NumReasons]uint32{} {
+				t.Errorf("%s cut to %d of %d octets: nothing counted", name, n, len(whole))
+			}
+		}
+	}
+}
+
+func TestDecoder_EveryBitFlipSurvives(t *testing.T) {
+	for _, whole := range samples() {
+		for i := range len(whole) * 8 {
+			whole[i/8] ^= 1 << (i % 8)
+			survive(t, whole)
+			whole[i/8] ^= 1 << (i % 8)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range samples() {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) { survive(t, payload) })
+}
+
+func TestFuzzCorpus_IsCommitted(t *testing.T) {
+	dir := filepath.Join("testdata", "fuzz", "FuzzDecode")
+	if os.Getenv("TIDEMARK_WRITE_CORPUS") != "" {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, s := range samples() {
+			text := "go test fuzz v1\n[]byte(" + strconv.Quote(string(s)) + ")\n"
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) < len(samples()) {
+		t.Fatalf("%d corpus files in %s (%v), want %d: run with TIDEMARK_WRITE_CORPUS=1", len(files), dir, err, len(samples()))
+	}
+}
+
+// goflow2 reads the same datagrams: as many flow samples, with the same numbers.
+func TestDifferential_Goflow2(t *testing.T) {
+	for name, payload := range samples() {
+		var packet reference.Packet
+		if err := reference.DecodeMessageVersion(bytes.NewBuffer(payload), &packet); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		batch, r := run(t, payload)
+		row := 0
+		for _, s := range packet.Samples {
+			switch s := s.(type) {
+			case reference.FlowSample:
+				want(t, name+": sequence", batch.SequenceNum[row], s.Header.SampleSequenceNumber)
+				want(t, name+": rate", batch.SamplingRate[row], s.SamplingRate)
+				want(t, name+": input", batch.InIf[row], s.Input)
+				row++
+			case reference.ExpandedFlowSample:
+				want(t, name+": sequence", batch.SequenceNum[row], s.Header.SampleSequenceNumber)
+				want(t, name+": output", batch.OutIf[row], s.OutputIfFormat<<30|s.OutputIfValue)
+				row++
+			case reference.DropSample:
+				row++
+			}
+		}
+		want(t, name+": samples", r.Flows, row)
+	}
+}
