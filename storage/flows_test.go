@@ -126,6 +126,51 @@ func TestInsertFlows_ReadsBackEveryRecordColumn(t *testing.T) {
 	}
 }
 
+func TestReadFlows_MissingAndDoubledRowsAreErrors(t *testing.T) {
+	db := openTables(t)
+	var got flow.Batch
+	if err := db.ReadFlows(t.Context(), 1, 1, &got); err != nil || got.Len() != 0 {
+		t.Fatalf("no such batch: got %d rows, %v", got.Len(), err)
+	}
+	for index := range uint64(4) {
+		if err := db.InsertFlows(t.Context(), 1, "home", index, randomBatch(index, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for index, statement := range []string{
+		"ALTER TABLE flows DELETE WHERE batch_index = 0 AND pos = 500 SETTINGS mutations_sync = 2",
+		"ALTER TABLE flows DELETE WHERE batch_index = 1 AND pos = 0 SETTINGS mutations_sync = 2",
+		"INSERT INTO flows SELECT * FROM flows WHERE batch_index = 2 AND pos = 999",
+	} {
+		if err := db.Conn().Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.ReadFlows(t.Context(), 1, uint64(index), &got); err == nil {
+			t.Errorf("after %s: no error", statement)
+		}
+	}
+	if err := db.ReadFlows(t.Context(), 1, 3, &got); err != nil || got.Len() != 1000 {
+		t.Errorf("untouched batch: got %d rows, %v", got.Len(), err)
+	}
+}
+
+func TestReadFlowsFrom_QuarantineIsATableOfItsOwn(t *testing.T) {
+	db := openTables(t)
+	want := randomBatch(1, 100)
+	block := storage.AppendFlowsBlock(nil, 1, "home", 5, want)
+	if err := db.InsertBlock(t.Context(), string(storage.Quarantine), storage.FlowsToken(1, 5), block); err != nil {
+		t.Fatal(err)
+	}
+	var got flow.Batch
+	if err := db.ReadFlowsFrom(t.Context(), storage.Quarantine, 1, 5, &got); err != nil {
+		t.Fatal(err)
+	}
+	requireEqual(t, &got, recordOf(want))
+	if err := db.ReadFlows(t.Context(), 1, 5, &got); err != nil || got.Len() != 0 {
+		t.Errorf("flows: got %d rows, %v, want none", got.Len(), err)
+	}
+}
+
 func BenchmarkAppendFlowsBlock(b *testing.B) {
 	batch := randomBatch(1, 262_144)
 	block := make([]byte, 0, 100<<20)

@@ -161,7 +161,7 @@ func splitStatements(sql string) ([]string, error) {
 			i++
 			begin, blank = i, true
 		default:
-			if !strings.ContainsRune(" \t\r\n", rune(c)) {
+			if !strings.ContainsRune(" \t\r\n\v\f", rune(c)) {
 				blank = false
 			}
 			i++

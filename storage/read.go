@@ -26,7 +26,7 @@ const (
 // Bounds on what a database may make us read: it may have been tampered with.
 const (
 	maxBatchRows  = 1 << 24
-	maxBlockItems = 1 << 27 // keys or values of the extensions of one block
+	maxBlockItems = 1 << 24 // keys or values of the extensions of one block
 	maxValue      = 1 << 20 // octets of one extension
 )
 
