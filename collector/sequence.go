@@ -155,9 +155,12 @@ func (t *track) observe(h header) (inOrder bool) {
 		t.tally.late++
 	case t.beforeFirst(h):
 		t.tally.late++
-		t.first = h.sequence
-		t.tally.expected += uint64(h.units)
+		t.tally.expected += uint64(t.first - h.sequence)
 		t.tally.received += uint64(h.units)
+		if end := h.sequence + h.units; end != t.first && len(t.holes) < maxHoles {
+			t.holes = append(t.holes, hole{end, t.first})
+		}
+		t.first = h.sequence
 	case t.stale(h):
 		// Its hole was forgotten: it is no longer lost.
 		t.tally.late++
@@ -250,7 +253,7 @@ func (t *track) duplicate(h header) bool {
 // beforeFirst reports whether h was overtaken by the first datagrams we saw.
 func (t *track) beforeFirst(h header) bool {
 	back := t.first - h.sequence
-	return t.seen < recentDatagrams && back > 0 && back <= 1<<16 && t.stale(h)
+	return t.seen < recentDatagrams && back >= max(h.units, 1) && back <= 1<<16 && !h.open && t.stale(h)
 }
 
 // stale reports whether the clocks in the header say that h was sent before

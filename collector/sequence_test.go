@@ -80,6 +80,8 @@ func TestSequence_AccountsWhatArrives(t *testing.T) {
 		{"far swapped", all, swap(run(7, 50, 1), 20, 24), tally{expected: 50, received: 50, late: 4}},
 		{"records swapped", []flow.Protocol{flow.NetFlowV5, flow.IPFIX}, swap(run(0, 20, 30), 9, 10), tally{expected: 600, received: 600, late: 1}},
 		{"first overtaken", []flow.Protocol{flow.NetFlowV5, flow.NetFlowV9, flow.SFlowV5}, swap(run(7, 50, 1), 0, 1), tally{expected: 50, received: 50, late: 1}},
+		{"last before all others", []flow.Protocol{flow.NetFlowV5, flow.NetFlowV9}, append(run(7, 50, 1)[49:], without(run(7, 50, 1)[:49], 20, 21)...),
+			tally{expected: 50, received: 48, late: 47}},
 		{"duplicate", all, append(run(7, 50, 1), run(7, 50, 1)[48]), tally{expected: 50, received: 50, duplicates: 1}},
 		{"every datagram twice", all, func() (out []step) {
 			for _, s := range run(7, 50, 1) {
