@@ -40,8 +40,8 @@ var codeRE = regexp.MustCompile(`^(?:Error: )?Code: (\d+)\. `)
 func parseError(text string) *Exception {
 	text = strings.TrimSpace(text)
 	if m := codeRE.FindStringSubmatch(text); m != nil {
-		if code, err := strconv.Atoi(m[1]); err == nil && code > 0 {
-			return &Exception{Code: code, Text: strings.TrimPrefix(text, "Error: ")}
+		if code, err := strconv.ParseInt(m[1], 10, 32); err == nil && code > 0 {
+			return &Exception{Code: int(code), Text: strings.TrimPrefix(text, "Error: ")}
 		}
 	}
 	return exceptionf(codeStdException, "%s", text)
