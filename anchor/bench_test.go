@@ -2,11 +2,13 @@ package anchor
 
 import (
 	"context"
+	"io/fs"
 	"path/filepath"
 	"testing"
 
 	"github.com/rs/zerolog"
 
+	"tidemark/anchor/merkle"
 	"tidemark/storage"
 	"tidemark/storage/storagetest"
 )
@@ -79,6 +81,62 @@ func BenchmarkCommitEmpty(b *testing.B) {
 		}
 		if more, err := c.step(context.Background()); err != nil || !more {
 			b.Fatal(more, err)
+		}
+	}
+}
+
+// BenchmarkTree builds the level-8 nodes and the root over leaf hashes.
+func BenchmarkTree(b *testing.B) {
+	leaves := make([]merkle.Hash, benchRows)
+	var nodes []merkle.Hash
+	for b.Loop() {
+		nodes = appendNodes(nodes[:0], leaves)
+		merkle.Root(nodes)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchRows, "ns/row")
+}
+
+// unsynced are files nobody expects to survive a crash.
+type unsynced struct{ osFiles }
+
+type unsyncedFile struct{ file }
+
+func (unsyncedFile) Sync() error { return nil }
+
+func (unsynced) OpenFile(path string, flag int, mode fs.FileMode) (file, error) {
+	f, err := osFiles{}.OpenFile(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	return unsyncedFile{f}, nil
+}
+
+// BenchmarkOpenReader checks a log of 100,000 batches.
+func BenchmarkOpenReader(b *testing.B) {
+	w := newWorld(b.TempDir())
+	parts := testSeams(w)
+	parts.files = unsynced{}
+	l, err := open(b.Context(), Options{Dir: w.dir, Origin: testOrigin, Log: zerolog.Nop()}, parts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &committer{Ledger: l}
+	for l.Reader().Size() < 100_000 {
+		if _, err := l.Seal(b.Context(), nil, nil); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.step(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		r, err := OpenReader(w.dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -336,7 +336,7 @@ func (c *committer) compare(h *Header, hash func() error) error {
 	if err := hash(); err != nil {
 		return fmt.Errorf("%w: %w", errRows, err) // a column that cannot be encoded was not sealed so
 	}
-	c.nodes = merkle.Blocks(c.nodes[:0], c.leaves)
+	c.nodes = appendNodes(c.nodes[:0], c.leaves)
 	if root := merkle.Root(c.nodes); root != h.RowRoot {
 		return fmt.Errorf("%w: root is %x, want %x", errRows, root, h.RowRoot)
 	}
@@ -395,7 +395,8 @@ func (c *committer) append(b *sealed) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state.size == h.Index { // else Refresh was faster
-		r.state.count(h, at, tableEnd)
+		r.state.count(h, at)
+		r.state.tableEnd = tableEnd
 	}
 	return nil
 }

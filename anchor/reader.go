@@ -159,14 +159,25 @@ func (r *Reader) Refresh() error {
 		return fmt.Errorf("read ledger: %w", err)
 	}
 	end := uint64(size) / HeaderSize
-	buf := make([]byte, 256*HeaderSize)
+	err = r.admitAll(end)
+	return errors.Join(err, r.endOfTables())
+}
+
+// admitAll admits headers up to end, reading many at a time.
+func (r *Reader) admitAll(end uint64) error {
+	const chunk = 1024
+	headers, batches := make([]byte, chunk*HeaderSize), make([]byte, chunk*batchSize)
 	for begin := r.state.size; begin < end; {
-		n := min(uint64(len(buf)/HeaderSize), end-begin)
-		if _, err := r.headers.ReadAt(buf[:n*HeaderSize], int64(begin)*HeaderSize); err != nil {
+		n := min(chunk, end-begin)
+		if _, err := r.headers.ReadAt(headers[:n*HeaderSize], int64(begin)*HeaderSize); err != nil {
 			return r.corrupt(headersFile, int64(begin)*HeaderSize, begin, err)
 		}
+		if have, err := r.batches.ReadAt(batches[:n*batchSize], int64(begin)*batchSize); err != nil {
+			missing := begin + uint64(have)/batchSize
+			return r.corrupt(batchesFile, int64(missing)*batchSize, missing, err)
+		}
 		for i := range n {
-			if err := r.admit(buf[i*HeaderSize:(i+1)*HeaderSize], end); err != nil {
+			if err := r.admit(headers[i*HeaderSize:(i+1)*HeaderSize], batches[i*batchSize:(i+1)*batchSize], end); err != nil {
 				return err
 			}
 		}
@@ -175,9 +186,9 @@ func (r *Reader) Refresh() error {
 	return nil
 }
 
-// admit checks the next header and what stands beside it, of end in all, and
+// admit checks the next header, of end in all, and what stands beside it, and
 // counts it in. The caller holds the lock.
-func (r *Reader) admit(p []byte, end uint64) error {
+func (r *Reader) admit(p, batch []byte, end uint64) error {
 	s := &r.state
 	bad := func(name string, off int64, err error) error { return r.corrupt(name, off, s.size, err) }
 	h, err := ParseHeader(p)
@@ -187,30 +198,15 @@ func (r *Reader) admit(p []byte, end uint64) error {
 	if err != nil {
 		return bad(headersFile, int64(s.size)*HeaderSize, err)
 	}
-	at, err := r.location(s.size)
+	at, err := parseLocation(batch, s.size)
+	if err == nil {
+		err = s.adjoins(at, h.Flags)
+	}
 	if err != nil {
 		return bad(batchesFile, int64(s.size)*batchSize, err)
 	}
-	if at.nodes != uint64(s.nodesEnd) {
-		return bad(batchesFile, int64(s.size)*batchSize, fmt.Errorf("nodes at %d, want %d", at.nodes, s.nodesEnd))
-	}
-	if (at.table == noTable) != (h.Flags&Events != 0) {
-		return bad(batchesFile, int64(s.size)*batchSize, fmt.Errorf("exporter table at %d of a batch with flags %v", at.table, h.Flags))
-	}
-	tableEnd := s.tableEnd
-	if at.table == s.tableAt || at.table == noTable {
-		if at.table != noTable && h.ExporterTable != s.table {
-			return r.blame(&h, end, bad(tablesFile, int64(at.table), fmt.Errorf("hash is %x, want %x", s.table, h.ExporterTable)))
-		}
-	} else {
-		if at.table != uint64(s.tableEnd) {
-			return bad(batchesFile, int64(s.size)*batchSize, fmt.Errorf("exporter table at %d, want %d", at.table, s.tableEnd))
-		}
-		length, err := r.tableLength(at.table)
-		if err != nil {
-			return bad(tablesFile, int64(at.table), err)
-		}
-		tableEnd += 4 + int64(length)
+	if at.table != noTable && at.table == s.tableAt && h.ExporterTable != s.table {
+		return r.blame(&h, end, bad(tablesFile, int64(at.table), fmt.Errorf("hash is %x, want %x", s.table, h.ExporterTable)))
 	}
 	if end-s.size <= checkedTail {
 		_, err := r.readNodes(&h, at)
@@ -221,7 +217,35 @@ func (r *Reader) admit(p []byte, end uint64) error {
 			return r.blame(&h, end, err)
 		}
 	}
-	s.count(&h, at, tableEnd)
+	s.count(&h, at)
+	return nil
+}
+
+// adjoins checks that the parts of a batch stand behind those of the batches
+// before.
+func (s *logState) adjoins(at location, flags Flags) error {
+	switch {
+	case at.nodes != uint64(s.nodesEnd):
+		return fmt.Errorf("nodes at %d, want %d", at.nodes, s.nodesEnd)
+	case (at.table == noTable) != (flags&Events != 0):
+		return fmt.Errorf("exporter table at %d of a batch with flags %v", at.table, flags)
+	case at.table != noTable && s.tableAt != noTable && at.table < s.tableAt, at.table != noTable && at.table > 1<<62:
+		return fmt.Errorf("exporter table at %d, behind one at %d", at.table, s.tableAt)
+	}
+	return nil
+}
+
+// endOfTables finds the end of the last exporter table.
+func (r *Reader) endOfTables() error {
+	s := &r.state
+	if s.tableAt == noTable {
+		return nil
+	}
+	length, err := r.tableLength(s.tableAt)
+	if err != nil {
+		return r.corrupt(tablesFile, int64(s.tableAt), s.size-1, err)
+	}
+	s.tableEnd = int64(s.tableAt) + 4 + int64(length)
 	return nil
 }
 
@@ -241,24 +265,6 @@ func (r *Reader) blame(h *Header, end uint64, err error) error {
 	return err
 }
 
-// checkCheckpoint compares the log with the last checkpoint it signed and
-// returns that, size 0 if there is none. Whoever saw that checkpoint would
-// otherwise see a second history under one key. One beyond the end of the log
-// is not compared.
-func (r *Reader) checkCheckpoint() (Checkpoint, error) {
-	_, c, err := r.Checkpoint()
-	if errors.Is(err, fs.ErrNotExist) {
-		return Checkpoint{}, nil
-	} else if err != nil || c.Size > r.Size() {
-		return c, err
-	}
-	root, err := r.Root(c.Size)
-	if err == nil && root != c.Root {
-		err = r.corrupt(checkpointFile, 0, c.Size-1, fmt.Errorf("the signed root of %d headers is %x, but theirs is %x", c.Size, c.Root, root))
-	}
-	return c, err
-}
-
 // follows checks that h may be the next header of log id.
 func (s *logState) follows(h *Header, id [32]byte) error {
 	if h.LogID != id {
@@ -273,8 +279,8 @@ func (s *logState) follows(h *Header, id [32]byte) error {
 	return CheckSuccessor(&s.last, h)
 }
 
-// count takes h, whose exporter table ends at tableEnd, into the state.
-func (s *logState) count(h *Header, at location, tableEnd int64) {
+// count takes h into the state, but for tableEnd.
+func (s *logState) count(h *Header, at location) {
 	s.size, s.last = s.size+1, *h
 	s.border.Append(h.Leaf(), func(level uint, _ uint64, node merkle.Hash) {
 		if 1<<level == merkle.Block {
@@ -283,7 +289,7 @@ func (s *logState) count(h *Header, at location, tableEnd int64) {
 	})
 	s.nodesEnd += int64(merkle.NumBlocks(h.Rows)) * 32
 	if at.table != noTable {
-		s.table, s.tableAt, s.tableEnd = h.ExporterTable, at.table, tableEnd
+		s.table, s.tableAt = h.ExporterTable, at.table
 	}
 }
 
@@ -315,15 +321,19 @@ func locationSum(p []byte, i uint64) [8]byte {
 	return [8]byte(sum[:])
 }
 
+func parseLocation(p []byte, i uint64) (location, error) {
+	if sum := locationSum(p[:32], i); sum != [8]byte(p[32:]) {
+		return location{}, fmt.Errorf("checksum is %x, want %x", p[32:], sum)
+	}
+	return location{SaltKey(p[:16]), binary.BigEndian.Uint64(p[16:]), binary.BigEndian.Uint64(p[24:])}, nil
+}
+
 func (r *Reader) location(i uint64) (location, error) {
 	var p [batchSize]byte
 	if _, err := r.batches.ReadAt(p[:], int64(i)*batchSize); err != nil {
 		return location{}, err
 	}
-	if sum := locationSum(p[:32], i); sum != [8]byte(p[32:]) {
-		return location{}, fmt.Errorf("checksum is %x, want %x", p[32:], sum)
-	}
-	return location{SaltKey(p[:16]), binary.BigEndian.Uint64(p[16:]), binary.BigEndian.Uint64(p[24:])}, nil
+	return parseLocation(p[:], i)
 }
 
 // appendTableRecord appends a record of the file tables.
@@ -445,66 +455,4 @@ func (r *Reader) readTable(h *Header, at location) ([]byte, error) {
 		return nil, r.corrupt(tablesFile, int64(at.table), h.Index, err)
 	}
 	return table, nil
-}
-
-// tree is the tree over the first size header leaves.
-func (r *Reader) tree(size uint64) (merkle.Subtree, error) {
-	r.mu.RLock()
-	have, blocks := r.state.size, r.state.blocks
-	r.mu.RUnlock()
-	if size > have {
-		return nil, fmt.Errorf("read tree of %d headers: the log has %d: %w", size, have, ErrNoBatch)
-	}
-	return merkle.Stored(blocks, func(begin, end uint64) ([]merkle.Hash, error) {
-		headers, err := r.Headers(begin, end)
-		leaves := make([]merkle.Hash, len(headers))
-		for i := range headers {
-			leaves[i] = headers[i].Leaf()
-		}
-		return leaves, err
-	}), nil
-}
-
-// Root is the root hash of the first size headers.
-func (r *Reader) Root(size uint64) (merkle.Hash, error) {
-	tree, err := r.tree(size)
-	if err != nil || size == 0 {
-		return merkle.Empty(), err
-	}
-	return tree(0, size)
-}
-
-// Inclusion proves that header index is in the log of size headers (RFC 9162,
-// Section 2.1.3.1).
-func (r *Reader) Inclusion(index, size uint64) ([]merkle.Hash, error) {
-	tree, err := r.tree(size)
-	if err != nil {
-		return nil, err
-	}
-	return merkle.Inclusion(nil, index, size, tree)
-}
-
-// Consistency proves that the log of second headers continues that of first
-// (RFC 9162, Section 2.1.4.1). Requires 0 < first < second.
-func (r *Reader) Consistency(first, second uint64) ([]merkle.Hash, error) {
-	tree, err := r.tree(second)
-	if err != nil {
-		return nil, err
-	}
-	return merkle.Consistency(nil, first, second, tree)
-}
-
-// Checkpoint returns the last signed checkpoint as it was stored and as read;
-// fs.ErrNotExist if none was ever signed.
-func (r *Reader) Checkpoint() ([]byte, Checkpoint, error) {
-	path := filepath.Join(r.dir, checkpointFile)
-	signed, err := os.ReadFile(path)
-	if err != nil {
-		return nil, Checkpoint{}, fmt.Errorf("read checkpoint: %w", err)
-	}
-	c, err := OpenCheckpoint(signed, r.verifier)
-	if err != nil {
-		return nil, Checkpoint{}, fmt.Errorf("read checkpoint %s: %w", path, err)
-	}
-	return signed, c, nil
 }

@@ -7,9 +7,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
+	"tidemark/anchor/merkle"
 	"tidemark/collector/flow"
 )
 
@@ -187,18 +189,36 @@ func Leaves(dst [][32]byte, b *flow.Batch, key SaltKey) error {
 	if len(dst) != b.Len() {
 		return fmt.Errorf("hash leaves: room for %d, want %d", len(dst), b.Len())
 	}
-	blocks := (len(dst) + leafBlock - 1) / leafBlock
-	workers := min(runtime.GOMAXPROCS(0), blocks)
-	if workers <= 1 {
-		return hashRows(dst, b, key, 0, len(dst))
+	return inBlocks(len(dst), func(begin, end int) error { return hashRows(dst, b, key, begin, end) })
+}
+
+// appendNodes is merkle.Blocks on all processors: it appends the level-8 nodes
+// over leaves.
+func appendNodes(dst, leaves []merkle.Hash) []merkle.Hash {
+	base := len(dst)
+	dst = slices.Grow(dst, int(merkle.NumBlocks(uint64(len(leaves)))))
+	_ = inBlocks(len(leaves), func(begin, end int) error {
+		at := base + begin/merkle.Block // leafBlock is a multiple of it
+		merkle.Blocks(dst[at:at], leaves[begin:end])
+		return nil
+	})
+	return dst[:base+int(merkle.NumBlocks(uint64(len(leaves))))]
+}
+
+// inBlocks calls do for the blocks of leafBlock that [0, n) consists of, on all
+// processors, and returns the error of the first block that had one.
+func inBlocks(n int, do func(begin, end int) error) error {
+	blocks := (n + leafBlock - 1) / leafBlock
+	if blocks <= 1 {
+		return do(0, n)
 	}
 	var next atomic.Int64
-	errs := make([]error, blocks) // by block: the first bad row is reported, whoever met it
+	errs := make([]error, blocks)
 	var wg sync.WaitGroup
-	for range workers {
+	for range min(runtime.GOMAXPROCS(0), blocks) {
 		wg.Go(func() {
-			for n := int(next.Add(1)) - 1; n < blocks; n = int(next.Add(1)) - 1 {
-				errs[n] = hashRows(dst, b, key, n*leafBlock, min((n+1)*leafBlock, len(dst)))
+			for i := int(next.Add(1)) - 1; i < blocks; i = int(next.Add(1)) - 1 {
+				errs[i] = do(i*leafBlock, min((i+1)*leafBlock, n))
 			}
 		})
 	}

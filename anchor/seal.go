@@ -36,8 +36,8 @@ type sealing struct {
 	events   [][]byte // bodies waiting for SealEvents
 	buffered int      // their octets
 
-	leaves      []merkle.Hash
-	meta, block []byte
+	leaves, nodes []merkle.Hash
+	meta, block   []byte
 }
 
 // FirstDay is the number of leading records of b that were received on one UTC
@@ -117,7 +117,8 @@ func (l *Ledger) seal(ctx context.Context, h Header, kind uint8, table []byte,
 	if err := hash(s.leaves, record.key); err != nil {
 		return fmt.Errorf("seal batch %d: %w", s.next, err)
 	}
-	h.RowRoot = merkle.Root(s.leaves)
+	s.nodes = appendNodes(s.nodes[:0], s.leaves)
+	h.RowRoot = merkle.Root(s.nodes)
 	now := l.clock()
 	l.complete(&h, now)
 	if err := h.Validate(); err != nil {
