@@ -1,0 +1,293 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tidemark/anchor"
+	"tidemark/anchor/chain"
+	"tidemark/anchor/publish"
+)
+
+// anchorStatus says what is protected up to when.
+type anchorStatus struct {
+	Daemon     bool            `json:"daemon"`  // false: read from the directory
+	Sealed     time.Time       `json:"sealed"`  // of the newest batch in the log
+	Backlog    uint64          `json:"backlog"` // sealed batches not yet in the log
+	SpoolBytes int64           `json:"spool_bytes"`
+	Publisher  *publish.Status `json:"publisher,omitempty"`
+	// ProtectedUntil is when the newest batch that the contract covers was
+	// sealed; FinalUntil the same for what no reorganisation can take out.
+	ProtectedUntil time.Time `json:"protected_until,omitzero"`
+	FinalUntil     time.Time `json:"final_until,omitzero"`
+}
+
+// status gathers it in the daemon.
+func (s *chainSide) status() (anchorStatus, error) {
+	out := anchorStatus{Daemon: true, Backlog: uint64(len(s.daemon.node.spool.Records())), SpoolBytes: s.daemon.node.spool.Size()}
+	if p := s.publisher.Load(); p != nil {
+		status := p.Status()
+		out.Publisher = &status
+	}
+	return out, out.times(s.ledger.Reader())
+}
+
+// times fills in when the batches at the borders were sealed.
+func (a *anchorStatus) times(r *anchor.Reader) error {
+	sealed := func(size uint64) (time.Time, error) {
+		if size == 0 || size > r.Size() {
+			return time.Time{}, nil
+		}
+		h, err := r.Header(size - 1)
+		return time.Unix(0, h.Sealed).UTC(), err
+	}
+	var errs [3]error
+	a.Sealed, errs[0] = sealed(r.Size())
+	if p := a.Publisher; p != nil {
+		if p.Anchored != nil {
+			a.ProtectedUntil, errs[1] = sealed(p.Anchored.Size)
+		}
+		if p.Finalized != nil {
+			a.FinalUntil, errs[2] = sealed(p.Finalized.Size)
+		}
+	}
+	return errors.Join(errs[:]...)
+}
+
+func anchorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "anchor",
+		Usage: "what of the record is protected by the chain, up to when",
+		Description: `   tidemark anchor status      one screen
+   tidemark anchor now         anchor at once, and wait until the contract holds it`,
+		Subcommands: []*cli.Command{
+			{
+				Name: "status", Usage: "what is protected up to when", Flags: []cli.Flag{outputFlag()},
+				Action: func(c *cli.Context) error {
+					if err := wantArgs(c, 0, 0, "none"); err != nil {
+						return err
+					}
+					status, err := readAnchorStatus(c)
+					if err != nil {
+						return err
+					}
+					return page(c, status, status.write)
+				},
+			},
+			{
+				Name: "now", Usage: "store, log and anchor all that was received", Flags: []cli.Flag{outputFlag()},
+				Action: func(c *cli.Context) error {
+					if err := wantArgs(c, 0, 0, "none"); err != nil {
+						return err
+					}
+					var status anchorStatus
+					if err := newDaemonClient(c.String("data-dir")).post(c.Context, "/v1/anchor", struct{}{}, &status); err != nil {
+						return needDaemon(c, err)
+					}
+					return page(c, status, status.write)
+				},
+			},
+		},
+	}
+}
+
+// readAnchorStatus asks the daemon, or reads what it left.
+func readAnchorStatus(c *cli.Context) (status anchorStatus, err error) {
+	dir := c.String("data-dir")
+	err = newDaemonClient(dir).get(c.Context, "/v1/anchor", &status)
+	if !errors.Is(err, errNoDaemon) {
+		return status, err
+	}
+	r, err := openLedger(dir)
+	if err != nil {
+		return status, err
+	}
+	defer r.Close()
+	remembered, err := publish.ReadStatus(publisherDir(dir), r.Size())
+	if err != nil {
+		return status, err
+	}
+	if remembered.ChainID != 0 {
+		status.Publisher = &remembered
+	}
+	return status, status.times(r)
+}
+
+// openLedger reads the log beside a daemon or without one.
+func openLedger(dir string) (*anchor.Reader, error) {
+	r, err := anchor.OpenReader(ledgerDir(dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usageError{fmt.Errorf("no ledger in %s: nothing was collected there yet; name another directory with --data-dir", dir)}
+	}
+	return r, err
+}
+
+func (a anchorStatus) write(w io.Writer) error {
+	now := time.Now()
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-15s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	p := a.Publisher
+	if p != nil && p.Development {
+		fmt.Fprintln(w, anchor.DevelopmentWarning)
+	}
+	if !a.Daemon {
+		line("daemon", "not running; this is what it left")
+	}
+	line("sealed until", "%s UTC (%s)", stamp(a.Sealed), ago(now, a.Sealed))
+	if a.Backlog > 0 {
+		line("spool", "%s batches sealed and not yet in the log (%s)", count(a.Backlog), octets(a.SpoolBytes))
+	}
+	if p == nil {
+		line("anchored", "nothing: no chain is configured (chain.rpc, or run --dev-chain)")
+		return nil
+	}
+	if p.Anchored == nil {
+		line("anchored", "nothing yet")
+	} else {
+		line("anchored until", "%s UTC: %s of %s batches, block %s (%s)", stamp(a.ProtectedUntil), count(p.Anchored.Size), count(p.Size), count(p.Anchored.Block), p.Anchored.State)
+	}
+	if p.Finalized != nil {
+		line("final until", "%s UTC: %s batches, block %s", stamp(a.FinalUntil), count(p.Finalized.Size), count(p.Finalized.Block))
+	}
+	if p.Pending != nil {
+		line("in flight", "%s batches, transaction %s", count(p.Pending.Size), p.Pending.Tx)
+	}
+	if p.Backlog > 0 {
+		line("not anchored", "%s batches; oldest waits %s", count(p.Backlog), span(p.Lag))
+	}
+	line("chain", "%d at %s", p.ChainID, p.Node)
+	line("contract", "%s", p.Contract)
+	line("publisher", "%s, balance %s", p.Publisher, ether(p.Balance))
+	if !p.Next.IsZero() {
+		line("next anchor", "%s UTC", stamp(p.Next))
+	}
+	if p.Error != "" {
+		line("trouble", "%s (%s)", p.Error, ago(now, p.ErrorTime))
+	}
+	return nil
+}
+
+// ether writes an amount of wei with four decimals.
+func ether(wei string) string {
+	if wei == "" {
+		return "unknown"
+	}
+	for len(wei) < 19 {
+		wei = "0" + wei
+	}
+	whole, rest := wei[:len(wei)-18], wei[len(wei)-18:]
+	return whole + "." + rest[:4] + " ETH"
+}
+
+func contractCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "contract",
+		Usage: "the contract that holds the log's checkpoints, and the trust file for auditors",
+		Description: `   tidemark contract show                    what the contract holds, asked of the chain
+   tidemark contract trust > trust.json      chain, contract, log and key: to be kept elsewhere, early`,
+		Subcommands: []*cli.Command{
+			{Name: "show", Usage: "ask the chain what the contract holds of this log", Flags: []cli.Flag{outputFlag(), rpcFlag()}, Action: contractShow},
+			{
+				Name: "trust", Usage: "write the trust file that verify and verify-bundle take",
+				Action: func(c *cli.Context) error {
+					if err := wantArgs(c, 0, 0, "none"); err != nil {
+						return err
+					}
+					trust, err := ownTrust(c.String("data-dir"))
+					if err != nil {
+						return err
+					}
+					text, err := trust.Marshal()
+					if err != nil {
+						return err
+					}
+					_, err = c.App.Writer.Write(text)
+					return err
+				},
+			},
+		},
+	}
+}
+
+// ownTrust is what this directory says of its own log: good for handing out
+// early, worthless as proof about itself.
+func ownTrust(dir string) (*anchor.Trust, error) {
+	r, err := openLedger(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	t := &anchor.Trust{Origin: r.Origin(), LogID: r.LogID(), Key: r.PublicKey()}
+	state, err := publish.ReadState(publisherDir(dir))
+	if err != nil {
+		return nil, err
+	}
+	if state.LogKey != ([32]byte{}) {
+		t.Chain, t.FromBlock = &anchor.ChainLog{ChainID: state.ChainID, Contract: state.Contract, ID: state.LogKey}, state.FromBlock
+	}
+	return t, nil
+}
+
+// contractView is what the chain answers about the log.
+type contractView struct {
+	ChainID     uint64 `json:"chain_id"`
+	Development bool   `json:"development_chain"`
+	Contract    string `json:"contract"`
+	LogKey      string `json:"log_key"`
+	Latest      chain.LogState
+	Finalized   chain.LogState
+}
+
+func contractShow(c *cli.Context) error {
+	if err := wantArgs(c, 0, 0, "none"); err != nil {
+		return err
+	}
+	dir := c.String("data-dir")
+	state, err := publish.ReadState(publisherDir(dir))
+	if err != nil {
+		return err
+	}
+	if state.LogKey == ([32]byte{}) {
+		return codedError{exitUnanchored, fmt.Errorf("contract show: the log of %s was never anchored", dir)}
+	}
+	client, done, err := dialChain(c, state.ChainID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	k, err := client.Contract(c.Context, state.Contract)
+	if err != nil {
+		return codedError{exitVerification, err}
+	}
+	v := contractView{ChainID: client.ID(), Development: client.Development(), Contract: state.Contract.Hex(), LogKey: state.LogKey.Hex()}
+	if v.Latest, err = k.Log(c.Context, state.LogKey, chain.Latest); err != nil {
+		return codedError{exitUnreachable, err}
+	}
+	if v.Finalized, err = k.Log(c.Context, state.LogKey, chain.Finalized); err != nil {
+		return codedError{exitUnreachable, err}
+	}
+	return page(c, v, v.write)
+}
+
+func (v contractView) write(w io.Writer) error {
+	if v.Development {
+		fmt.Fprintln(w, anchor.DevelopmentWarning)
+	}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("chain", "%d", v.ChainID)
+	line("contract", "%s (the code of this release)", v.Contract)
+	line("log", "%s", v.LogKey)
+	line("publisher", "%s", v.Latest.Publisher)
+	line("rotator", "%s", v.Latest.Rotator)
+	line("latest", "%s batches, root %x, block %s", count(v.Latest.Size), v.Latest.Root, count(v.Latest.At.Number))
+	line("finalized", "%s batches, root %x, block %s", count(v.Finalized.Size), v.Finalized.Root, count(v.Finalized.At.Number))
+	return nil
+}

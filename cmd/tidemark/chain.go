@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"golang.org/x/sync/errgroup"
+
+	"tidemark/anchor"
+	"tidemark/anchor/chain"
+	"tidemark/anchor/publish"
+)
+
+func chainDir(dir string) string     { return filepath.Join(dir, "chain") }
+func publisherDir(dir string) string { return filepath.Join(dir, "ledger", "publisher") }
+
+// chainSide is the daemon's way to the chain: a development node, if asked for,
+// and the publisher. Without an RPC address there is neither, and the log stays
+// unanchored.
+type chainSide struct {
+	daemon    *daemon
+	rpc       string
+	anvil     *chain.Anvil
+	publisher atomic.Pointer[publish.Publisher] // set once the ledger is open
+	ledger    *anchor.Ledger
+}
+
+func openChain(d *daemon, devChain bool) (*chainSide, error) {
+	s := &chainSide{daemon: d, rpc: d.cfg.Chain.RPC}
+	switch {
+	case devChain && s.rpc != "":
+		return nil, usageError{errors.New("--dev-chain: the configuration names another node in chain.rpc; use one or the other")}
+	case devChain:
+		anvil, err := chain.NewAnvil(chain.AnvilOptions{Dir: chainDir(d.dir), Log: d.log})
+		if err != nil {
+			return nil, err
+		}
+		s.anvil, s.rpc = anvil, anvil.URL()
+	case s.rpc == "":
+		d.log.Warn().Msg("no chain is configured (chain.rpc): the record is sealed but nothing outside this machine protects it")
+	}
+	return s, nil
+}
+
+// startNode runs the development node and waits until it answers.
+func (s *chainSide) startNode(ctx context.Context, base *errgroup.Group, below context.Context) error {
+	if s.anvil == nil {
+		return nil
+	}
+	base.Go(func() error { return s.anvil.Run(below) })
+	ready, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return s.anvil.Ready(ready)
+}
+
+// genesis is what the first event of the log says of chains.
+func (s *chainSide) genesis() map[string]any {
+	fields := map[string]any{}
+	if c := s.daemon.cfg.Chain; c.ChainID != 0 {
+		fields["chain_id"] = c.ChainID
+		fields["contract"] = c.Contract
+	}
+	return fields
+}
+
+// finalized is the newest finalized block the publisher has seen; it never waits.
+func (s *chainSide) finalized() (uint64, [32]byte) {
+	if p := s.publisher.Load(); p != nil {
+		if b, ok := p.FinalizedBlock(); ok {
+			return b.Number, b.Hash
+		}
+	}
+	return 0, [32]byte{}
+}
+
+// openPublisher prepares anchoring of the ledger. What the chain refuses for
+// good (another chain, a foreign contract, another history) is known here.
+func (s *chainSide) openPublisher(ctx context.Context, l *anchor.Ledger) error {
+	s.ledger = l
+	if s.rpc == "" {
+		return nil
+	}
+	cfg, err := s.publisherConfig()
+	if err != nil {
+		return err
+	}
+	p, err := publish.New(&anchoredLog{ledger: l, fault: func(err error) { s.daemon.health.set("ledger", err) }}, cfg)
+	if err != nil {
+		return err
+	}
+	check, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := p.Check(check); errors.Is(err, publish.ErrRefused) {
+		return errors.Join(err, p.Close())
+	} else if err != nil {
+		s.daemon.log.Warn().Err(err).Msg("the chain does not answer; collecting starts without it")
+	}
+	s.publisher.Store(p)
+	return nil
+}
+
+func (s *chainSide) publisherConfig() (publish.Config, error) {
+	d, c := s.daemon, s.daemon.cfg.Chain
+	key, err := publish.LoadKey(c.KeyFile, os.Getenv)
+	if err != nil && !errors.Is(err, publish.ErrNoKey) {
+		return publish.Config{}, usageError{err}
+	}
+	cap, _ := new(big.Float).Mul(big.NewFloat(c.MaxFee), big.NewFloat(1e9)).Int(nil)
+	return publish.Config{
+		Dir: publisherDir(d.dir), RPC: s.rpc, ChainID: c.ChainID,
+		Contract: common.HexToAddress(c.Contract), Rotator: common.HexToAddress(c.Rotator), Key: key,
+		Interval: time.Duration(c.Interval), FeeCap: cap, Log: d.log, Registerer: d.metrics,
+	}, nil
+}
+
+// publish anchors until ctx ends.
+func (s *chainSide) publish(ctx context.Context) error {
+	p := s.publisher.Load()
+	if p == nil {
+		return nil
+	}
+	return errors.Join(p.Run(ctx), p.Close())
+}
+
+// flush anchors what is committed and waits until the contract holds it.
+func (s *chainSide) flush(ctx context.Context) error {
+	p := s.publisher.Load()
+	if p == nil {
+		return usageError{errors.New("no chain is configured: set chain.rpc, or start the daemon with --dev-chain")}
+	}
+	return p.Flush(ctx)
+}
+
+// anchoredLog shows the ledger to the publisher. A checkpoint is signed and
+// stored before anybody can anchor it.
+type anchoredLog struct {
+	ledger *anchor.Ledger
+	fault  func(error)
+}
+
+func (a *anchoredLog) ID() [32]byte { return a.ledger.Reader().LogID() }
+
+func (a *anchoredLog) Checkpoint() (uint64, [32]byte) {
+	c, _, err := a.ledger.Checkpoint()
+	if errors.Is(err, anchor.ErrNoBatch) {
+		err = nil // the genesis is not committed yet
+	}
+	if err != nil {
+		err = fmt.Errorf("sign checkpoint: %w", err)
+	}
+	a.fault(err)
+	return c.Size, c.Root
+}
+
+func (a *anchoredLog) Consistency(first, second uint64) ([][32]byte, error) {
+	hashes, err := a.ledger.Consistency(first, second)
+	out := make([][32]byte, len(hashes))
+	for i, h := range hashes {
+		out[i] = h
+	}
+	return out, err
+}

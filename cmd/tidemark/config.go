@@ -1,0 +1,227 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"tidemark/collector"
+	"tidemark/enrich"
+)
+
+// Config is the whole configuration. Every field has a default (Defaults), so
+// an empty file is a good one. `tidemark config print` shows what is in force.
+type Config struct {
+	Site      string              `yaml:"site" doc:"name of the site; part of every device id, so do not change it later"`
+	Networks  []collector.Network `yaml:"networks" doc:"the site's own networks; devices live here, all else is outside"`
+	Collector CollectorConfig     `yaml:"collector"`
+	Storage   StorageConfig       `yaml:"storage"`
+	Ledger    LedgerConfig        `yaml:"ledger"`
+	Chain     ChainConfig         `yaml:"chain"`
+	Profile   ProfileConfig       `yaml:"profile"`
+	HTTP      HTTPConfig          `yaml:"http"`
+	Log       LogConfig           `yaml:"log"`
+}
+
+type CollectorConfig struct {
+	Listen        []string            `yaml:"listen" doc:"UDP addresses; the protocol is found by content, not by port"`
+	Workers       int                 `yaml:"workers" doc:"receiving workers, 0 = one per CPU"`
+	ReceiveBuffer ByteSize            `yaml:"receive_buffer" doc:"socket buffer asked of the kernel, per worker and address"`
+	Allow         []collector.Network `yaml:"allow" doc:"exporters to accept; empty = all"`
+	Exporters     []ExporterConfig    `yaml:"exporters" doc:"settings for exporters by address or network"`
+}
+
+// ExporterConfig overrides what an exporter says of itself, or fails to say.
+type ExporterConfig struct {
+	Address          collector.Network `yaml:"address" doc:"address or network of the exporters meant"`
+	Clock            string            `yaml:"clock" doc:"live: times are corrected to this machine's clock; as_exported: the exporter's clock is trusted (replay, simulation)"`
+	SamplingRate     uint32            `yaml:"sampling_rate" doc:"1 in N packets, where the export does not say; 0 = not set"`
+	SamplingOverride bool              `yaml:"sampling_override" doc:"sampling_rate holds against what the exporter says"`
+}
+
+type StorageConfig struct {
+	URL       string   `yaml:"url" doc:"ClickHouse HTTP address; empty = the embedded engine"`
+	Database  string   `yaml:"database"`
+	Memory    ByteSize `yaml:"memory" doc:"cap of the embedded engine, 0 = a quarter of the machine's"`
+	Retention Duration `yaml:"retention" doc:"how long flow records are kept, by day of receipt"`
+	MinFree   ByteSize `yaml:"min_free" doc:"free disk below which new flows are shed, counted, at the socket"`
+}
+
+type LedgerConfig struct {
+	Origin string   `yaml:"origin" doc:"name of the log in its checkpoints (a schema-less URL); fixed when the log is created; empty = tidemark.invalid/SITE"`
+	Seal   Duration `yaml:"seal" doc:"longest time a flow waits in an open batch"`
+	Empty  Duration `yaml:"empty" doc:"an empty batch is sealed after this much silence, so silence differs from deletion"`
+}
+
+type ChainConfig struct {
+	RPC      string   `yaml:"rpc" doc:"Ethereum JSON-RPC address; empty = no anchoring unless --dev-chain"`
+	ChainID  uint64   `yaml:"chain_id" doc:"the chain meant; another one is refused; 0 only on a development chain"`
+	Contract string   `yaml:"contract" doc:"address of the contract; empty = deployed on first use, development chain only"`
+	Rotator  string   `yaml:"rotator" doc:"address of a cold key that may replace the publisher; fixed when the log is first anchored; empty = nobody"`
+	KeyFile  string   `yaml:"key_file" doc:"publisher key: an encrypted keystore or a hex key, mode 0600; empty = made on first use, development chain only"`
+	Interval Duration `yaml:"interval" doc:"time between anchors"`
+	MaxFee   float64  `yaml:"max_fee_gwei" doc:"highest fee per gas; above it anchoring waits and the next anchor covers all"`
+}
+
+type ProfileConfig struct {
+	Learning Duration `yaml:"learning" doc:"life of a device that is learned before its deviations alert"`
+	Disable  []string `yaml:"disable" doc:"detectors to leave out, by name"`
+}
+
+type HTTPConfig struct {
+	Listen string `yaml:"listen" doc:"/metrics and /healthz; empty = off"`
+}
+
+type LogConfig struct {
+	Level  string `yaml:"level" doc:"debug, info, warn or error"`
+	Format string `yaml:"format" doc:"auto, console or json"`
+}
+
+// Defaults is the configuration of an empty file.
+func Defaults() Config {
+	return Config{
+		Site:     "default",
+		Networks: defaultNetworks(),
+		Collector: CollectorConfig{
+			Listen:        []string{":2055", ":4739", ":6343"},
+			ReceiveBuffer: 32 << 20,
+		},
+		Storage: StorageConfig{Database: "tidemark", Retention: Duration(90 * 24 * time.Hour), MinFree: 1 << 30},
+		Ledger:  LedgerConfig{Seal: Duration(5 * time.Second), Empty: Duration(time.Minute)},
+		Chain:   ChainConfig{Interval: Duration(10 * time.Minute), MaxFee: 50},
+		Profile: ProfileConfig{Learning: Duration(7 * 24 * time.Hour)},
+		HTTP:    HTTPConfig{Listen: "127.0.0.1:9155"},
+		Log:     LogConfig{Level: "info", Format: "auto"},
+	}
+}
+
+func defaultNetworks() (out []collector.Network) {
+	for _, p := range enrich.DefaultNetworks() {
+		out = append(out, collector.Network{Prefix: p})
+	}
+	return out
+}
+
+// networks are the site's networks as package enrich reads them.
+func (c Config) networks() (out []netip.Prefix) {
+	for _, n := range c.Networks {
+		out = append(out, n.Prefix)
+	}
+	return out
+}
+
+// LoadConfig reads path over the defaults and reports every fault at once. An
+// empty path gives the defaults.
+func LoadConfig(path string) (Config, error) {
+	c := Defaults()
+	if path == "" {
+		return c, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return c, usageError{fmt.Errorf("read configuration: %w", err)}
+	}
+	err = errors.Join(decodeStrict(text, &c), c.Validate())
+	if err != nil {
+		return c, usageError{fmt.Errorf("configuration %s:\n%w", path, err)}
+	}
+	return c, nil
+}
+
+var siteName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// Validate reports every fault, each by its path in the file.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(path, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("  %s: %s", path, fmt.Sprintf(format, args...)))
+	}
+	if !siteName.MatchString(c.Site) {
+		fault("site", "got %q, want 1 to 63 of a-z 0-9 . _ -, starting with a letter or digit", c.Site)
+	}
+	if len(c.Networks) == 0 {
+		fault("networks", "got none, want at least one network of the site, such as 192.168.0.0/16")
+	}
+	if err := c.collector().Validate(); err != nil {
+		for _, line := range strings.Split(err.Error(), "\n") {
+			errs = append(errs, errors.New("  "+line))
+		}
+	}
+	if c.Storage.URL != "" {
+		if u, err := url.Parse(c.Storage.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			fault("storage.url", "got %q, want http://HOST:8123 or https://HOST:8443", c.Storage.URL)
+		}
+	}
+	if c.Storage.Database == "" {
+		fault("storage.database", "got an empty name, want one such as tidemark")
+	}
+	if c.Storage.Retention < Duration(24*time.Hour) {
+		fault("storage.retention", "got %s, want 24h or more: retention drops whole days", c.Storage.Retention)
+	}
+	inside := func(path string, d Duration, low, high time.Duration) {
+		if time.Duration(d) < low || time.Duration(d) > high {
+			fault(path, "got %s, want %s to %s", d, Duration(low), Duration(high))
+		}
+	}
+	inside("ledger.seal", c.Ledger.Seal, 100*time.Millisecond, time.Minute)
+	inside("ledger.empty", c.Ledger.Empty, time.Second, 24*time.Hour)
+	inside("chain.interval", c.Chain.Interval, time.Second, 7*24*time.Hour)
+	inside("profile.learning", c.Profile.Learning, time.Hour, 365*24*time.Hour)
+	if c.Chain.RPC != "" {
+		if u, err := url.Parse(c.Chain.RPC); err != nil || u.Host == "" {
+			fault("chain.rpc", "want an address such as http://127.0.0.1:8545") // not echoed: it may hold a token
+		}
+	}
+	for path, a := range map[string]string{"chain.contract": c.Chain.Contract, "chain.rotator": c.Chain.Rotator} {
+		if a != "" && !common.IsHexAddress(a) {
+			fault(path, "got %q, want an address of 40 hex digits such as 0x5FbDB2315678afecb367f032d93F642f64180aa3", a)
+		}
+	}
+	if c.Chain.MaxFee <= 0 {
+		fault("chain.max_fee_gwei", "got %v, want more than 0", c.Chain.MaxFee)
+	}
+	if strings.ContainsAny(c.Ledger.Origin, " +\n") {
+		fault("ledger.origin", "got %q, want a name without spaces or plus signs, such as example.org/tidemark", c.Ledger.Origin)
+	}
+	oneOf := func(path, got string, want ...string) {
+		for _, w := range want {
+			if got == w {
+				return
+			}
+		}
+		fault(path, "got %q, want one of %s", got, strings.Join(want, ", "))
+	}
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "auto", "console", "json")
+	return errors.Join(errs...)
+}
+
+// collector is the part of the configuration that package collector reads.
+func (c Config) collector() collector.Config {
+	out := collector.Config{
+		Listen: c.Collector.Listen, Workers: c.Collector.Workers,
+		ReceiveBuffer: int(c.Collector.ReceiveBuffer), Allow: c.Collector.Allow,
+	}
+	for _, e := range c.Collector.Exporters {
+		out.Exporters = append(out.Exporters, collector.ExporterConfig{
+			Address: e.Address, Clock: collector.Clock(e.Clock),
+			SamplingRate: e.SamplingRate, SamplingOverride: e.SamplingOverride,
+		})
+	}
+	return out
+}
+
+// origin is the configured origin of the log, or one made from the site.
+func (c Config) origin() string {
+	if c.Ledger.Origin != "" {
+		return c.Ledger.Origin
+	}
+	return "tidemark.invalid/" + c.Site
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// decodeStrict reads YAML into the struct that dst points to. Unlike the
+// library's own strict mode it goes on after a fault: unknown and repeated keys,
+// wrong types and bad values are all reported, each with line and path.
+func decodeStrict(text []byte, dst any) error {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return fmt.Errorf("  not YAML: %w", err)
+	}
+	if len(doc.Content) == 0 {
+		return nil
+	}
+	d := strictDecoder{}
+	d.value(doc.Content[0], reflect.ValueOf(dst).Elem(), "")
+	return errors.Join(d.faults...)
+}
+
+type strictDecoder struct{ faults []error }
+
+func (d *strictDecoder) fault(n *yaml.Node, path, format string, args ...any) {
+	d.faults = append(d.faults, fmt.Errorf("  line %d: %s: %s", n.Line, path, fmt.Sprintf(format, args...)))
+}
+
+func (d *strictDecoder) value(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind == yaml.AliasNode {
+		d.fault(n, path, "aliases are not read here, write the value out")
+		return
+	}
+	if n.Tag == "!!null" {
+		return // "key:" without a value keeps the default
+	}
+	_, isText := v.Addr().Interface().(encoding.TextUnmarshaler)
+	switch {
+	case isText:
+		d.text(n, v, path)
+	case v.Kind() == reflect.Struct:
+		d.mapping(n, v, path)
+	case v.Kind() == reflect.Slice:
+		d.sequence(n, v, path)
+	case n.Kind != yaml.ScalarNode:
+		d.fault(n, path, "got a %s, want a %s", kindName(n), v.Kind())
+	default:
+		if err := n.Decode(v.Addr().Interface()); err != nil {
+			d.fault(n, path, "got %q, want a %s", n.Value, v.Kind())
+		}
+	}
+}
+
+func (d *strictDecoder) text(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.ScalarNode {
+		d.fault(n, path, "got a %s, want one value", kindName(n))
+		return
+	}
+	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.Value)); err != nil {
+		d.fault(n, path, "%v", err)
+	}
+}
+
+func (d *strictDecoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.fault(n, path, "got a %s, want a mapping of keys to values", kindName(n))
+		return
+	}
+	fields := map[string]int{}
+	names := []string{}
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("yaml")
+		fields[name] = i
+		names = append(names, name)
+	}
+	seen := map[string]bool{}
+	for i := 0; i < len(n.Content); i += 2 {
+		key, at := n.Content[i], n.Content[i].Value
+		if path != "" {
+			at = path + "." + at
+		}
+		field, known := fields[key.Value]
+		switch {
+		case seen[key.Value]:
+			d.fault(key, at, "written twice")
+		case !known:
+			d.fault(key, at, "unknown key%s", didYouMean(key.Value, names))
+		default:
+			d.value(n.Content[i+1], v.Field(field), at)
+		}
+		seen[key.Value] = true
+	}
+}
+
+func (d *strictDecoder) sequence(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.fault(n, path, "got a %s, want a list", kindName(n))
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		d.value(item, list.Index(i), fmt.Sprintf("%s[%d]", path, i))
+	}
+	v.Set(list)
+}
+
+func kindName(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "mapping"
+	case yaml.SequenceNode:
+		return "list"
+	}
+	return "single value"
+}
+
+// didYouMean names the known key nearest to got, if one is near.
+func didYouMean(got string, known []string) string {
+	best, distance := "", 3
+	for _, k := range known {
+		if n := editDistance(strings.ToLower(got), k); n < distance {
+			best, distance = k, n
+		}
+	}
+	if best == "" {
+		return ", want one of " + strings.Join(known, ", ")
+	}
+	return fmt.Sprintf(", did you mean %q?", best)
+}
+
+// editDistance is the Levenshtein distance in octets.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

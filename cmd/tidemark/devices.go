@@ -1,0 +1,147 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tidemark/profile"
+)
+
+// deviceView is a device as people and scripts read it: ids in hex.
+type deviceView struct {
+	profile.Device
+	ID  string `json:"id"`
+	MAC string `json:"mac"`
+}
+
+func viewDevice(d profile.Device) deviceView { return deviceView{d, d.Name(), d.MACString()} }
+
+// isNameFault says that the caller named a device or alert that is not there.
+func isNameFault(err error) bool {
+	return errors.Is(err, profile.ErrNotFound) || errors.Is(err, profile.ErrAmbiguous)
+}
+
+func devicesCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "devices",
+		Usage: "the devices found behind the exporters",
+		Description: `A device is known by its MAC where an exporter shows it, else by its address.
+
+   tidemark devices
+   tidemark devices --sort risk
+   tidemark devices --output csv > inventory.csv`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "sort", Value: "address", Usage: "address, first, last, flows or risk"},
+			outputFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if err := wantArgs(c, 0, 0, "none; `tidemark baseline DEVICE` shows one"); err != nil {
+				return err
+			}
+			less, err := deviceOrder(c.String("sort"))
+			if err != nil {
+				return err
+			}
+			return withStore(c, func(s *store) error {
+				q, err := s.questions()
+				if err != nil {
+					return err
+				}
+				found, err := q.Devices(c.Context, profile.DeviceFilter{})
+				if err != nil {
+					return err
+				}
+				slices.SortStableFunc(found, less)
+				views := make([]deviceView, len(found))
+				for i, d := range found {
+					views[i] = viewDevice(d)
+				}
+				return list(c, views, deviceColumns())
+			})
+		},
+	}
+}
+
+func deviceOrder(name string) (func(a, b profile.Device) int, error) {
+	switch name {
+	case "address":
+		return func(a, b profile.Device) int {
+			if len(a.Addresses) == 0 || len(b.Addresses) == 0 {
+				return len(b.Addresses) - len(a.Addresses)
+			}
+			return a.Addresses[0].Compare(b.Addresses[0])
+		}, nil
+	case "first":
+		return func(a, b profile.Device) int { return a.First.Compare(b.First) }, nil
+	case "last":
+		return func(a, b profile.Device) int { return b.Last.Compare(a.Last) }, nil
+	case "flows":
+		return func(a, b profile.Device) int { return cmp.Compare(b.Flows, a.Flows) }, nil
+	case "risk":
+		return func(a, b profile.Device) int { return cmp.Compare(b.Risk, a.Risk) }, nil
+	}
+	return nil, usageError{fmt.Errorf("--sort: got %q, want address, first, last, flows or risk", name)}
+}
+
+func deviceColumns() []column[deviceView] {
+	return []column[deviceView]{
+		{"address", false, func(d deviceView) string { return addresses(d.Device, 2) }},
+		{"label", false, func(d deviceView) string { return d.Label }},
+		{"mac", false, func(d deviceView) string { return orDash(d.MAC) }},
+		{"vendor", false, func(d deviceView) string { return shorten(orDash(d.Vendor), 22) }},
+		{"serves", false, func(d deviceView) string { return services(d.Serves, 3) }},
+		{"uses", false, func(d deviceView) string { return services(d.Uses, 4) }},
+		{"flows", true, func(d deviceView) string { return count(d.Flows) }},
+		{"last seen (UTC)", false, func(d deviceView) string { return stamp(d.Last)[:16] }},
+		{"state", false, func(d deviceView) string { return string(d.Learning) }},
+		{"risk", true, func(d deviceView) string {
+			if d.Alerts == 0 {
+				return "-"
+			}
+			return fmt.Sprintf("%d %s", d.Risk, profile.Level(d.Risk))
+		}},
+	}
+}
+
+func addresses(d profile.Device, most int) string {
+	var out []string
+	for _, a := range d.Addresses[:min(len(d.Addresses), most)] {
+		out = append(out, a.String())
+	}
+	if more := len(d.Addresses) - most; more > 0 {
+		out = append(out, fmt.Sprintf("+%d", more))
+	}
+	return orDash(strings.Join(out, " "))
+}
+
+func services(list []profile.Service, most int) string {
+	var out []string
+	for _, s := range list[:min(len(list), most)] {
+		out = append(out, s.Name)
+	}
+	if more := len(list) - most; more > 0 {
+		out = append(out, fmt.Sprintf("+%d", more))
+	}
+	return orDash(strings.Join(out, " "))
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// shorten cuts s to n characters, the last of which then says so.
+func shorten(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}

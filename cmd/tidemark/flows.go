@@ -1,0 +1,220 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/urfave/cli/v2"
+
+	"tidemark/collector/flow"
+)
+
+//go:embed sql/flows.sql
+var flowsSQL string
+
+// flowLine is what the listing shows of a flow; JSON forms hold every column.
+type flowLine struct {
+	Name       string `json:"name"`
+	Start      string `json:"event_start_ns"`
+	End        string `json:"event_end_ns"`
+	Sampler    string `json:"sampler_address"`
+	Src        string `json:"src_addr"`
+	Dst        string `json:"dst_addr"`
+	SrcPort    uint16 `json:"src_port"`
+	DstPort    uint16 `json:"dst_port"`
+	Proto      uint8  `json:"proto"`
+	Bytes      uint64 `json:"bytes"`
+	Packets    uint64 `json:"packets"`
+	Rate       uint32 `json:"sampling_rate"`
+	TCPFlags   uint16 `json:"tcp_flags"`
+	Initiator  string `json:"initiator"`
+	Confidence uint8  `json:"initiator_confidence"`
+	raw        json.RawMessage
+}
+
+// MarshalJSON gives the row as the engine gave it, with every column.
+func (f flowLine) MarshalJSON() ([]byte, error) { return f.raw, nil }
+
+func flowsCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "flows",
+		Usage: "the flow records, newest first",
+		Description: `The table shows the main columns; json and ndjson hold every column of the record.
+
+   tidemark flows --device 00:40:8c:12:34:56 --since 24h
+   tidemark flows --address 10.20.1.11 --port 23 --rows 20
+   tidemark flows --name 0123456789abcdef-42-7 --output json
+   tidemark flows --rows 0 --output ndjson > flows.ndjson     all of them`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "device", Usage: "of this device, named by MAC, address, id or label"},
+			&cli.StringFlag{Name: "address", Usage: "from or to this IP `ADDRESS`"},
+			&cli.UintFlag{Name: "port", Usage: "from or to this `PORT`"},
+			&cli.StringFlag{Name: "since", Usage: "`TIME` (RFC 3339) or span before now (24h, 7d)"},
+			&cli.StringFlag{Name: "until", Usage: "`TIME` (RFC 3339) or span before now"},
+			&cli.StringFlag{Name: "name", Usage: "one flow by `NAME`"},
+			&cli.Uint64Flag{Name: "rows", Value: 50, Usage: "at most so many, 0 = all"},
+			outputFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if err := wantArgs(c, 0, 0, "none"); err != nil {
+				return err
+			}
+			return withStore(c, func(s *store) error { return s.flows(c) })
+		},
+	}
+}
+
+func (s *store) flows(c *cli.Context) error {
+	params, err := s.flowParameters(c)
+	if err != nil {
+		return err
+	}
+	ctx := clickhouse.Context(c.Context, clickhouse.WithParameters(params))
+	rows, err := s.db.Conn().QueryFormat(ctx, "JSONEachRow", flowsSQL)
+	if err != nil {
+		return fmt.Errorf("list flows: %w", err)
+	}
+	defer rows.Close()
+	if c.String("output") == "ndjson" { // as it comes: there may be many
+		if _, err := io.Copy(c.App.Writer, rows); err != nil {
+			return fmt.Errorf("list flows: %w", err)
+		}
+		return nil
+	}
+	var lines []flowLine
+	for dec := json.NewDecoder(rows); ; {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("list flows: %w", err)
+		}
+		line := flowLine{raw: raw}
+		if err := json.Unmarshal(raw, &line); err != nil {
+			return fmt.Errorf("list flows: %w", err)
+		}
+		lines = append(lines, line)
+	}
+	return list(c, lines, flowColumns())
+}
+
+func (s *store) flowParameters(c *cli.Context) (clickhouse.Parameters, error) {
+	p := clickhouse.Parameters{"device": "0", "address": c.String("address"), "port": strconv.FormatUint(uint64(c.Uint("port")), 10),
+		"log": "0", "batch": "0", "pos": "-1", "rows": strconv.FormatUint(c.Uint64("rows"), 10)}
+	if c.Uint("port") > 65535 {
+		return nil, usageError{fmt.Errorf("--port: got %d, want 1 to 65535", c.Uint("port"))}
+	}
+	if c.Uint64("rows") == 0 {
+		p["rows"] = strconv.FormatUint(1<<63, 10)
+	}
+	if a := c.String("address"); a != "" {
+		addr, err := netip.ParseAddr(a)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--address: got %q, want an IP address such as 10.20.1.11", a)}
+		}
+		p["address"] = addr.String()
+	}
+	if d := c.String("device"); d != "" {
+		device, err := s.device(c.Context, d)
+		if err != nil {
+			return nil, err
+		}
+		p["device"] = strconv.FormatUint(device.ID, 10)
+	}
+	if name := c.String("name"); name != "" {
+		n, err := flow.ParseName(name)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		p["log"], p["batch"], p["pos"] = strconv.FormatUint(n.Log, 10), strconv.FormatUint(n.Batch, 10), strconv.FormatUint(uint64(n.Pos), 10)
+	}
+	for _, flag := range []string{"since", "until"} {
+		t, err := timeFlag(c, flag)
+		if err != nil {
+			return nil, err
+		}
+		p[flag] = "0"
+		if !t.IsZero() {
+			p[flag] = strconv.FormatInt(t.UnixNano(), 10)
+		}
+	}
+	return p, nil
+}
+
+// timeFlag reads a time, or a span before now. Zero if the flag is not given.
+func timeFlag(c *cli.Context, name string) (time.Time, error) {
+	s := c.String(name)
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	var d Duration
+	if err := d.UnmarshalText([]byte(s)); err != nil {
+		return time.Time{}, usageError{fmt.Errorf("--%s: got %q, want a time such as 2026-11-22T08:00:00Z or a span such as 24h or 7d", name, s)}
+	}
+	return time.Now().Add(-time.Duration(d)), nil
+}
+
+func flowColumns() []column[flowLine] {
+	return []column[flowLine]{
+		{"start (UTC)", false, func(f flowLine) string { return cut(f.Start, 19) }},
+		{"source", false, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Src), f.SrcPort).String() }},
+		{"", false, arrow},
+		{"destination", false, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Dst), f.DstPort).String() }},
+		{"protocol", false, func(f flowLine) string { return protocolName(f.Proto) }},
+		{"bytes", true, func(f flowLine) string { return octets(f.Bytes) }},
+		{"packets", true, func(f flowLine) string { return count(f.Packets) }},
+		{"1 in", true, func(f flowLine) string { return count(f.Rate) }},
+		{"exporter", false, func(f flowLine) string { return f.Sampler }},
+		{"name", false, func(f flowLine) string { return f.Name }},
+	}
+}
+
+func addr(s string) netip.Addr {
+	a, _ := netip.ParseAddr(s) // the engine wrote it
+	return a
+}
+
+// arrow points from who began the conversation, if that is known.
+func arrow(f flowLine) string {
+	switch f.Initiator {
+	case "src":
+		return "->"
+	case "dst":
+		return "<-"
+	}
+	return "--"
+}
+
+func cut(s string, n int) string { return s[:min(len(s), n)] }
+
+func protocolName(p uint8) string {
+	switch p {
+	case 1:
+		return "ICMP"
+	case 2:
+		return "IGMP"
+	case 6:
+		return "TCP"
+	case 17:
+		return "UDP"
+	case 47:
+		return "GRE"
+	case 50:
+		return "ESP"
+	case 58:
+		return "ICMPv6"
+	case 132:
+		return "SCTP"
+	}
+	return strconv.Itoa(int(p))
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"tidemark/anchor"
+	"tidemark/collector"
+	"tidemark/enrich"
+	"tidemark/profile"
+	"tidemark/storage"
+)
+
+// node is a data directory at work: the way of a flow from the collector to the
+// log, and the scoring of what is new. The daemon and a replay without a daemon
+// run the same one; only the daemon opens sockets.
+type node struct {
+	cfg       Config
+	dir       string
+	log       zerolog.Logger
+	db        *storage.DB
+	spool     *storage.Spool
+	ledger    *anchor.Ledger
+	collector *collector.Collector
+	ingest    *ingest
+	scorer    *profile.Scorer
+	scoring   sync.Mutex    // one at a time changes incidents
+	committed chan struct{} // holds one token while there is something to score
+}
+
+// nodeDeps is what a node is given beside its configuration and database.
+type nodeDeps struct {
+	genesis   map[string]any            // said of chains in the first event of a new log
+	finalized func() (uint64, [32]byte) // newest finalized block, nil: no chain
+	log       zerolog.Logger
+	metrics   prometheus.Registerer
+}
+
+// openNode opens the ledger of dir on db; both are the caller's to close, the
+// node first.
+func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps nodeDeps) (_ *node, err error) {
+	n := &node{cfg: cfg, dir: dir, log: deps.log, db: db, committed: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if err := db.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	if n.spool, err = storage.OpenSpool(filepath.Join(dir, "spool")); err != nil {
+		return nil, err
+	}
+	n.ledger, err = anchor.Open(ctx, anchor.Options{
+		Dir: ledgerDir(dir), Origin: cfg.origin(), Site: cfg.Site, Version: version, Genesis: deps.genesis,
+		DB: db, Spool: n.spool, Finalized: deps.finalized, Log: deps.log, Registerer: deps.metrics,
+		OnCommitted: func(uint64, anchor.Header) {
+			select {
+			case n.committed <- struct{}{}:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	enricher, err := enrich.New(enrich.Config{Site: cfg.Site, Networks: cfg.networks()})
+	if err != nil {
+		return nil, err
+	}
+	n.scorer, err = profile.New(db, cfg.profile(), n.emit, deps.log)
+	if err != nil {
+		return nil, err
+	}
+	if err := seed(ctx, n.scorer, enricher); err != nil {
+		return nil, err
+	}
+	n.ingest = newIngest(enricher, n.ledger, cfg, deps.log)
+	templates, err := collector.OpenTemplates(filepath.Join(dir, "templates"), deps.log)
+	if err != nil {
+		return nil, err
+	}
+	n.collector, err = collector.New(cfg.collector(), collector.Deps{
+		Log: deps.log, Registerer: deps.metrics, Handle: n.ingest.Handle, Templates: templates,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.ingest.counts = n.collector.Counts
+	return n, nil
+}
+
+func ledgerDir(dir string) string { return filepath.Join(dir, "ledger") }
+
+func (n *node) close() error {
+	if n.ledger != nil {
+		return n.ledger.Close()
+	}
+	return nil
+}
+
+// emit makes a finding of the profile an event of the ledger, durable before
+// the incident is stored.
+func (n *node) emit(ctx context.Context, e profile.Event) error {
+	by := e.Actor
+	if by == "" {
+		by = "tidemark"
+	}
+	_, _, err := n.ledger.EventNow(ctx, e.Kind, by, e.Body)
+	return err
+}
+
+// work runs the way of the flows while source feeds it, then drains: what was
+// taken is sealed, committed and scored before work returns. When ctx ends,
+// source is expected to return; the drain then has drainTime.
+func (n *node) work(ctx context.Context, source func(ctx context.Context) error) error {
+	draining, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	group, stages := errgroup.WithContext(draining)
+	committing, stopCommitting := context.WithCancel(stages)
+	scoring, stopScoring := context.WithCancel(stages)
+	feeding, stopFeeding := context.WithCancel(ctx)
+	defer stopFeeding()
+	context.AfterFunc(stages, stopFeeding) // a stage that failed stops the source
+
+	group.Go(func() error { return n.ledger.Run(committing) })
+	group.Go(func() error { return n.ingest.Run(stages) })
+	scored := make(chan struct{})
+	group.Go(func() error { defer close(scored); n.score(scoring); return nil })
+	group.Go(func() error {
+		defer stopCommitting()
+		err := source(feeding)
+		if ctx.Err() != nil {
+			defer time.AfterFunc(drainTime, abandon).Stop()
+		}
+		flushed := n.ingest.Flush(stages)
+		n.ingest.Close()
+		stopScoring()
+		<-scored
+		return errors.Join(err, flushed, n.drain(stages))
+	})
+	err := group.Wait()
+	if draining.Err() != nil {
+		err = errors.Join(err, fmt.Errorf("the drain took longer than %s: sealed batches stay in the spool and are committed at the next start", span(drainTime)))
+	}
+	return err
+}
+
+// drainTime bounds how long a stopped daemon goes on working.
+const drainTime = time.Minute
+
+// drain commits what is sealed, scores it, and commits what scoring found.
+func (n *node) drain(ctx context.Context) error {
+	if err := n.ledger.Drain(ctx); err != nil {
+		return fmt.Errorf("commit what is sealed: %w", err)
+	}
+	if err := n.scoreOnce(ctx); err != nil {
+		return fmt.Errorf("score the last flows: %w", err)
+	}
+	if _, err := n.ledger.SealEvents(ctx); err != nil {
+		return fmt.Errorf("seal the last events: %w", err)
+	}
+	return n.ledger.Drain(ctx)
+}
+
+// score scores after each commit. A failure costs only time: the scorer goes on
+// from where it was when the next batch is committed.
+func (n *node) score(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.committed:
+		}
+		if err := n.scoreOnce(ctx); err != nil && ctx.Err() == nil {
+			n.log.Error().Err(err).Msg("score new flows: tried again with the next batch")
+		}
+	}
+}
+
+// scoreOnce scores what is new by the time of the flows themselves.
+func (n *node) scoreOnce(ctx context.Context) error {
+	n.scoring.Lock()
+	defer n.scoring.Unlock()
+	return n.scorer.Score(ctx, time.Time{})
+}
