@@ -207,6 +207,11 @@ func (e *Engine) Pid() int {
 
 // spawn starts the process and waits until it answers.
 func (e *Engine) spawn(ctx context.Context) error {
+	// The engine of a daemon that was killed may still be ending: it must not
+	// answer in the new one's place.
+	if err := os.Remove(filepath.Join(e.o.DataDir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	c, err := startChild(e.o.Command, e.o.Log)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -168,4 +169,37 @@ func TestOpen_CommandYieldsToDaemon(t *testing.T) {
 		t.Errorf("later statement: got %v, want ErrYielded", err)
 	}
 	alive(t, openDir(t, dir)) // the command, run again, uses the daemon's engine
+}
+
+func TestEngine_EndsWithItsDaemon(t *testing.T) {
+	dir := t.TempDir()
+	storagetest.Library(t)
+	for range 3 {
+		daemon := exec.Command(os.Args[0], daemonDirVar+dir)
+		daemon.Env = append(os.Environ(), "SECRET=not for the engine")
+		stdout, err := daemon.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := daemon.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var pid int
+		if _, err := fmt.Fscan(stdout, &pid); err != nil {
+			t.Fatal(err)
+		}
+		// Looked at while the engine of the dead daemon may still be ending:
+		// the next round must start all the same.
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || strings.Contains(string(environ), "SECRET") {
+			t.Errorf("environment of the engine: %q, %v", environ, err)
+		}
+		if err := daemon.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := daemon.Wait(); err == nil {
+			t.Error("the killed daemon ended well")
+		}
+	}
+	alive(t, openDir(t, dir)) // no daemon: the engine runs in this process
 }

@@ -63,7 +63,8 @@ func serveSocket(ctx context.Context, dir string, handler http.Handler) error {
 		_ = server.Close() // breaks the connections, which kills their statements
 	}
 	<-served
-	// The name may be that of a successor by now only if the locks failed.
+	// A successor listens only after the engine's own lock is free, which is
+	// later: the name is still ours, or gone.
 	if err := os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("serve engine: %w", err)
 	}
