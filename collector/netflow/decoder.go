@@ -15,6 +15,7 @@ type Config struct {
 	MaxSessions            int // Transport Sessions remembered, the one silent longest goes first; default 4096
 	MaxTemplatesPerSession int // default 4096
 	MaxPendingBytes        int // Data Sets waiting for their template, all sessions together; default 64 MiB
+	MaxStateBytes          int // templates and options, all sessions together; default 256 MiB
 
 	// Sampling is the operator's sampling rate for an exporter, 0 = none. With
 	// override it replaces what the exporter says, otherwise it serves when the
@@ -36,6 +37,7 @@ type Decoder struct {
 	sessions map[sessionKey]*session
 	peers    map[[16]byte][]*session // by exporter address
 
+	state        budget
 	pendingBytes atomic.Int64
 }
 
@@ -50,7 +52,10 @@ func New(c Config) *Decoder {
 	if c.MaxPendingBytes <= 0 {
 		c.MaxPendingBytes = 64 << 20
 	}
-	return &Decoder{config: c, layouts: layouts(), sessions: map[sessionKey]*session{}, peers: map[[16]byte][]*session{}}
+	if c.MaxStateBytes <= 0 {
+		c.MaxStateBytes = 256 << 20
+	}
+	return &Decoder{config: c, state: budget{limit: int64(c.MaxStateBytes)}, layouts: layouts(), sessions: map[sessionKey]*session{}, peers: map[[16]byte][]*session{}}
 }
 
 // Decode appends the flow records of one datagram to dst and accounts for all

@@ -14,6 +14,7 @@ const (
 	maxSets     = 64    // FlowSets that a second header in a datagram may claim
 	maxDomains  = 1024  // Observation Domains with options data, per session
 	maxLateRows = 65536 // rows of waiting sets appended for one datagram
+	maxSearches = 32    // of templates in other sessions, for one datagram
 )
 
 // message is the header of one export datagram.
@@ -42,6 +43,7 @@ type pass struct {
 
 	configured rate
 	override   bool
+	searches   int
 
 	f facts // of the record being read
 }
@@ -68,8 +70,8 @@ func (x *pass) enter(m message) {
 // writable returns the observation of domain, nil when there are too many.
 func (x *pass) writable(k domainKey) *observation {
 	o := x.s.domains[k]
-	if o == nil && len(x.s.domains) < maxDomains {
-		o = &observation{}
+	if o == nil && len(x.s.domains) < maxDomains && x.s.charge(chargePerDomain) {
+		o = &observation{session: x.s}
 		x.s.domains[k] = o
 		if k == x.m.key() {
 			x.observation = o
@@ -172,12 +174,19 @@ func (x *pass) set(id uint16, b []byte, cut bool) {
 }
 
 func (x *pass) dataSet(k templateKey, b []byte, cut bool) {
+	if len(b) == 0 {
+		return
+	}
 	p := x.s.plan(k)
-	if p == nil {
-		if p = x.d.borrow(x.s, k); p == nil || !p.fits(b) {
-			x.wait(k, b)
-			return
+	if p == nil && x.searches < maxSearches {
+		x.searches++
+		if p = x.d.borrow(x.s, k); p != nil && !p.fits(b) {
+			p = nil
 		}
+	}
+	if p == nil {
+		x.wait(k, b)
+		return
 	}
 	if x.s.pending.any() {
 		x.release(k, p)

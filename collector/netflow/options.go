@@ -19,6 +19,8 @@ type rate struct {
 
 // observation is what options data said of one Observation Domain.
 type observation struct {
+	session *session // charged for the tables
+
 	systemInit int64 // ns since 1970; the exporter's start
 	hasInit    bool
 
@@ -160,7 +162,7 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 		x.count(o.learn(r, &s, uint32(ifIndex), hasIf))
 	}
 	if hasIf && name != (Interface{}) {
-		x.count(keep(&o.names, uint32(ifIndex), name))
+		x.count(keep(o, &o.names, uint32(ifIndex), name, int64(len(name.Name)+len(name.Description))))
 	}
 }
 
@@ -168,7 +170,7 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 func (o *observation) learn(r rate, s *sampling, ifIndex uint32, hasIf bool) (ok bool) {
 	switch {
 	case s.hasSampler:
-		ok = keep(&o.samplers, s.sampler, r)
+		ok = keep(o, &o.samplers, s.sampler, r, 0)
 		o.agreed = &r
 		for _, other := range o.samplers {
 			if other != r {
@@ -177,7 +179,7 @@ func (o *observation) learn(r rate, s *sampling, ifIndex uint32, hasIf bool) (ok
 		}
 		return ok
 	case hasIf:
-		return keep(&o.interfaces, ifIndex, r)
+		return keep(o, &o.interfaces, ifIndex, r, 0)
 	}
 	o.rate = &r
 	return true
@@ -211,12 +213,13 @@ func (o *observation) find(s *sampling, inIf, outIf uint32, egress bool) (rate, 
 	return rate{}, false
 }
 
-// keep sets m[k], refusing new keys when the table is full.
-func keep[K comparable, V any](m *map[K]V, k K, v V) bool {
+// keep sets m[k], refusing new keys when the table or the budget is full; extra
+// is what v holds beyond its own size.
+func keep[K comparable, V any](o *observation, m *map[K]V, k K, v V, extra int64) bool {
 	if *m == nil {
 		*m = map[K]V{}
 	}
-	if _, known := (*m)[k]; !known && len(*m) >= maxOptionEntries {
+	if _, known := (*m)[k]; !known && (len(*m) >= maxOptionEntries || !o.session.charge(chargePerOption+extra)) {
 		return false
 	}
 	(*m)[k] = v

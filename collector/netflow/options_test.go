@@ -197,10 +197,34 @@ func TestOptions_InterfaceNames(t *testing.T) {
 }
 
 func TestOptions_TablesAreBounded(t *testing.T) {
-	var o observation
+	o := observation{session: &session{state: &budget{limit: 1 << 30}}}
 	for i := range uint32(maxOptionEntries + 5) {
 		ok := o.learn(rate{n: 2}, &sampling{}, i, true)
 		want(t, "kept", ok, i < maxOptionEntries)
 	}
 	want(t, "known keys still change", o.learn(rate{n: 3}, &sampling{}, 5, true), true)
+}
+
+func TestOptions_StateIsBoundedOverAllSessions(t *testing.T) {
+	d := New(Config{MaxStateBytes: 1 << 20})
+	var refused uint32
+	for port := range uint16(40) {
+		for id := range uint16(50) {
+			var fields []uint16
+			for range 40 {
+				fields = append(fields, 1, 4)
+			}
+			_, r := run(t, d, from("192.0.2.7", port), v9(1, set(0, tmpl(256+id, fields...))))
+			refused += r.Undecodable[flow.ReasonLimit]
+		}
+	}
+	if used := d.state.used.Load(); refused == 0 || used > 1<<20 {
+		t.Errorf("%d octets used, %d templates refused, want at most 1 MiB and some", used, refused)
+	}
+	d.mu.Lock()
+	for _, s := range d.sessions {
+		d.forget(s)
+	}
+	d.mu.Unlock()
+	want(t, "octets after all are forgotten", d.state.used.Load(), 0)
 }

@@ -2,6 +2,7 @@ package netflow
 
 import (
 	"bytes"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,8 @@ type pending struct {
 	mu     sync.Mutex
 	queues map[templateKey][]waiting
 	bytes  int
-	closed bool // its session is forgotten
+	oldest int64 // no queue began before
+	closed bool  // its session is forgotten
 }
 
 // add keeps a copy of set. It reports whether it did, and how many older sets
@@ -42,8 +44,8 @@ func (p *pending) add(k templateKey, m *message, set []byte, total *atomic.Int64
 		return p.bytes+w.cost() > limit/pendingShare || total.Load()+int64(w.cost()) > int64(limit) ||
 			(len(p.queues) >= maxPendingKeys && p.queues[k] == nil)
 	}
-	if full() {
-		expired = p.expire(m.dg.Received-maxWait, total)
+	if then := m.dg.Received - maxWait; p.oldest < then && full() {
+		expired = p.expire(then, total)
 	}
 	if p.closed || full() {
 		return false, expired
@@ -51,6 +53,10 @@ func (p *pending) add(k templateKey, m *message, set []byte, total *atomic.Int64
 	if p.queues == nil {
 		p.queues = map[templateKey][]waiting{}
 	}
+	if len(p.queues) == 0 {
+		p.oldest = m.dg.Received
+	}
+	p.oldest = min(p.oldest, m.dg.Received)
 	w.set = bytes.Clone(set)
 	p.queues[k] = append(p.queues[k], w)
 	p.bytes += w.cost()
@@ -87,10 +93,13 @@ func (p *pending) take(k templateKey, total *atomic.Int64, size, rows int) []wai
 
 // expire drops the queues that began before then.
 func (p *pending) expire(then int64, total *atomic.Int64) (sets int) {
+	p.oldest = math.MaxInt64
 	for k, q := range p.queues {
 		if q[0].m.dg.Received < then {
 			sets += len(q)
 			p.drop(k, total)
+		} else {
+			p.oldest = min(p.oldest, q[0].m.dg.Received)
 		}
 	}
 	return sets

@@ -40,10 +40,56 @@ type session struct {
 
 	pending pending
 
-	// plansMu guards plans and is never held while taking another lock: other
-	// sessions of the same address look here too.
+	// plansMu guards what is below and is never held while taking another lock:
+	// other sessions of the same address look here too.
 	plansMu sync.RWMutex
 	plans   map[templateKey]*plan
+	octets  int64 // of memory, charged to state
+	state   *budget
+	closed  bool // forgotten; charges nothing more
+}
+
+// budget is the memory that all sessions together may take for what exporters say.
+type budget struct {
+	used  atomic.Int64
+	limit int64
+}
+
+// stateShare is the part of the budget that one session may take.
+const stateShare = 8
+
+// Memory charged, in octets, rounded up.
+const (
+	chargePerPlan   = 256
+	chargePerField  = 48
+	chargePerDomain = 512
+	chargePerOption = 128
+)
+
+// charge takes n octets (or gives them back) if the budgets allow it.
+func (s *session) charge(n int64) bool {
+	s.plansMu.Lock()
+	defer s.plansMu.Unlock()
+	return s.chargeLocked(n)
+}
+
+func (s *session) chargeLocked(n int64) bool {
+	if s.closed || n > 0 && s.octets+n > s.state.limit/stateShare {
+		return false
+	}
+	if s.state.used.Add(n) > s.state.limit && n > 0 {
+		s.state.used.Add(-n)
+		return false
+	}
+	s.octets += n
+	return true
+}
+
+func (p *plan) charge() int64 {
+	if p == nil {
+		return 0
+	}
+	return chargePerPlan + chargePerField*int64(len(p.fields))
 }
 
 func (s *session) plan(k templateKey) *plan {
@@ -69,15 +115,15 @@ func (s *session) learn(k templateKey, p *plan, limit int) outcome {
 	defer s.plansMu.Unlock()
 	old := s.plans[k]
 	switch {
-	case old == nil && len(s.plans) >= limit:
-		return refused
-	case old == nil:
-		s.plans[k] = p
-		return added
-	case old.equal(&p.template):
+	case old != nil && old.equal(&p.template):
 		return unchanged
+	case old == nil && len(s.plans) >= limit, !s.chargeLocked(p.charge() - old.charge()):
+		return refused
 	}
 	s.plans[k] = p
+	if old == nil {
+		return added
+	}
 	return redefined
 }
 
@@ -89,6 +135,7 @@ func (s *session) withdraw(d domainKey, id uint16, options bool, removed func(te
 	for k, p := range s.plans {
 		if k.domainKey == d && (k.id == id || (id < 256 && p.options == options)) {
 			delete(s.plans, k)
+			s.chargeLocked(-p.charge())
 			removed(k)
 		}
 	}
@@ -111,7 +158,7 @@ func (d *Decoder) session(k sessionKey) (s *session, lost int) {
 	if len(d.sessions) >= d.config.MaxSessions {
 		lost = d.evict()
 	}
-	s = &session{key: k, domains: map[domainKey]*observation{}, plans: map[templateKey]*plan{}}
+	s = &session{key: k, domains: map[domainKey]*observation{}, plans: map[templateKey]*plan{}, state: &d.state}
 	d.sessions[k] = s
 	d.peers[k.exporter] = append(d.peers[k.exporter], s)
 	return s, lost
@@ -154,6 +201,10 @@ func (d *Decoder) forget(s *session) (lost int) {
 	} else {
 		d.peers[s.key.exporter] = peers
 	}
+	s.plansMu.Lock()
+	s.chargeLocked(-s.octets)
+	s.closed = true
+	s.plansMu.Unlock()
 	return s.pending.close(&d.pendingBytes)
 }
 
