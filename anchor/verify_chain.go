@@ -18,7 +18,7 @@ type ChainReader interface {
 	// then do its events mean what we think. ErrUnreachable: not known.
 	CheckCode(ctx context.Context, contract [20]byte) error
 	// Head is the newest checkpoint of log, by the latest or by the finalized
-	// block. Size 0: the log is not open or has no checkpoint there.
+	// block. Size 0: nothing was anchored by then.
 	Head(ctx context.Context, log ChainLog, finalized bool) (ChainHead, error)
 	// Anchors are the Anchored events of log in blocks [begin, end), in order;
 	// end 0: to the latest block.
@@ -44,6 +44,7 @@ type ChainBlock struct {
 // ChainHead is the state of a log in the contract as of Block.
 type ChainHead struct {
 	Block ChainBlock
+	Open  bool // there is a log of this id
 	Size  uint64
 	Root  [32]byte
 }

@@ -79,6 +79,9 @@ func (c *claims) read(ctx context.Context, chain ChainReader, log ChainLog, from
 	if c.latest, err = chain.Head(ctx, log, false); err != nil {
 		return fmt.Errorf("read the latest state of the log: %w: %w", ErrUnreachable, err)
 	}
+	if !c.latest.Open {
+		return fmt.Errorf("contract %x on chain %d has no log %x", log.Contract, log.ChainID, log.ID)
+	}
 	if c.latest.Size > 0 {
 		if c.anchors, err = chain.Anchors(ctx, log, from, 0); err != nil {
 			return fmt.Errorf("read the anchors of the log: %w: %w", ErrUnreachable, err)

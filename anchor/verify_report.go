@@ -43,7 +43,7 @@ const (
 	TableAltered   Kind = "table altered"    // exporter table
 	NodesAltered   Kind = "nodes altered"    // stored tree nodes: proofs and places suffer, the record does not
 	CopyAltered    Kind = "copy altered"     // the table headers says other than the header files
-	KeyMissing     Kind = "salt key missing" // the rows of a batch cannot be hashed
+	KeyMissing     Kind = "salt key damaged" // the rows of a batch cannot be hashed
 	CheckpointBad  Kind = "checkpoint bad"   // signature or form
 	OriginDiffers  Kind = "origin differs"   // another log or key than the trust file names
 	ChainDisagrees Kind = "chain disagrees"  // the contract, or which contract
@@ -150,7 +150,7 @@ func (r *Report) ExitCode() int {
 		return ExitUnreachable
 	case !r.OriginChecked:
 		return ExitOriginNotChecked
-	case r.Size == 0 || r.Chain == nil:
+	case r.Size == 0 || r.Chain == nil || r.Chain.LatestSize == 0:
 		return ExitUnanchored
 	}
 	for _, g := range r.Ranges {

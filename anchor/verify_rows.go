@@ -144,7 +144,7 @@ func (v *verification) checkBatch(ctx context.Context, w *reader, h *Header, hav
 	}
 	at, err := v.ledger.location(h.Index)
 	if err != nil {
-		fault(KeyMissing, "the file %s ends before its salt key: %v", batchesFile, err)
+		fault(KeyMissing, "its salt key cannot be read from the file %s: %v", batchesFile, err)
 		found.state = Faulty
 		return found, nil
 	}

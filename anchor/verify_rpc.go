@@ -41,7 +41,7 @@ func (r *rpcReader) Head(ctx context.Context, log ChainLog, finalized bool) (Cha
 		tag = chain.Finalized
 	}
 	state, err := contract.Log(ctx, log.ID, tag)
-	return ChainHead{Block: block(state.At), Size: state.Size, Root: state.Root}, err
+	return ChainHead{Block: block(state.At), Open: state.Open(), Size: state.Size, Root: state.Root}, err
 }
 
 func (r *rpcReader) Anchors(ctx context.Context, log ChainLog, begin, end uint64) ([]ChainAnchor, error) {

@@ -182,15 +182,15 @@ func (s *recordedSite) exec(sql string, args ...any) {
 // views on flows go: they cost time and are none of the ledger's.
 func (s *recordedSite) keep() (restore func()) {
 	dropViews(s.t, s)
-	for _, table := range []string{"flows", "events"} {
-		s.exec("CREATE TABLE kept_%s AS %s ENGINE = MergeTree ORDER BY (log, batch_index, pos)", table, table)
+	partitions := map[string]string{"flows": midday(time.Now()).UTC().Format("20060102"), "events": "all"}
+	for table := range partitions {
+		s.exec("CREATE TABLE kept_%s AS %s", table, table)
 		s.exec("INSERT INTO kept_%s SELECT * FROM %s", table, table)
 	}
 	return func() {
 		s.t.Helper()
-		for _, table := range []string{"flows", "events"} {
-			s.exec("TRUNCATE TABLE %s", table)
-			s.exec("INSERT INTO %s SELECT * FROM kept_%s SETTINGS insert_deduplicate = 0", table, table)
+		for table, id := range partitions {
+			s.exec("ALTER TABLE %s REPLACE PARTITION ID '%s' FROM kept_%s", table, id, table)
 		}
 	}
 }
