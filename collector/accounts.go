@@ -45,6 +45,7 @@ type account struct {
 	unit                flow.Unit
 	tally               tally
 	firstSeq, lastSeq   uint32
+	numbered            bool  // firstSeq is set
 	firstSeen, lastSeen int64 // ns, our clock
 
 	datagrams, octets, flows, late     uint64
@@ -143,8 +144,8 @@ func (a *accounts) count(acc *account, key accountKey, o *observation) {
 	acc.tally.duplicates += after.duplicates - before.duplicates
 	acc.tally.late += after.late - before.late
 	acc.tally.restarts += after.restarts - before.restarts
-	if acc.datagrams == 1 {
-		acc.firstSeq = r.Sequence
+	if !acc.numbered {
+		acc.firstSeq, acc.numbered = r.Sequence, true
 	}
 	acc.lastSeq = r.Sequence
 }

@@ -228,4 +228,8 @@ func (s *socket) memory() (dropped uint64, waiting int, err error) {
 
 func (s *socket) deadline(t time.Time) error { return s.conn.SetReadDeadline(t) }
 
-func (s *socket) close() error { return s.conn.Close() }
+// close closes the socket after a last reading of the kernel's counter.
+func (s *socket) close() error {
+	_, _, _ = s.memory()
+	return s.conn.Close()
+}
