@@ -14,13 +14,19 @@ var (
 		u16(40000), u16(443), u8(6, 0x1b, 4, 0), u16(0), u16(12), make([]byte, 12))
 )
 
+// workerRows is how many rows a worker gathers before it hands them on.
+const workerRows = 8192
+
 func benchmark(b *testing.B, flows int, template, data []byte) {
 	d := New(Config{})
 	var batch flow.Batch
 	d.Decode(&batch, router, template)
+	for batch.Len() < workerRows {
+		d.Decode(&batch, router, data)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if batch.Len() > 200_000 {
+		if batch.Len() >= workerRows {
 			batch.Reset()
 		}
 		d.Decode(&batch, router, data)

@@ -205,9 +205,12 @@ func BenchmarkDecode(b *testing.B) {
 	payload := benchDatagram()
 	d := New(Config{})
 	var batch flow.Batch
+	for batch.Len() < 8192 {
+		d.Decode(&batch, agent, payload)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if batch.Len() > 200_000 {
+		if batch.Len() >= 8192 {
 			batch.Reset()
 		}
 		d.Decode(&batch, agent, payload)
