@@ -1,4 +1,4 @@
--- contacts: who dealt with whom in one batch, seen from a device of the site. A
+-- contacts: who dealt with whom in one batch and on one day, seen from a device of the site. A
 -- flow between two devices is a contact of each. Detectors read the newest
 -- batches here, and edges are made of it. Times are of the detection clock;
 -- bytes and packets are scaled by the sampling rate and saturate at 2^53.
@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS contacts
     log          UInt64,
     batch_index  UInt64,
     received     Date COMMENT 'day of receipt',
+    day          Date COMMENT 'of the event',
     device       UInt64,
     role         Enum8('unknown' = 0, 'client' = 1, 'server' = 2) COMMENT 'client: the device began',
     scope        Enum8('unknown' = 0, 'lan' = 1, 'wan' = 2, 'multicast' = 3, 'transit' = 4),
@@ -43,6 +44,7 @@ SELECT
     max(log) AS log,
     max(batch_index) AS batch_index,
     toDate(max(time_received_ns)) AS received,
+    toDate(event_start_ns) AS day,
     if(out = 1, src_device, dst_device) AS device,
     CAST(multiIf(initiator = 'unknown', 0, (initiator = 'src') = (out = 1), 1, 2), 'Enum8(\'unknown\' = 0, \'client\' = 1, \'server\' = 2)') AS role,
     scope,
@@ -91,7 +93,7 @@ FROM
     ARRAY JOIN [CAST(1, 'UInt8'), 0] AS out
     WHERE if(out = 1, src_device, dst_device) != 0
 )
-GROUP BY device, role, scope, peer, proto, port, observer;
+GROUP BY device, role, scope, peer, proto, port, observer, day;
 
 -- edges: the ledger of interactions, per device, role, peer, service and day of
 -- the event. A reader takes the largest sum of any observer: two exporters that
@@ -134,8 +136,7 @@ SETTINGS non_replicated_deduplication_window = 10000;
 CREATE MATERIALIZED VIEW IF NOT EXISTS edges_of_contacts TO edges AS
 SELECT
     device, role, scope, peer, proto, port,
-    toDate(first) AS day,
-    received, observer, exporter, peer_device, peer_addr, confidence, first, last,
+    day, received, observer, exporter, peer_device, peer_addr, confidence, first, last,
     bytes_out, bytes_in, packets_out, packets_in, flows, samples, syn, failed, refused
 FROM contacts;
 

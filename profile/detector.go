@@ -1,0 +1,132 @@
+package profile
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+//go:embed detectors/*.sql
+var detectorFiles embed.FS
+
+// Detector is one rule: a statement that returns findings.
+type Detector struct {
+	Name       string
+	Attack     []string // MITRE ATT&CK ids, Enterprise and ICS
+	Stage      string   // of an attack: recon, access, control, impact
+	Hard       bool     // speaks of devices that are still learned, and is notified alone
+	Parameters map[string]float64
+	target     target
+	sql        string
+}
+
+// target says what makes two findings of a detector one incident.
+type target uint8
+
+const (
+	byPeer    target = iota // the peer
+	byService               // role and service
+	byDevice                // the device alone
+)
+
+// Detectors returns every detector with its default parameters.
+func Detectors() []Detector {
+	all := []Detector{
+		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice,
+			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40}},
+		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService,
+			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
+		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer,
+			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4}},
+		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byService,
+			Parameters: map[string]float64{"severity": 0.4, "min_strength": 0.35, "min_tries": 3}},
+		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice,
+			Parameters: map[string]float64{"severity": 0.4, "min_bytes": 1 << 20, "min_z": 6, "times_largest": 3}},
+		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice,
+			Parameters: map[string]float64{"severity": 0.25, "min_days": 7, "max_q": 0.05}},
+	}
+	for i := range all {
+		sql, err := detectorFiles.ReadFile("detectors/" + all[i].Name + ".sql")
+		if err != nil {
+			panic(err) // a detector without its file: this program was built wrong
+		}
+		all[i].sql = string(sql)
+	}
+	return all
+}
+
+// finding is one row of a detector's answer.
+type finding struct {
+	Device     uint64
+	Role       string
+	Peer       uint64 // 0 = more than one
+	PeerDevice uint64
+	PeerAddr   netip.Addr
+	Proto      uint8
+	Port       uint16 // 0 = more than one
+	Since      time.Time
+	Until      time.Time
+	Strength   float64 // g: how far from normal, 0 to 1
+	Confidence float64 // c: in what it rests on, 0 to 1
+	Severity   float64 // s
+	Expected   string
+	Observed   string
+
+	detector *Detector
+	query    string
+	log      uint64
+	after    uint64 // batches (after, upto] of the log were looked at
+	upto     uint64
+}
+
+// score is the share of the finding in a risk.
+func (f *finding) score() float64 { return f.Severity * f.Strength * f.Confidence }
+
+// statement binds the detector's statement to batches (after, upto] of a log,
+// of one device or of all (0).
+func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string, error) {
+	values := map[string]any{
+		"site": s.config.Site, "log": log, "after": after, "upto": upto, "device": device,
+		"learning": uint64(s.config.LearningPeriod / time.Second),
+	}
+	for p, v := range d.Parameters {
+		values[p] = v
+	}
+	return bind(d.sql, values)
+}
+
+// find runs one detector over batches (after, upto] of a log.
+func (s *Scorer) find(ctx context.Context, d *Detector, log, after, upto uint64) ([]finding, error) {
+	sql, err := s.statement(d, log, after, upto, 0)
+	if err != nil {
+		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
+	}
+	defer rows.Close()
+	var out []finding
+	for rows.Next() {
+		f := finding{detector: d, log: log, after: after, upto: upto}
+		err := rows.Scan(&f.Device, &f.Role, &f.Peer, &f.PeerDevice, &f.PeerAddr, &f.Proto, &f.Port, &f.Since, &f.Until,
+			&f.Strength, &f.Confidence, &f.Severity, &f.Expected, &f.Observed)
+		if err != nil {
+			return nil, fmt.Errorf("detector %s: %w", d.Name, err)
+		}
+		f.PeerAddr = f.PeerAddr.Unmap()
+		f.Since, f.Until = f.Since.UTC(), f.Until.UTC()
+		out = append(out, f)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
+	}
+	for i := range out {
+		if out[i].query, err = s.statement(d, log, after, upto, out[i].Device); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,111 @@
+-- new_destination: a learned device deals with a peer it never dealt with.
+-- Peers outside the site are networks (/24, /48), those inside are devices.
+--
+-- Strength = weight * (1 - min(1, 20 * P_new)), where P_new = (f1 + 0.5) / (n + 1)
+-- is the Good-Turing chance that a peer-day is a new peer: n peer-days of the 28
+-- days before, f1 peers seen on one day only. A device whose peers always change
+-- discounts itself; so does a young baseline.
+-- weight: 0.7; 0.2 if the device knows another peer of the same /16 (/32); 0.15
+-- if another device has known the peer for half a learning period; +0.2 if the
+-- service is new to the device as well.
+--
+-- Minimum evidence: device learned; 4 kB or 4 flows; not all attempts failed;
+-- strength 0.35. A peer is new for one day. NTP is left out: pools rotate.
+-- Severity 0.45. ATT&CK T1071, T1568; ICS T0869, T0885.
+WITH
+    touched AS
+    (
+        SELECT device, peer, min(contacts.first) AS since
+        FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+            AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
+        GROUP BY device, peer
+    ),
+    ages AS
+    (
+        SELECT device, min(devices.first) + toIntervalSecond({learning:UInt64}) AS learned
+        FROM devices
+        WHERE site = {site:String} AND device IN (SELECT device FROM touched)
+        GROUP BY device
+    ),
+    peers AS
+    (
+        SELECT
+            device, peer, min(edges.first) AS begun, max(edges.last) AS seen, groupUniqArray(day) AS days,
+            anyLast(peer_device) AS other, anyLast(peer_addr) AS address, max(edges.confidence) AS sure,
+            argMin(edges.proto, edges.first) AS proto, argMin(edges.port, edges.first) AS port,
+            bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 16 : 96) AS net,
+            sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) AS n_failed
+        FROM edges
+        WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
+        GROUP BY device, peer
+    ),
+    fresh AS
+    (
+        SELECT *
+        FROM peers
+        INNER JOIN ages USING (device)
+        INNER JOIN touched USING (device, peer)
+        WHERE begun >= learned AND since < begun + toIntervalDay(1)
+            AND (b_out + b_in >= {min_bytes:UInt64} OR n_flows >= {min_flows:UInt64}) AND n_failed * 2 < n_flows
+    ),
+    known AS
+    (
+        SELECT device, groupArray((begun, days, net)) AS list
+        FROM peers AS q
+        INNER JOIN (SELECT DISTINCT device FROM fresh) AS d USING (device)
+        GROUP BY device
+    ),
+    services AS
+    (
+        SELECT device, groupArray((proto, port, begun)) AS used
+        FROM
+        (
+            SELECT device, proto, port, min(edges.first) AS begun
+            FROM edges
+            WHERE device IN (SELECT device FROM fresh) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan')
+            GROUP BY device, proto, port
+        )
+        GROUP BY device
+    ),
+    elsewhere AS
+    (
+        SELECT peer, groupArray((device, begun)) AS users
+        FROM
+        (
+            SELECT peer, device, min(edges.first) AS begun
+            FROM edges
+            WHERE peer IN (SELECT peer FROM fresh) AND role IN ('client', 'unknown')
+            GROUP BY peer, device
+        )
+        GROUP BY peer
+    ),
+    judged AS
+    (
+        SELECT
+            fresh.device AS device, fresh.peer AS peer, fresh.begun AS begun, fresh.seen AS seen, fresh.other AS other, fresh.address AS address,
+            fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.b_out AS b_out, fresh.b_in AS b_in,
+            arrayFilter(x -> x.1 < begun, list) AS before,
+            arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
+            arraySum(day_counts) AS peer_days,
+            (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1) AS p_new,
+            arrayExists(x -> x.3 = net, before) AND other = 0 AS near,
+            arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalSecond(intDiv({learning:UInt64}, 2)), users) AS shared,
+            NOT arrayExists(x -> x.1 = proto AND x.2 = port AND x.3 < begun, used) AS new_port,
+            least(1, multiIf(shared, 0.15, near, 0.2, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
+        FROM fresh
+        INNER JOIN known USING (device)
+        INNER JOIN services USING (device)
+        LEFT JOIN elsewhere USING (peer)
+    )
+SELECT
+    device, 'client' AS role, peer, other AS peer_device, address AS peer_addr, proto, port,
+    begun AS since, least(seen, begun + toIntervalDay(1)) AS until,
+    novelty AS strength,
+    0.9 AS confidence,
+    toFloat64({severity:Float64}) AS severity,
+    format('only its {} known peers (chance of a new one {} %)', toString(length(before)), toString(round(100 * p_new, 1))) AS expected,
+    format('first contact with <peer> by <service>{}: {} out, {} in', new_port ? ', a service new to it too' : '', formatReadableSize(b_out), formatReadableSize(b_in)) AS observed
+FROM judged
+WHERE novelty >= {min_strength:Float64}
+ORDER BY device, peer

@@ -1,0 +1,71 @@
+-- new_service: a learned device uses, or offers, a service (protocol and port)
+-- it never used or offered.
+--
+-- Strength = 1 for a sensitive port, else 1 - min(1, 20 * P_new) with P_new as in
+-- new_destination, over the services of the same role.
+--
+-- Minimum evidence: device learned; one flow that did not fail, or 3 tries of a
+-- client; role at least 60 % sure; strength 0.35. A service is new for one day.
+-- Severity 0.40; 0.60 on a sensitive port. ATT&CK T1571; ICS T0885.
+WITH
+    touched AS
+    (
+        SELECT device, role, proto, port, min(contacts.first) AS since
+        FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+            AND role IN ('client', 'server') AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
+            AND confidence >= 60 AND NOT proto IN (1, 2, 58)
+        GROUP BY device, role, proto, port
+    ),
+    ages AS
+    (
+        SELECT device, min(devices.first) + toIntervalSecond({learning:UInt64}) AS learned
+        FROM devices
+        WHERE site = {site:String} AND device IN (SELECT device FROM touched)
+        GROUP BY device
+    ),
+    services AS
+    (
+        SELECT
+            device, role, proto, port, min(edges.first) AS begun, max(edges.last) AS seen, groupUniqArray(day) AS days,
+            argMin(edges.peer, edges.first) AS a_peer, argMin(peer_device, edges.first) AS other, argMin(peer_addr, edges.first) AS address, uniqExact(edges.peer) AS n_peers,
+            sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) + sum(refused) AS n_failed
+        FROM edges
+        WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'server') AND scope IN ('lan', 'wan')
+        GROUP BY device, role, proto, port
+    ),
+    known AS
+    (
+        SELECT device, role, groupArray((begun, days)) AS list
+        FROM services
+        GROUP BY device, role
+    ),
+    judged AS
+    (
+        SELECT
+            services.device AS device, services.role AS role, services.proto AS proto, services.port AS port, services.begun AS begun, services.seen AS seen,
+            services.a_peer AS a_peer, services.other AS other, services.address AS address, services.n_peers AS n_peers,
+            services.b_out AS b_out, services.b_in AS b_in, services.n_flows AS n_flows, services.n_failed AS n_failed,
+            arrayFilter(x -> x.1 < begun, list) AS before,
+            arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
+            (arrayCount(n -> n = 1, day_counts) + 0.5) / (arraySum(day_counts) + 1) AS p_new,
+            proto IN (6, 17) AND port IN (21, 22, 23, 69, 135, 139, 445, 1080, 2323, 3333, 3389, 4444, 5555, 5900, 6667, 9050, 37215, 52869) AS sensitive
+        FROM services
+        INNER JOIN ages USING (device)
+        INNER JOIN known USING (device, role)
+        INNER JOIN touched USING (device, role, proto, port)
+        WHERE begun >= learned AND touched.since < begun + toIntervalDay(1)
+            AND (n_flows > n_failed AND (role = 'client' OR b_out > 0) OR role = 'client' AND n_flows >= {min_tries:UInt64})
+    )
+SELECT
+    device, toString(judged.role) AS role, a_peer AS peer, other AS peer_device, address AS peer_addr, proto, port,
+    begun AS since, least(seen, begun + toIntervalDay(1)) AS until,
+    sensitive ? 1. : 1 - least(1, 20 * p_new) AS strength,
+    0.9 AS confidence,
+    sensitive ? 0.6 : toFloat64({severity:Float64}) AS severity,
+    format('one of the {} services it {} so far', toString(length(before)), judged.role = 'client' ? 'used' : 'offered') AS expected,
+    format('{} <service>{} with {}: {} out, {} in', judged.role = 'client' ? 'used' : 'offered', sensitive ? ', a sensitive port,' : '',
+        n_peers = 1 ? '<peer>' : toString(n_peers) || ' peers', formatReadableSize(b_out), formatReadableSize(b_in)) AS observed
+FROM judged
+WHERE strength >= {min_strength:Float64}
+ORDER BY device, role, proto, port

@@ -1,0 +1,99 @@
+-- unexpected_hour: a device with a daily rhythm is active when it never is.
+--
+-- An hour is active if it carries more than 3 times the median hour of the device
+-- and 20 kB. The slot is the hour of the day +-1 (after 21 days, of the week +-1);
+-- q = (a + mean) / (n + 1) estimates from a active of n observations how likely
+-- activity is there. The device itself says whether it has a rhythm: of the hours
+-- in which it was active before, each judged without itself, at most 5 % may have
+-- been unexpected too, so a device that is active at random never fires.
+--
+-- Minimum evidence: device learned and known for {min_days} days; 9 observations
+-- of the slot; q < 0.05; 7 active hours on 5
+-- days before, in at most 90 % of the hours.
+-- Severity 0.25: it supports others, alone it is low. ATT&CK T1029.
+WITH
+    touched AS
+    (
+        SELECT device, toStartOfHour(min(contacts.first)) AS begin, toStartOfHour(max(contacts.last)) AS end
+        FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+            AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
+        GROUP BY device
+    ),
+    ages AS
+    (
+        SELECT device, toStartOfHour(min(devices.first)) AS born
+        FROM devices
+        WHERE site = {site:String} AND device IN (SELECT device FROM touched)
+        GROUP BY device
+        HAVING max(devices.last) >= born + toIntervalSecond(greatest({learning:UInt64}, 86400 * {min_days:UInt64}))
+    ),
+    hours AS
+    (
+        SELECT device, t, max(x1) AS x
+        FROM
+        (
+            SELECT device, v.t AS t, observer, sum(bytes_out + bytes_in) AS x1
+            FROM volumes_1h AS v
+            WHERE device IN (SELECT device FROM ages) AND scope IN ('lan', 'wan')
+            GROUP BY device, t, observer
+        )
+        GROUP BY device, t
+    ),
+    usual AS
+    (
+        SELECT device, any(born) AS born, 3 * medianExact(hours.x) + 20000 AS keepalive
+        FROM hours
+        INNER JOIN ages USING (device)
+        GROUP BY device
+    ),
+    active AS
+    (
+        SELECT device, t, x, born, keepalive
+        FROM hours
+        INNER JOIN usual USING (device)
+        WHERE x > keepalive
+    ),
+    now AS
+    (
+        SELECT active.*
+        FROM active
+        INNER JOIN touched USING (device)
+        WHERE t >= begin AND t <= end AND t >= born + toIntervalSecond(greatest({learning:UInt64}, 86400 * {min_days:UInt64}))
+    ),
+    seen AS
+    (
+        SELECT
+            now.device AS device, now.t AS t, any(now.x) AS x, any(now.born) AS born, any(now.keepalive) AS keepalive,
+            groupArrayIf(toUInt32(dateDiff('hour', now.born, a.t)), a.t < now.t) AS list,
+            toUInt32(dateDiff('hour', born, t)) AS span,
+            span >= 504 ? 168 : 24 AS period
+        FROM now
+        INNER JOIN active AS a ON a.device = now.device
+        GROUP BY device, t
+        HAVING length(list) >= 7 AND length(list) <= 0.9 * span AND length(arrayDistinct(arrayMap(a -> intDiv(a, 24), list))) >= 5
+    ),
+    judged AS
+    (
+        SELECT
+            *,
+            length(list) / span AS mean,
+            arrayCount(a -> (a + period - span % period + 1) % period <= 2, list) AS hits,
+            3 * intDiv(span, period) AS n,
+            (hits + mean) / (n + 1) AS q,
+            -- leave one out: how many of the earlier active hours stood alone
+            arrayCount(b -> (arrayCount(a -> (a + period - b % period + 1) % period <= 2, list) - 1 + mean) / n < 0.05, list) AS alone
+        FROM seen
+        WHERE n >= 9
+    )
+SELECT
+    device, 'unknown' AS role, toUInt64(0) AS peer, toUInt64(0) AS peer_device, toIPv6('::') AS peer_addr, toUInt8(0) AS proto, toUInt16(0) AS port,
+    toDateTime64(t, 3, 'UTC') AS since, toDateTime64(t, 3, 'UTC') + toIntervalHour(1) AS until,
+    1. AS strength,
+    0.9 AS confidence,
+    toFloat64({severity:Float64}) AS severity,
+    format('no activity at {} UTC{}: {} of {} hours around it in {} days', formatDateTime(t, '%H:00'), period = 168 ? ' on a ' || dateName('weekday', t) : '', toString(hits), toString(n), toString(intDiv(span, 24))) AS expected,
+    format('{} within the hour, usually up to {}', formatReadableSize(x), formatReadableSize(keepalive)) AS observed
+FROM judged
+WHERE q < {max_q:Float64} AND alone <= 0.05 * length(list)
+ORDER BY device, t

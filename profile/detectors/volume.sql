@@ -1,0 +1,94 @@
+-- volume: far more traffic in an hour than the device ever had.
+--
+-- Robust z of y = ln(1 + bytes): (y - m) / sqrt(max(s, 0.25)^2 + 1/c + 1/c_base), m the
+-- median and s = 1.4826 * MAD of a cell of earlier hours, hours of silence as 0;
+-- c the packet samples behind it, only where flows are sampled. Cell: the same
+-- hour of the week +-1 over 28 days (8 hours or more); else the same hour of the
+-- day +-1 on working days or weekends over 14 days (14); else all hours (48).
+-- The device's own largest hour is a bound as well: bursts are normal for some.
+--
+-- Minimum evidence: device learned; z >= 6; at least 1 MB over the expected, and
+-- 3 times the largest of the hours before; 30 samples.
+-- Severity 0.40. ATT&CK T1041, T1496; ICS T0882.
+WITH
+    touched AS
+    (
+        SELECT device, toStartOfHour(min(contacts.first)) AS begin, toStartOfHour(max(contacts.last)) AS end
+        FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+            AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
+        GROUP BY device
+    ),
+    ages AS
+    (
+        SELECT device, toStartOfHour(min(devices.first)) + toIntervalHour(1) AS born
+        FROM devices
+        WHERE site = {site:String} AND device IN (SELECT device FROM touched)
+        GROUP BY device
+    ),
+    hours AS
+    (
+        SELECT device, metric, t, max(x1) AS x, argMax(c1, x1) AS c
+        FROM
+        (
+            SELECT
+                device, v.t AS t, observer,
+                tupleElement(m, 1) AS metric, sum(tupleElement(m, 2)) AS x1,
+                sum(samples) < sum(packets_out) + sum(packets_in) ? sum(samples) : 0 AS c1
+            FROM volumes_1h AS v
+            ARRAY JOIN [(concat(toString(scope), '_out'), bytes_out), (concat(toString(scope), '_in'), bytes_in)] AS m
+            WHERE device IN (SELECT device FROM touched) AND scope IN ('lan', 'wan')
+            GROUP BY device, metric, t, observer
+        )
+        GROUP BY device, metric, t
+    ),
+    loud AS
+    (
+        SELECT hours.device AS device, metric, t, x, c, born
+        FROM hours
+        INNER JOIN touched USING (device)
+        INNER JOIN ages USING (device)
+        WHERE t >= begin AND t <= end AND x >= {min_bytes:UInt64} AND t >= born + toIntervalSecond({learning:UInt64}) AND (c = 0 OR c >= 30)
+    ),
+    compared AS
+    (
+        SELECT
+            loud.device AS device, loud.metric AS metric, loud.t AS t, any(loud.x) AS x, any(loud.c) AS c, any(loud.born) AS born,
+            maxIf(h.x, h.t < loud.t) AS largest,
+            groupArrayIf((h.t, h.x), h.t < loud.t AND h.t >= greatest(loud.born, loud.t - toIntervalDay(28))) AS heard
+        FROM loud
+        INNER JOIN hours AS h ON h.device = loud.device AND h.metric = loud.metric
+        GROUP BY device, metric, t
+        HAVING x > {times_largest:Float64} * largest
+    ),
+    cells AS
+    (
+        SELECT
+            *,
+            -- every hour since the device was born, silent ones too: (hours before t, bytes)
+            least(dateDiff('hour', born, t), 672) AS span,
+            mapFromArrays(arrayMap(h -> dateDiff('hour', h.1, t), heard), arrayMap(h -> h.2, heard)) AS by_age,
+            arrayMap(a -> (a, log(1 + by_age[a])), range(1, toUInt32(greatest(span, 0)) + 1)) AS past,
+            arrayFilter(p -> p.1 % 168 IN (167, 0, 1), past) AS same_week_hour,
+            arrayFilter(p -> p.1 <= 336 AND p.1 % 24 IN (23, 0, 1) AND (toDayOfWeek(t - toIntervalHour(p.1)) > 5) = (toDayOfWeek(t) > 5), past) AS same_day_hour,
+            multiIf(length(same_week_hour) >= 8, same_week_hour, length(same_day_hour) >= 14, same_day_hour, past) AS cell,
+            multiIf(length(same_week_hour) >= 8, 'in this hour of the week', length(same_day_hour) >= 14, 'in this hour of the day', 'in any hour') AS season,
+            arrayMap(p -> p.2, cell) AS y,
+            arrayReduce('medianExact', y) AS m,
+            1.4826 * arrayReduce('medianExact', arrayMap(v -> abs(v - m), y)) AS s,
+            (log(1 + x) - m) / sqrt(pow(greatest(s, 0.25), 2) + (c > 0 ? 1 / c : 0)) AS z
+        FROM compared
+    )
+SELECT
+    device, 'unknown' AS role, toUInt64(0) AS peer, toUInt64(0) AS peer_device, toIPv6('::') AS peer_addr, toUInt8(0) AS proto, toUInt16(0) AS port,
+    toDateTime64(t, 3, 'UTC') AS since, toDateTime64(t, 3, 'UTC') + toIntervalHour(1) AS until,
+    0.3 + 0.7 * greatest(0, least(1, (z - 4) / 4)) AS strength,
+    (length(y) >= 48 ? 0.9 : 0.7) AS confidence,
+    toFloat64({severity:Float64}) AS severity,
+    format('{} of {} {} ({} to {}), never more than {}', formatReadableSize(exp(m) - 1), direction, season,
+        formatReadableSize(greatest(exp(m - 3 * s) - 1, 0)), formatReadableSize(exp(m + 3 * s) - 1), formatReadableSize(largest)) AS expected,
+    format('{} of {} within the hour', formatReadableSize(x), transform(metric, ['lan_out', 'lan_in', 'wan_out', 'wan_in'],
+        ['traffic to the site', 'traffic from the site', 'upload', 'download'], metric) AS direction) AS observed
+FROM cells
+WHERE length(past) >= 48 AND length(y) >= 8 AND z >= {min_z:Float64} AND x - (exp(m) - 1) >= {min_bytes:UInt64}
+ORDER BY device, metric, t

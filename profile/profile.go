@@ -1,0 +1,139 @@
+// Package profile keeps what is known of each device of a site: the catalogue,
+// its baseline, and the incidents that detectors raise against it.
+//
+// The aggregates it reads (contacts, edges, volumes, devices) are materialized
+// views of flows; the schema belongs to package storage. Detectors are SQL files
+// in detectors/, the other statements stand in query/. No statement asks for the
+// current time: time is that of the events.
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tidemark/storage"
+)
+
+// Config is how a site is watched. A zero field means its default.
+type Config struct {
+	Site           string
+	LearningPeriod time.Duration // how long a device is only learned; default 7 days
+	Disabled       []string      // names of detectors that are off
+	// Parameters replace defaults of detectors: detector, parameter, value. The
+	// header of detectors/NAME.sql says what each means.
+	Parameters map[string]map[string]float64
+
+	// Vendor names the vendor of a MAC, Service the service of a protocol and
+	// port. Without them alerts show numbers.
+	Vendor  func(mac uint64) string
+	Service func(proto uint8, port uint16) string
+}
+
+// DefaultLearningPeriod is how long a device is learned before detectors that
+// compare it with itself may speak.
+const DefaultLearningPeriod = 7 * 24 * time.Hour
+
+// Validate reports every fault of the configuration.
+func (c Config) Validate() error {
+	var errs []error
+	if c.LearningPeriod != 0 && (c.LearningPeriod < time.Hour || c.LearningPeriod > 180*24*time.Hour) {
+		errs = append(errs, fmt.Errorf("profile.learning_period: got %s, want 1h to 4320h", c.LearningPeriod))
+	}
+	known := Detectors()
+	names := make([]string, len(known))
+	byName := make(map[string]Detector, len(known))
+	for i, d := range known {
+		names[i], byName[d.Name] = d.Name, d
+	}
+	for _, name := range c.Disabled {
+		if _, ok := byName[name]; !ok {
+			errs = append(errs, fmt.Errorf("profile.disabled: no detector %q, want one of %s", name, strings.Join(names, ", ")))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Parameters)) {
+		d, ok := byName[name]
+		if !ok {
+			errs = append(errs, fmt.Errorf("profile.parameters: no detector %q, want one of %s", name, strings.Join(names, ", ")))
+			continue
+		}
+		for _, p := range slices.Sorted(maps.Keys(c.Parameters[name])) {
+			if _, ok := d.Parameters[p]; !ok {
+				errs = append(errs, fmt.Errorf("profile.parameters.%s: no parameter %q, want one of %s", name, p,
+					strings.Join(slices.Sorted(maps.Keys(d.Parameters)), ", ")))
+			} else if v := c.Parameters[name][p]; v < 0 || v != v {
+				errs = append(errs, fmt.Errorf("profile.parameters.%s.%s: got %v, want a number from 0", name, p, v))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Event is a change that belongs into the ledger: an alert raised, updated,
+// acknowledged or closed. Body holds strings, integers, and slices and maps of
+// those, the same for the same findings.
+type Event struct {
+	Kind  string // "alert", "alert_updated", "alert_acknowledged", "alert_closed", "label"
+	Time  time.Time
+	Actor string
+	Body  map[string]any
+}
+
+// Emit takes an Event to the ledger; when it returns nil the event is durable.
+type Emit func(context.Context, Event) error
+
+// Scorer scores new batches and answers questions about devices and incidents.
+// One goroutine at a time may call Score; queries may run beside it.
+type Scorer struct {
+	db        *storage.DB
+	config    Config
+	emit      Emit
+	log       zerolog.Logger
+	detectors []Detector
+}
+
+// New checks the configuration. It does no work.
+func New(db *storage.DB, c Config, emit Emit, log zerolog.Logger) (*Scorer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.LearningPeriod == 0 {
+		c.LearningPeriod = DefaultLearningPeriod
+	}
+	if c.Vendor == nil {
+		c.Vendor = func(uint64) string { return "" }
+	}
+	if c.Service == nil {
+		c.Service = serviceNumber
+	}
+	if emit == nil {
+		emit = func(context.Context, Event) error { return nil }
+	}
+	s := &Scorer{db: db, config: c, emit: emit, log: log}
+	for _, d := range Detectors() {
+		if slices.Contains(c.Disabled, d.Name) {
+			continue
+		}
+		for p, v := range c.Parameters[d.Name] {
+			d.Parameters[p] = v
+		}
+		s.detectors = append(s.detectors, d)
+	}
+	return s, nil
+}
+
+func serviceNumber(proto uint8, port uint16) string {
+	switch proto {
+	case 6:
+		return fmt.Sprintf("tcp/%d", port)
+	case 17:
+		return fmt.Sprintf("udp/%d", port)
+	}
+	return fmt.Sprintf("proto-%d/%d", proto, port)
+}

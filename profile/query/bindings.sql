@@ -1,0 +1,9 @@
+-- Addresses and the MAC that sent from them last, of the seven days before the
+-- newest flow.
+SELECT arrayJoin(addresses) AS address, argMax(mac, devices.last) AS mac, max(devices.last) AS seen, toUInt8(argMax(identity = 'gateway', devices.last)) AS gateway
+FROM devices
+WHERE site = {site:String} AND mac != 0
+GROUP BY address
+HAVING seen > (SELECT max(last) FROM devices WHERE site = {site:String}) - toIntervalDay(7)
+    AND address NOT IN (toIPv6('::'), toIPv6('::ffff:0.0.0.0'))
+ORDER BY address

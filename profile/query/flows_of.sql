@@ -1,0 +1,13 @@
+-- Names of up to 20 flows of a device in a range of batches: with a peer, by a
+-- service, within a time, or with any (0).
+SELECT name
+FROM flows
+WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+    AND (src_device = {device:UInt64} OR dst_device = {device:UInt64})
+    AND event_end_ns >= {since:DateTime64} AND event_start_ns <= {until:DateTime64} + toIntervalSecond(1)
+    AND ({proto:UInt8} = 0 OR {port:UInt16} = 0 OR proto = {proto:UInt8} AND {port:UInt16} IN (service_port, src_port, dst_port))
+    AND ({peer:UInt64} = 0
+        OR {peer_device:UInt64} != 0 AND {peer_device:UInt64} IN (src_device, dst_device)
+        OR {peer_device:UInt64} = 0 AND {address:IPv6} IN (src_addr, dst_addr))
+ORDER BY batch_index, pos
+LIMIT 20

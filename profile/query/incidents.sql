@@ -1,0 +1,13 @@
+-- The version in force of each incident.
+SELECT
+    id, version, toString(site), device, toString(family), target, toString(state), opened, changed, findings, risk, strength, notify,
+    terms.name, terms.value, expected, observed, text, attack, flows, query, actor, reason
+FROM incidents FINAL
+WHERE site = {site:String}
+    AND ({id:UInt64} = 0 OR id = {id:UInt64})
+    AND ({device:UInt64} = 0 OR device = {device:UInt64})
+    AND ({open:UInt8} = 0 OR state != 'closed')
+    AND ({notified:UInt8} = 0 OR notify = 1)
+    AND risk >= {risk:UInt8}
+ORDER BY state = 'closed', risk DESC, changed DESC, id
+LIMIT {limit:UInt32}

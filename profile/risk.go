@@ -1,0 +1,58 @@
+package profile
+
+import (
+	"maps"
+	"math"
+	"slices"
+)
+
+// Term is one summand of the explanation of a risk, in percent.
+type Term struct {
+	Name  string `json:"name"`
+	Value int32  `json:"value"`
+}
+
+// evidence is what one family of findings says about a device.
+type evidence struct {
+	score float64 // severity * strength * confidence, 0 to 1
+	stage string
+	hard  bool
+}
+
+// risk joins the families of a device: a noisy-OR, so that ten copies of one
+// weak sign stay weak and two independent signs add up. Each further stage of an
+// attack takes 15 % of what is left of doubt (reference/detection.md, 3.6).
+func risk(families map[string]evidence) (percent uint8, notify bool, terms []Term) {
+	doubt := 1.0
+	stages := map[string]bool{}
+	hard := false
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		e := families[name]
+		doubt *= 1 - e.score
+		stages[e.stage] = true
+		hard = hard || e.hard
+		terms = append(terms, Term{name, int32(math.Round(100 * e.score))})
+	}
+	if more := len(stages) - 1; more > 0 {
+		before := doubt
+		doubt *= max(0, 1-0.15*float64(more))
+		terms = append(terms, Term{"stages", int32(math.Round(100 * (before - doubt)))})
+	}
+	percent = uint8(math.Round(100 * (1 - doubt)))
+	return percent, percent >= 40 && (len(families) >= 2 || hard), terms
+}
+
+// Level is the word for a risk.
+func Level(risk uint8) string {
+	switch {
+	case risk >= 80:
+		return "critical"
+	case risk >= 60:
+		return "high"
+	case risk >= 40:
+		return "medium"
+	case risk >= 20:
+		return "low"
+	}
+	return "info"
+}
