@@ -72,8 +72,7 @@ type element struct {
 	answer bool // counts the responder's packets: belongs to the reverse row
 }
 
-// Private Enterprise Number of reverse elements (RFC 5103, Section 6.1), and of
-// the element that NetFlow v9 exporters send without one.
+// reversePEN is the enterprise number of reverse elements (RFC 5103, Section 6.1).
 const reversePEN = 29305
 
 // lookup is the meaning of the IANA element id (or v9 field type).

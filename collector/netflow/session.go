@@ -193,6 +193,7 @@ func (d *Decoder) evict() (lost int) {
 	return lost
 }
 
+// forget drops s and what was saved of it; lost is how many sets waited in it.
 func (d *Decoder) forget(s *session) (lost int) {
 	delete(d.sessions, s.key)
 	peers := slices.DeleteFunc(d.peers[s.key.exporter], func(p *session) bool { return p == s })
@@ -202,6 +203,9 @@ func (d *Decoder) forget(s *session) (lost int) {
 		d.peers[s.key.exporter] = peers
 	}
 	s.plansMu.Lock()
+	for k := range s.plans {
+		d.save(s, k, nil)
+	}
 	s.chargeLocked(-s.octets)
 	s.closed = true
 	s.plansMu.Unlock()
