@@ -180,14 +180,17 @@ func (g *ingest) Close() { close(g.full) }
 func (g *ingest) seal(ctx context.Context, b *flow.Batch) error {
 	rows := b
 	err := g.untilDone(ctx, "seal a batch of flows", func(ctx context.Context) error {
-		_, err := g.ledger.Seal(ctx, rows, g.counts())
-		var row *anchor.RowError
-		if errors.As(err, &row) { // no decoder makes such a row; one that did must not stop all others
+		for {
+			_, err := g.ledger.Seal(ctx, rows, g.counts())
+			var row *anchor.RowError
+			if !errors.As(err, &row) {
+				return err
+			}
+			// No decoder makes such a row; one that did must not stop all others.
 			g.log.Error().Err(err).Str("sampler_address", fmt.Sprintf("%x", rows.SamplerAddress[row.Pos])).
 				Msg("a flow record cannot be encoded and is left out of the record: please report this")
 			rows = without(rows, row.Pos)
 		}
-		return err
 	})
 	if b != nil {
 		b.Reset()
