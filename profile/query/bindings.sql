@@ -1,6 +1,6 @@
 -- Addresses and the MAC that sent from them last, of the seven days before the
 -- newest flow.
-SELECT arrayJoin(addresses) AS address, argMax(mac, devices.last) AS mac, max(devices.last) AS seen, toUInt8(argMax(identity = 'gateway', devices.last)) AS gateway
+SELECT arrayJoin(addresses) AS address, argMax(mac, devices.last) AS sender, max(devices.last) AS seen, toUInt8(argMax(identity = 'gateway', devices.last)) AS gateway
 FROM devices
 WHERE site = {site:String} AND mac != 0
 GROUP BY address
