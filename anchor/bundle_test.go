@@ -1,0 +1,564 @@
+package anchor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"tidemark/anchor/merkle"
+	"tidemark/collector/flow"
+)
+
+// toldChain is a chain whose answers are given; err, if set, is all of them.
+type toldChain struct {
+	id      uint64
+	log     ChainLog
+	final   uint64
+	anchors []ChainAnchor
+	blocks  map[uint64]ChainBlock
+	err     error
+}
+
+func (c *toldChain) ChainID(context.Context) (uint64, error) { return c.id, c.err }
+func (c *toldChain) Development() bool                       { return false }
+
+func (c *toldChain) CheckCode(_ context.Context, contract [20]byte) error {
+	if contract != c.log.Contract {
+		return errors.New("no contract there")
+	}
+	return nil
+}
+
+func (c *toldChain) Head(_ context.Context, log ChainLog, finalized bool) (ChainHead, error) {
+	h := ChainHead{Block: ChainBlock{Number: 1 << 40}, Open: log == c.log}
+	if finalized {
+		h.Block.Number = c.final
+	}
+	for _, a := range c.anchors {
+		if h.Open && a.Block.Number <= h.Block.Number {
+			h.Size, h.Root = a.Size, a.Root
+		}
+	}
+	return h, c.err
+}
+
+func (c *toldChain) Anchors(_ context.Context, log ChainLog, begin, end uint64) (all []ChainAnchor, err error) {
+	for _, a := range c.anchors {
+		if log == c.log && a.Block.Number >= begin && (end == 0 || a.Block.Number < end) {
+			all = append(all, a)
+		}
+	}
+	return all, c.err
+}
+
+func (c *toldChain) Block(_ context.Context, number uint64) (ChainBlock, error) {
+	if b, ok := c.blocks[number]; ok {
+		return b, c.err
+	}
+	return ChainBlock{}, fmt.Errorf("block %d: %w", number, ErrNoBlock)
+}
+
+// madeBundle is a bundle of a log that is the same in every run: five batches,
+// the flow in number 2, anchored at size 4, signed at size 5.
+func madeBundle(t testing.TB) (*Bundle, *Trust, *toldChain) {
+	t.Helper()
+	skey, vkey, err := note.GenerateKey(chacha{rand.NewChaCha8([32]byte{1})}, "example.com/golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin, key, err := ParseLogKey(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := &Trust{Origin: origin, Key: key, LogID: LogID(origin, key), FromBlock: 40,
+		Chain: &ChainLog{ChainID: 11155111, Contract: [20]byte{0xab, 19: 1}, ID: [32]byte{0xcd, 31: 2}}}
+
+	const pos = 259
+	salts := SaltKey([]byte("0123456789abcdef"))
+	rows := goldenRows()
+	leaves := make([]merkle.Hash, rows.Len())
+	if err := Leaves(leaves, rows, salts); err != nil {
+		t.Fatal(err)
+	}
+	table, err := AppendExporterTable(nil, exporterCounts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := ChainBlock{Number: 41, Hash: [32]byte{0xee}, Time: testClock.Unix() - 900}
+	var headers []Header
+	var tree []merkle.Hash
+	for i := range uint64(5) {
+		h := Header{SchemaID: SchemaID, Flags: Salted | Empty, LogID: trust.LogID, Index: i, RowRoot: emptyRoot(), SchemaHash: SchemaHash(),
+			Sealed: testClock.UnixNano() + int64(i)*int64(5*time.Second), ExporterTable: ExporterTableHash(table), EthBlockNumber: seen.Number, EthBlockHash: seen.Hash}
+		switch i {
+		case 0:
+			h.Flags, h.Rows, h.ExporterTable, h.RowRoot = Salted|Events, 1, [32]byte{}, leaves[0]
+		case 2:
+			h.Flags, h.Rows, h.RowRoot = Salted, uint64(len(leaves)), merkle.Root(leaves)
+			h.MinReceived, h.MaxReceived = rows.TimeReceived[0], rows.TimeReceived[rows.Len()-1]
+		}
+		if i > 0 {
+			h.FirstSeq, h.PrevLeaf = headers[i-1].FirstSeq+headers[i-1].Rows, headers[i-1].Leaf()
+			if err := CheckSuccessor(&headers[i-1], &h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		headers, tree = append(headers, h), append(tree, h.Leaf())
+	}
+	b := &Bundle{Name: flow.Name{Log: leadingOctets(trust.LogID), Batch: 2, Pos: pos}, Salt: salts.Salt(pos), Header: headers[2], LogKey: vkey, Exporters: table}
+	b.Row.Append(rows, pos, pos+1)
+	if b.RowProof, err = merkle.Inclusion(nil, pos, uint64(len(leaves)), merkle.Leaves(leaves)); err != nil {
+		t.Fatal(err)
+	}
+	if b.LogProof, err = merkle.Inclusion(nil, 2, 5, merkle.Leaves(tree)); err != nil {
+		t.Fatal(err)
+	}
+	if b.Checkpoint, err = (Checkpoint{Origin: origin, Size: 5, Root: merkle.Root(tree)}).Sign(signer); err != nil {
+		t.Fatal(err)
+	}
+	a := ChainAnchor{Size: 4, Root: merkle.Root(tree[:4]), Tx: [32]byte{0xaa, 31: 9}, Block: ChainBlock{Number: 77, Hash: [32]byte{0xbb}, Time: testClock.Unix() + 60}}
+	b.Anchor = &BundleAnchor{Log: *trust.Chain, Size: 4, Root: a.Root, Tx: a.Tx, Block: a.Block}
+	if b.Anchor.Consistency, err = merkle.Consistency(nil, 4, 5, merkle.Leaves(tree)); err != nil {
+		t.Fatal(err)
+	}
+	return b, trust, &toldChain{id: trust.Chain.ChainID, log: *trust.Chain, final: 90, anchors: []ChainAnchor{a}, blocks: map[uint64]ChainBlock{seen.Number: seen}}
+}
+
+// goldenRows are 700 rows that look like flows.
+func goldenRows() *flow.Batch {
+	b := siteRows(42, 700, testClock)
+	for i := range b.Len() {
+		b.SrcMAC[i], b.DstMAC[i] = 0x02005e005301, 0x02005e005302
+		b.Proto[i], b.SrcPort[i], b.DstPort[i], b.Bytes[i], b.Packets[i], b.SamplingRate[i] = 6, 49152, 443, 1_234, 5, 1
+		b.DstAddr[i] = [16]byte{0x20, 0x01, 0x0d, 0xb8, 15: 1}
+		b.SamplerAddress[i] = [16]byte{10: 0xff, 11: 0xff, 12: 192, 13: 0, 14: 2, 15: 1}
+		b.Quality[i], b.Presence[i] = flow.SamplingFromOption, flow.HasBytes|flow.HasPackets|flow.HasStart|flow.HasEnd|flow.HasTCPFlags
+	}
+	return b
+}
+
+func leadingOctets(id [32]byte) (n uint64) {
+	for _, octet := range id[:8] {
+		n = n<<8 | uint64(octet)
+	}
+	return n
+}
+
+func bundleFileOf(t testing.TB, b *Bundle) []byte {
+	t.Helper()
+	p, err := b.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// verifyFile is what a command does with a bundle; code 2 is a refused file.
+func verifyFile(t testing.TB, p []byte, trust *Trust, chain ChainReader) (code int, said string) {
+	t.Helper()
+	b, err := ParseBundle(p)
+	if err != nil {
+		return 2, err.Error()
+	}
+	r, err := VerifyBundle(context.Background(), b, trust, chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := r.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	return r.ExitCode(), out.String()
+}
+
+func TestBundle_Golden(t *testing.T) {
+	b, trust, chain := madeBundle(t)
+	p := bundleFileOf(t, b)
+	golden(t, "bundle-v1.json", p)
+	file, err := trust.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "trust-v1.json", file)
+	if code, said := verifyFile(t, p, trust, chain); code != ExitOK {
+		t.Errorf("exit code %d:\n%s", code, said)
+	}
+}
+
+func TestBundle_WhatIsMissingIsSaid(t *testing.T) {
+	b, trust, chain := madeBundle(t)
+	p := bundleFileOf(t, b)
+	noChain := *trust
+	noChain.Chain, noChain.FromBlock = nil, 0
+	otherKey := *trust
+	otherKey.Key = append(otherKey.Key[:0:0], otherKey.Key...)
+	otherKey.Key[0] ^= 1
+	otherID := *trust
+	id := *trust.Chain
+	id.ID[5] ^= 1
+	otherID.Chain = &id
+	notFinal, away, elsewhere, late, rewritten, forgotten := *chain, *chain, *chain, *chain, *chain, *chain
+	notFinal.final = 76
+	away.err = errors.New("connection refused")
+	elsewhere.id = 1
+	late.blocks = map[uint64]ChainBlock{41: {Number: 41, Hash: [32]byte{0xed}}}
+	rewritten.anchors = []ChainAnchor{chain.anchors[0]}
+	rewritten.anchors[0].Root[0] ^= 1
+	forgotten.anchors = nil
+	young := *chain
+	young.blocks = map[uint64]ChainBlock{41: {Number: 41, Hash: [32]byte{0xee}, Time: testClock.Unix() + 3600}}
+	unanchored := *b
+	unanchored.Anchor = nil
+	for _, c := range []struct {
+		name  string
+		file  []byte
+		trust *Trust
+		chain ChainReader
+		code  int
+	}{
+		{"all there", p, trust, chain, ExitOK},
+		{"no trust file", p, nil, chain, ExitOriginNotChecked},
+		{"neither trust nor chain", p, nil, nil, ExitOriginNotChecked},
+		{"no RPC URL", p, trust, nil, ExitUnanchored},
+		{"trust without contract", p, &noChain, chain, ExitUnanchored},
+		{"never anchored", bundleFileOf(t, &unanchored), trust, chain, ExitUnanchored},
+		{"another key", p, &otherKey, chain, ExitFailed},
+		{"another id in the contract", p, &otherID, chain, ExitFailed},
+		{"not final", p, trust, &notFinal, ExitUnanchored},
+		{"chain away", p, trust, &away, ExitUnreachable},
+		{"another chain", p, trust, &elsewhere, ExitFailed},
+		{"another block 41", p, trust, &late, ExitFailed},
+		{"block 41 younger than the seal", p, trust, &young, ExitFailed},
+		{"the contract has another root", p, trust, &rewritten, ExitFailed},
+		{"the contract has no such anchor", p, trust, &forgotten, ExitFailed},
+	} {
+		if code, said := verifyFile(t, c.file, c.trust, c.chain); code != c.code {
+			t.Errorf("%s: exit code %d, want %d:\n%s", c.name, code, c.code, said)
+		}
+	}
+}
+
+func TestBundle_VerifiesAfterTheChainMovedOn(t *testing.T) {
+	b, trust, chain := madeBundle(t)
+	chain.anchors = append(chain.anchors, ChainAnchor{Size: 5, PrevSize: 4, Root: [32]byte{1}, Block: ChainBlock{Number: 80}},
+		ChainAnchor{Size: 9000, PrevSize: 5, Root: [32]byte{2}, Block: ChainBlock{Number: 85}})
+	if code, said := verifyFile(t, bundleFileOf(t, b), trust, chain); code != ExitOK {
+		t.Errorf("exit code %d:\n%s", code, said)
+	}
+}
+
+// mutations calls f with a JSON text for every way to change one value of v, and
+// the path of it.
+func mutations(v any, path string, whole func() []byte, set func(any), f func(path string, p []byte)) {
+	try := func(how string, value any) {
+		set(value)
+		f(path+" "+how, whole())
+		set(v)
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			old := v[name]
+			delete(v, name)
+			f(path+"."+name+" removed", whole())
+			v[name] = old
+			mutations(old, path+"."+name, whole, func(x any) { v[name] = x }, f)
+		}
+		v["surprise"] = 1
+		f(path+" with an unknown field", whole())
+		delete(v, "surprise")
+	case []any:
+		try("emptied", []any{})
+		for i := range v {
+			try(fmt.Sprintf("without %d", i), append(append([]any{}, v[:i]...), v[i+1:]...))
+			try(fmt.Sprintf("with %d twice", i), append(append(append([]any{}, v[:i+1]...), v[i]), v[i+1:]...))
+			mutations(v[i], fmt.Sprintf("%s[%d]", path, i), whole, func(x any) { v[i] = x }, f)
+		}
+		if len(v) > 1 {
+			v[0], v[1] = v[1], v[0]
+			same := fmt.Sprint(v[0]) == fmt.Sprint(v[1])
+			p := whole()
+			v[0], v[1] = v[1], v[0]
+			if !same {
+				f(path+" swapped", p)
+			}
+		}
+	case string:
+		try("emptied", "")
+		try("longer", v+"0")
+		try("with a space", " "+v)
+		for i := range len(v) {
+			for _, c := range []byte{'0', v[i] ^ 1, v[i] ^ 2, v[i] ^ 0x20} {
+				if c != v[i] && c < 0x80 && v[i] < 0x80 {
+					try(fmt.Sprintf("octet %d to %q", i, c), v[:i]+string(c)+v[i+1:])
+				}
+			}
+		}
+	case json.Number:
+		n, _ := v.Int64()
+		try("plus one", json.Number(fmt.Sprint(n+1)))
+		try("negative", json.Number("-1"))
+		try("huge", json.Number("18446744073709551616"))
+		try("as a fraction", json.Number(v.String()+".0"))
+		try("as text", v.String())
+	}
+	try("null", nil)
+}
+
+// A bundle has one meaning: whatever single value of it changes, nobody may
+// take it for verified any more.
+func TestBundle_EverySingleChangeIsRefused(t *testing.T) {
+	b, trust, chain := madeBundle(t)
+	var v any
+	d := json.NewDecoder(strings.NewReader(string(bundleFileOf(t, b))))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	whole := func() []byte {
+		p, err := json.Marshal(reorder(v))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if code, said := verifyFile(t, whole(), trust, chain); code != ExitOK {
+		t.Fatalf("unchanged: exit code %d:\n%s", code, said)
+	}
+	n, refused := 0, 0
+	mutations(v, "", whole, func(x any) { v = x }, func(path string, p []byte) {
+		n++
+		code, said := verifyFile(t, p, trust, chain)
+		switch {
+		case code == 2:
+			refused++
+		case code == ExitFailed:
+		case path == ".exporter_table removed" || path == ".exporter_table emptied":
+			// the table is an extra; without it everything else stands
+		case strings.HasPrefix(path, ".anchor removed") || strings.HasPrefix(path, ".anchor null"):
+			if code != ExitUnanchored {
+				t.Errorf("%s: exit code %d, want %d:\n%s", path, code, ExitUnanchored, said)
+			}
+		default:
+			t.Errorf("%s: exit code %d:\n%s", path, code, said)
+		}
+	})
+	if n < 5000 {
+		t.Errorf("only %d changes tried", n)
+	}
+	t.Logf("%d changes: %d refused as files, the rest by what they prove", n, refused)
+}
+
+// reorder puts the fields of a decoded bundle into the order of the format,
+// which a map has lost.
+func reorder(v any) any {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	return ordered(object)
+}
+
+// ordered writes the fields of an object in the order in which bundleFile, and
+// the structs in it, declare them.
+type ordered map[string]any
+
+func (o ordered) MarshalJSON() ([]byte, error) {
+	var b strings.Builder
+	b.WriteByte('{')
+	rest := map[string]any{}
+	for k, v := range o {
+		rest[k] = v
+	}
+	write := func(name string) error {
+		value, ok := rest[name]
+		if !ok {
+			return nil
+		}
+		delete(rest, name)
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		k, _ := json.Marshal(name)
+		if list, ok := value.([]any); ok {
+			copied := make([]any, len(list))
+			for i := range list {
+				copied[i] = reorder(list[i])
+			}
+			value = copied
+		}
+		p, err := json.Marshal(reorder(value))
+		b.Write(k)
+		b.WriteByte(':')
+		b.Write(p)
+		return err
+	}
+	for _, name := range fieldOrder() {
+		if err := write(name); err != nil {
+			return nil, err
+		}
+	}
+	for name := range rest {
+		if err := write(name); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteByte('}')
+	return []byte(b.String()), nil
+}
+
+// fieldOrder is one order that fits all objects of a bundle.
+func fieldOrder() []string {
+	names := []string{"pen"}
+	for _, v := range []any{bundleFile{}, bundleHeader{}, anchorFields{}, bundleRow{}, bundleExtension{}} {
+		for f := range reflect.TypeOf(v).Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestBundle_RefusesWhatIsTooLongOrNotOneValue(t *testing.T) {
+	b, _, _ := madeBundle(t)
+	p := bundleFileOf(t, b)
+	cases := map[string][]byte{
+		"empty":          nil,
+		"two values":     append(append([]byte{}, p...), p...),
+		"over a MiB":     append(append([]byte{}, p...), make([]byte, MaxBundle)...),
+		"a field twice":  []byte(strings.Replace(string(p), `"proto": 6,`, `"proto": 6, "proto": 6,`, 1)),
+		"field in caps":  []byte(strings.Replace(string(p), `"proto"`, `"PROTO"`, 1)),
+		"fields swapped": []byte(strings.Replace(string(p), `"src_port": 49152,`+"\n"+`    "dst_port": 443,`, `"dst_port": 443, "src_port": 49152,`, 1)),
+		"trailing text":  append(append([]byte{}, p...), 'x'),
+	}
+	for name, c := range cases {
+		if string(c) == string(p) {
+			t.Fatalf("%s: nothing was changed", name)
+		}
+		if _, err := ParseBundle(c); !errors.Is(err, ErrBundle) {
+			t.Errorf("%s: got %v, want ErrBundle", name, err)
+		}
+	}
+	for i := range p[:len(p)-2] {
+		if _, err := ParseBundle(p[:i]); err == nil {
+			t.Fatalf("the first %d of %d octets are a bundle", i, len(p))
+		}
+	}
+}
+
+func TestBundle_EveryRowComesBack(t *testing.T) {
+	for seed := range uint64(300) {
+		b := randomBatch(seed, 1)
+		b.Protocol[0], b.Transport[0] = flow.SFlowV5, flow.File
+		spelled, err := spellRow(b, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back flow.Batch
+		if err := spelled.append(&back); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		want, err := AppendRow(nil, b, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := AppendRow(nil, &back, 0); err != nil || string(got) != string(want) {
+			t.Fatalf("seed %d: row came back as %x, %v, want %x", seed, got, err, want)
+		}
+	}
+}
+
+func TestTrust_RoundTripAndRefusals(t *testing.T) {
+	_, trust, _ := madeBundle(t)
+	path := filepath.Join(t.TempDir(), "trust.json")
+	if err := WriteTrust(path, trust); err != nil {
+		t.Fatal(err)
+	}
+	back, err := ReadTrust(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.LogID != trust.LogID || *back.Chain != *trust.Chain || back.FromBlock != trust.FromBlock || !back.Key.Equal(trust.Key) {
+		t.Errorf("read back %+v, want %+v", back, trust)
+	}
+	if err := WriteTrust(path, trust); err == nil {
+		t.Error("an existing trust file was overwritten")
+	}
+	if _, err := ReadTrust(path + "x"); err == nil {
+		t.Error("a file that is not there: no error")
+	}
+	p, _ := trust.Marshal()
+	for name, change := range map[string][2]string{
+		"unknown field":    {`"origin"`, `"extra": 1, "origin"`},
+		"another format":   {"tidemark-trust/v1", "tidemark-trust/v2"},
+		"another origin":   {`"origin": "example.com/golden"`, `"origin": "example.com/other"`},
+		"another log id":   {`"log_id": "`, `"log_id": "00`},
+		"upper-case hex":   {"0xab", "0xAB"},
+		"no contract":      {"0xab", "ab"},
+		"chain id 0":       {"11155111", "0"},
+		"negative block":   {`"from_block": 40`, `"from_block": -40`},
+		"another key hash": {"example.com/golden+", "example.com/golden+0"},
+	} {
+		changed := strings.Replace(string(p), change[0], change[1], 1)
+		if changed == string(p) {
+			t.Fatalf("%s: nothing was changed", name)
+		}
+		if _, err := ParseTrust([]byte(changed)); !errors.Is(err, ErrTrust) {
+			t.Errorf("%s: got %v, want ErrTrust", name, err)
+		}
+	}
+}
+
+func FuzzBundle_AcceptsOnlyItsOneForm(f *testing.F) {
+	b, trust, chain := madeBundle(f)
+	f.Add(bundleFileOf(f, b))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		b, err := ParseBundle(p)
+		if err != nil {
+			return
+		}
+		again, err := b.Marshal()
+		if err != nil {
+			t.Fatalf("accepted, but cannot be written: %v", err)
+		}
+		if _, err := ParseBundle(again); err != nil {
+			t.Fatalf("written, but not accepted: %v", err)
+		}
+		if _, err := VerifyBundle(context.Background(), b, trust, chain); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzTrust_AcceptsOnlyItsOneForm(f *testing.F) {
+	_, trust, _ := madeBundle(f)
+	p, _ := trust.Marshal()
+	f.Add(p)
+	f.Fuzz(func(t *testing.T, p []byte) {
+		trust, err := ParseTrust(p)
+		if err != nil {
+			return
+		}
+		again, err := trust.Marshal()
+		if err != nil {
+			t.Fatalf("accepted, but cannot be written: %v", err)
+		}
+		if _, err := ParseTrust(again); err != nil {
+			t.Fatalf("written, but not accepted: %v", err)
+		}
+	})
+}
