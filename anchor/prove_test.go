@@ -1,0 +1,206 @@
+package anchor
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"tidemark/anchor/merkle"
+	"tidemark/collector/flow"
+	"tidemark/storage/storagetest"
+)
+
+func (s *recordedSite) proveOptions(batch uint64, pos uint32) ProveOptions {
+	return ProveOptions{Ledger: s.ledger.Reader(), DB: s.db, Flow: flow.Name{Log: s.log(), Batch: batch, Pos: pos},
+		Chain: s.chain, Log: s.trust.Chain}
+}
+
+func TestProve_BundleVerifiesWithoutTheDatabase(t *testing.T) {
+	s := newSite(t)
+	node, anchor := s.onAnvil()
+	anchor(2)
+	anchor(5)
+	node.Mine(5)
+	files := map[string][]byte{}
+	for _, f := range []struct {
+		name  string
+		batch uint64
+		pos   uint32
+	}{{"first", bigBatch, 0}, {"in the middle", bigBatch, 301}, {"last of a batch", bigBatch, 699}, {"another batch", nextBatch, 256}} {
+		o := s.proveOptions(f.batch, f.pos)
+		o.Exporters = f.pos == 301
+		b, err := Prove(t.Context(), o)
+		if err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		files[f.name] = bundleFileOf(t, b)
+	}
+	for _, when := range []string{"at once", "after the chain has moved on"} {
+		for name, p := range files {
+			if code, said := verifyFile(t, p, s.trust, s.chain); code != ExitOK {
+				t.Errorf("%s, %s: exit code %d:\n%s", name, when, code, said)
+			}
+		}
+		anchor(7)
+		node.Mine(5)
+		anchor = func(uint64) {}
+	}
+	b, err := Prove(t.Context(), s.proveOptions(bigBatch, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Anchor.Size != 7 || len(b.Anchor.Consistency) != 0 {
+		t.Errorf("proved again: anchor of size %d with %d hashes, want 7 with none", b.Anchor.Size, len(b.Anchor.Consistency))
+	}
+	code, said := verifyFile(t, files["first"], s.trust, s.chain)
+	t.Logf("exit code %d:\n%s", code, said)
+	t.Logf("%d octets", len(files["first"]))
+}
+
+func TestProve_RefusesWhatIsNotSealedSo(t *testing.T) {
+	s := newSite(t)
+	for name, c := range map[string]struct {
+		batch uint64
+		pos   uint32
+		want  error
+	}{
+		"no such batch":     {99, 0, ErrNoBatch},
+		"no such row":       {bigBatch, 700, ErrNoFlow},
+		"an event":          {eventBatch, 0, ErrNoFlow},
+		"of an empty batch": {emptyBatch, 0, ErrNoFlow},
+		"huge position":     {oneBatch, math.MaxUint32, ErrNoFlow},
+	} {
+		if _, err := Prove(t.Context(), s.proveOptions(c.batch, c.pos)); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+	o := s.proveOptions(bigBatch, 0)
+	o.Flow.Log++
+	if _, err := Prove(t.Context(), o); !errors.Is(err, ErrNoFlow) {
+		t.Errorf("another log: got %v, want %v", err, ErrNoFlow)
+	}
+	index, err := s.ledger.Seal(t.Context(), siteRows(9, 3, midday(time.Now())), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ledger.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Prove(t.Context(), s.proveOptions(index, 0)); !errors.Is(err, ErrNotSigned) {
+		t.Errorf("behind the checkpoint: got %v, want %v", err, ErrNotSigned)
+	}
+
+	restore := s.keep()
+	for name, sql := range map[string]string{
+		"row altered":       "ALTER TABLE flows UPDATE bytes = bytes + 1 WHERE log = {log} AND batch_index = 1 AND pos = 17 SETTINGS mutations_sync = 2",
+		"neighbour altered": "ALTER TABLE flows UPDATE bytes = bytes + 1 WHERE log = {log} AND batch_index = 1 AND pos = 18 SETTINGS mutations_sync = 2",
+		"row deleted":       "ALTER TABLE flows DELETE WHERE log = {log} AND batch_index = 1 AND pos = 17 SETTINGS mutations_sync = 2",
+		"row doubled":       "INSERT INTO flows SELECT * FROM flows WHERE log = {log} AND batch_index = 1 AND pos = 17 SETTINGS insert_deduplicate = 0",
+		"empty extension":   "ALTER TABLE flows UPDATE extensions = mapConcat(extensions, map(281474976710655::UInt64, []::Array(String))) WHERE log = {log} AND batch_index = 1 AND pos = 17 SETTINGS mutations_sync = 2",
+	} {
+		s.exec("%s", sql)
+		if _, err := Prove(t.Context(), s.proveOptions(bigBatch, 17)); !errors.Is(err, ErrAltered) {
+			t.Errorf("%s: got %v, want %v", name, err, ErrAltered)
+		}
+		restore()
+	}
+	b, err := Prove(t.Context(), s.proveOptions(bigBatch, 17))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, said := verifyFile(t, bundleFileOf(t, b), s.trust, nil); code != ExitUnanchored {
+		t.Errorf("never anchored: exit code %d, want %d:\n%s", code, ExitUnanchored, said)
+	}
+}
+
+// sealedSite is a ledger with batches of n rows on an engine of its own.
+func sealedSite(b *testing.B, batches, n int) *recordedSite {
+	b.Helper()
+	s := &recordedSite{t: b, dir: b.TempDir(), db: storagetest.Open(b)}
+	dropViews(b, s)
+	s.ledger, s.stop = openLedger(b, s.dir, s.db, "example.com/bench")
+	at := midday(time.Now())
+	rows := siteRows(1, n, at)
+	for range batches {
+		if _, err := s.ledger.Seal(b.Context(), rows, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.ledger.Drain(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	if _, _, err := s.ledger.Checkpoint(); err != nil {
+		b.Fatal(err)
+	}
+	r := s.ledger.Reader()
+	s.trust = &Trust{Origin: r.Origin(), LogID: r.LogID(), Key: r.PublicKey()}
+	return s
+}
+
+// BenchmarkVerify verifies a million rows on the embedded engine.
+func BenchmarkVerify(b *testing.B) {
+	s := sealedSite(b, 4, MaxRows)
+	b.ResetTimer()
+	for b.Loop() {
+		s.clean("benchmark")
+	}
+	b.ReportMetric(float64(b.N)*4*MaxRows/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkProve proves rows of the largest batch.
+func BenchmarkProve(b *testing.B) {
+	s := sealedSite(b, 2, MaxRows)
+	b.ResetTimer()
+	pos := uint32(0)
+	for b.Loop() {
+		pos = (pos + 77_777) % MaxRows
+		if _, err := Prove(b.Context(), s.proveOptions(1, pos)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// Random edits of rows in memory: every one is found and placed, and rows that
+// were not edited never are.
+func TestCompare_RandomEditsAreFoundAndPlaced(t *testing.T) {
+	const rows = 600
+	var sealed, w reader
+	sealed.batch.Append(siteRows(3, rows, testClock), 0, rows)
+	key := SaltKey([]byte("fedcba9876543210"))
+	sealed.leaves = make([]merkle.Hash, rows)
+	if err := Leaves(sealed.leaves, &sealed.batch, key); err != nil {
+		t.Fatal(err)
+	}
+	nodes := merkle.Blocks(nil, sealed.leaves)
+	h := &Header{Index: 5, Rows: rows, RowRoot: merkle.Root(nodes), MinReceived: sealed.batch.TimeReceived[0], MaxReceived: sealed.batch.TimeReceived[rows-1]}
+	r := randomEdits{}
+	for i := range 5000 {
+		w.batch.Reset()
+		edited := r.edit(uint64(i), &w.batch, &sealed.batch)
+		var found verdict
+		w.compare(1, h, key, nodes, &found)
+		if edited < 0 {
+			if len(found.faults) != 0 {
+				t.Fatalf("edit %d: false alarm: %+v", i, found.faults)
+			}
+			continue
+		}
+		placed := false
+		for _, f := range found.faults {
+			placed = placed || f.First != nil && *f.First <= uint32(edited) && uint32(edited) <= *f.Last && *f.Last-*f.First < 2*merkle.Block
+		}
+		if !placed {
+			t.Fatalf("edit %d of row %d (%s): found %+v", i, edited, r.what, found.faults)
+		}
+	}
+	wrong := key
+	wrong[3] ^= 1
+	w.batch.Reset()
+	w.batch.Append(&sealed.batch, 0, rows)
+	var found verdict
+	w.compare(1, h, wrong, nodes, &found)
+	if len(found.faults) != 1 || *found.faults[0].Last != rows-1 {
+		t.Errorf("another salt key: %+v, want one fault over all rows", found.faults)
+	}
+}
