@@ -158,13 +158,13 @@ func (s *store) viewAlerts(c *cli.Context, q *profile.Scorer, found []profile.In
 
 func alertColumns() []column[alertView] {
 	return []column[alertView]{
-		{"alert", false, func(a alertView) string { return a.ID }},
-		{"risk", true, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }},
-		{"since (UTC)", false, func(a alertView) string { return stamp(a.Opened)[:16] }},
-		{"device", false, func(a alertView) string { return shorten(a.title, 44) }},
-		{"what", false, func(a alertView) string { return a.Family }},
-		{"observed", false, func(a alertView) string { return shorten(a.Observed, 60) }},
-		{"state", false, func(a alertView) string { return string(a.State) }},
+		{"alert", left, func(a alertView) string { return a.ID }},
+		{"risk", right, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }},
+		{"since (UTC)", left, func(a alertView) string { return stamp(a.Opened)[5:16] }},
+		{"device", left, func(a alertView) string { return shorten(a.title, 28) }},
+		{"what", left, func(a alertView) string { return a.Family }},
+		{"observed", flex, func(a alertView) string { return a.Observed }},
+		{"state", left, func(a alertView) string { return string(a.State) }},
 	}
 }
 
@@ -199,7 +199,7 @@ func (a alertView) write(w io.Writer) error {
 	line := func(name, text string) { fmt.Fprintf(w, "%-9s %s\n", name, printable(text)) }
 	line("alert", fmt.Sprintf("%s, %s, %s", a.ID, a.Family, a.State))
 	line("device", a.title)
-	line("since", fmt.Sprintf("%s UTC, last %s UTC, %s findings", stamp(a.Opened), stamp(a.Changed), count(a.Findings)))
+	line("since", fmt.Sprintf("%s UTC, last %s UTC, %s finding(s)", stamp(a.Opened), stamp(a.Changed), count(a.Findings)))
 	line("expected", a.Expected)
 	line("observed", a.Observed)
 	line("risk", fmt.Sprintf("%d of 100 (%s)", a.Risk, a.Level))
@@ -209,7 +209,7 @@ func (a alertView) write(w io.Writer) error {
 	if len(a.Attack) > 0 {
 		line("ATT&CK", strings.Join(a.Attack, ", "))
 	}
-	if a.Actor != "" {
+	if a.State == profile.StateAcknowledged {
 		line("by", a.Actor+": "+a.Reason)
 	}
 	for i, name := range a.Flows {

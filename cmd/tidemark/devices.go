@@ -90,16 +90,16 @@ func deviceOrder(name string) (func(a, b profile.Device) int, error) {
 
 func deviceColumns() []column[deviceView] {
 	return []column[deviceView]{
-		{"address", false, func(d deviceView) string { return addresses(d.Device, 2) }},
-		{"label", false, func(d deviceView) string { return d.Label }},
-		{"mac", false, func(d deviceView) string { return orDash(d.MAC) }},
-		{"vendor", false, func(d deviceView) string { return shorten(orDash(d.Vendor), 22) }},
-		{"serves", false, func(d deviceView) string { return services(d.Serves, 3) }},
-		{"uses", false, func(d deviceView) string { return services(d.Uses, 4) }},
-		{"flows", true, func(d deviceView) string { return count(d.Flows) }},
-		{"last seen (UTC)", false, func(d deviceView) string { return stamp(d.Last)[:16] }},
-		{"state", false, func(d deviceView) string { return string(d.Learning) }},
-		{"risk", true, func(d deviceView) string {
+		{"address", left, func(d deviceView) string { return addresses(d.Device, 2) }},
+		{"label", left, func(d deviceView) string { return d.Label }},
+		{"mac", left, func(d deviceView) string { return orDash(d.MAC) }},
+		{"vendor", left, func(d deviceView) string { return shorten(orDash(d.Vendor), 22) }},
+		{"serves", left, func(d deviceView) string { return services(d.Serves, 3) }},
+		{"uses", flex, func(d deviceView) string { return services(d.Uses, 20) }},
+		{"flows", right, func(d deviceView) string { return count(d.Flows) }},
+		{"last seen (UTC)", left, func(d deviceView) string { return stamp(d.Last)[:16] }},
+		{"state", left, func(d deviceView) string { return string(d.Learning) }},
+		{"risk", right, func(d deviceView) string {
 			if d.Alerts == 0 {
 				return "-"
 			}

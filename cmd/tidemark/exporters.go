@@ -59,21 +59,21 @@ func needDaemon(c *cli.Context, err error) error {
 func exporterColumns(now time.Time) []column[collector.ExporterStatus] {
 	type E = collector.ExporterStatus
 	return []column[E]{
-		{"exporter", false, func(e E) string {
+		{"exporter", left, func(e E) string {
 			if !e.Address.IsValid() {
 				return "(all others)"
 			}
 			return e.Address.String()
 		}},
-		{"protocol", false, func(e E) string { return e.Protocol }},
-		{"flows", true, func(e E) string { return count(e.Flows) }},
-		{"flows/s", true, func(e E) string { return fmt.Sprintf("%.1f", e.FlowsPerSecond) }},
-		{"lost", true, func(e E) string { return count(e.Lost) + " " + e.Unit }},
-		{"lost %", true, func(e E) string { return percent(e.Lost, e.Expected) }},
-		{"undecodable", false, func(e E) string { return reasons(e.Undecodable) }},
-		{"sampling", false, sampling},
-		{"clock", false, func(e E) string { return clockOffset(e) }},
-		{"last seen", true, func(e E) string { return ago(now, e.LastSeen) }},
+		{"protocol", left, func(e E) string { return e.Protocol }},
+		{"flows", right, func(e E) string { return count(e.Flows) }},
+		{"flows/s", right, func(e E) string { return fmt.Sprintf("%.1f", e.FlowsPerSecond) }},
+		{"lost", right, func(e E) string { return count(e.Lost) + " " + e.Unit }},
+		{"lost %", right, func(e E) string { return percent(e.Lost, e.Expected) }},
+		{"undecodable", flex, func(e E) string { return reasons(e.Undecodable) }},
+		{"sampling", left, sampling},
+		{"clock", left, func(e E) string { return clockOffset(e) }},
+		{"last seen", right, func(e E) string { return ago(now, e.LastSeen) }},
 	}
 }
 

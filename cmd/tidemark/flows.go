@@ -166,16 +166,16 @@ func timeFlag(c *cli.Context, name string) (time.Time, error) {
 
 func flowColumns() []column[flowLine] {
 	return []column[flowLine]{
-		{"start (UTC)", false, func(f flowLine) string { return cut(f.Start, 19) }},
-		{"source", false, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Src), f.SrcPort).String() }},
-		{"", false, arrow},
-		{"destination", false, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Dst), f.DstPort).String() }},
-		{"protocol", false, func(f flowLine) string { return protocolName(f.Proto) }},
-		{"bytes", true, func(f flowLine) string { return octets(f.Bytes) }},
-		{"packets", true, func(f flowLine) string { return count(f.Packets) }},
-		{"1 in", true, func(f flowLine) string { return count(f.Rate) }},
-		{"exporter", false, func(f flowLine) string { return f.Sampler }},
-		{"name", false, func(f flowLine) string { return f.Name }},
+		{"start (UTC)", left, func(f flowLine) string { return cut(f.Start, 19) }},
+		{"source", left, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Src), f.SrcPort).String() }},
+		{"", left, arrow},
+		{"destination", left, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Dst), f.DstPort).String() }},
+		{"protocol", left, func(f flowLine) string { return protocolName(f.Proto) }},
+		{"bytes", right, func(f flowLine) string { return octets(f.Bytes) }},
+		{"packets", right, func(f flowLine) string { return count(f.Packets) }},
+		{"1 in", right, func(f flowLine) string { return count(f.Rate) }},
+		{"exporter", left, func(f flowLine) string { return f.Sampler }},
+		{"name", left, func(f flowLine) string { return f.Name }},
 	}
 }
 

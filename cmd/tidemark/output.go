@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -16,9 +18,20 @@ import (
 // column is one column of a listing: its title and how an item fills it.
 type column[T any] struct {
 	title string
-	right bool // numbers
+	kind  columnKind
 	cell  func(T) string
 }
+
+type columnKind uint8
+
+const (
+	left  columnKind = iota
+	right            // numbers
+	flex             // cut to what the width of the terminal leaves; one in a listing
+)
+
+// usualWidth is assumed where there is no terminal: what fits most screens.
+const usualWidth = 120
 
 func outputFlag() cli.Flag {
 	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "table, json, ndjson, csv or markdown"}
@@ -43,6 +56,9 @@ func list[T any](c *cli.Context, items []T, columns []column[T]) error {
 		}
 		return nil
 	case "table", "csv", "markdown":
+		if format == "table" {
+			columns = fit(w, items, columns)
+		}
 		t := grid(items, columns)
 		switch format {
 		case "csv":
@@ -53,9 +69,6 @@ func list[T any](c *cli.Context, items []T, columns []column[T]) error {
 			return err
 		}
 		t.SetStyle(tableStyle())
-		if width := terminalWidth(w); width > 0 {
-			t.Style().Size.WidthMax = width
-		}
 		for line := range strings.Lines(t.Render()) {
 			if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 				return err
@@ -92,6 +105,38 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// fit cuts the cells of the flexible column to what the others leave, so that
+// no line wraps.
+func fit[T any](w io.Writer, items []T, columns []column[T]) []column[T] {
+	width := terminalWidth(w)
+	if width == 0 {
+		width = usualWidth
+	}
+	out := slices.Clone(columns)
+	for i, col := range columns {
+		if col.kind == flex {
+			room := max(width-taken(items, columns, i), 16)
+			out[i].cell = func(item T) string { return shorten(col.cell(item), room) }
+		}
+	}
+	return out
+}
+
+// taken is the width of all columns but one, with the gaps between them.
+func taken[T any](items []T, columns []column[T], but int) (sum int) {
+	for i, col := range columns {
+		if i == but {
+			continue
+		}
+		widest := len(col.title)
+		for _, item := range items {
+			widest = max(widest, utf8.RuneCountInString(col.cell(item)))
+		}
+		sum += widest + 2
+	}
+	return sum
+}
+
 func grid[T any](items []T, columns []column[T]) table.Writer {
 	t := table.NewWriter()
 	header := table.Row{}
@@ -99,7 +144,7 @@ func grid[T any](items []T, columns []column[T]) table.Writer {
 	for i, col := range columns {
 		header = append(header, col.title)
 		cfg := table.ColumnConfig{Number: i + 1}
-		if col.right {
+		if col.kind == right {
 			cfg.Align, cfg.AlignHeader = text.AlignRight, text.AlignRight
 		}
 		configs = append(configs, cfg)
