@@ -118,8 +118,8 @@ func TestProve_RefusesWhatIsNotSealedSo(t *testing.T) {
 func sealedSite(b *testing.B, batches, n int) *recordedSite {
 	b.Helper()
 	s := &recordedSite{t: b, dir: b.TempDir(), db: storagetest.Open(b)}
-	dropViews(b, s)
 	s.ledger, s.stop = openLedger(b, s.dir, s.db, "example.com/bench")
+	dropViews(b, s)
 	at := midday(time.Now())
 	rows := siteRows(1, n, at)
 	for range batches {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -185,24 +183,5 @@ func (v *verification) finish(ctx context.Context) {
 	}
 	if r.Development {
 		r.Warning = DevelopmentWarning
-	}
-}
-
-// SealedIn lists the batches in the spool directory dir without opening it: a
-// running collector owns it.
-func SealedIn(dir string) func() ([]uint64, error) {
-	return func() ([]uint64, error) {
-		entries, err := os.ReadDir(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		var indexes []uint64
-		for _, e := range entries {
-			name, ok := strings.CutSuffix(e.Name(), ".batch") // docs/formats/spool.md
-			if index, err := strconv.ParseUint(name, 10, 64); ok && err == nil {
-				indexes = append(indexes, index)
-			}
-		}
-		return indexes, err
 	}
 }

@@ -141,8 +141,12 @@ func (s *recordedSite) record(l *Ledger) {
 
 func (s *recordedSite) log() uint64 { return s.ledger.ID() }
 
+func spooled(dir string) func() ([]uint64, error) {
+	return func() ([]uint64, error) { return storage.SpoolIndexes(dir) }
+}
+
 func (s *recordedSite) options() VerifyOptions {
-	return VerifyOptions{Dir: filepath.Join(s.dir, "ledger"), DB: s.db, Trust: s.trust, Chain: s.chain, Sealed: SealedIn(filepath.Join(s.dir, "spool"))}
+	return VerifyOptions{Dir: filepath.Join(s.dir, "ledger"), DB: s.db, Trust: s.trust, Chain: s.chain, Sealed: spooled(filepath.Join(s.dir, "spool"))}
 }
 
 func (s *recordedSite) verify() *Report {
