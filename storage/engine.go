@@ -178,7 +178,8 @@ func (e *Engine) guard(ctx context.Context) error {
 	}
 }
 
-// ping asks the engine to run a trivial statement.
+// ping asks the engine to run a trivial statement. Any answer will do: one that
+// complains about memory comes from an engine that is alive.
 func (e *Engine) ping(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -190,12 +191,7 @@ func (e *Engine) ping(ctx context.Context, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // only to say why
-		return fmt.Errorf("engine answers %s: %s", res.Status, strings.TrimSpace(string(text)))
-	}
-	return nil
+	return res.Body.Close()
 }
 
 // Pid is the process id of the engine.

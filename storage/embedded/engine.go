@@ -29,18 +29,18 @@ type Options struct {
 	MemoryLimit uint64 // bytes for everything the engine does, 0 = DefaultMemoryLimit()
 }
 
-// maxStatements is how many statements run at once; more wait their turn. Each
-// may use every CPU, so a larger number would only slow all of them down.
-const maxStatements = 16
+// How many statements run at once; more wait their turn. Each may use every CPU,
+// so larger numbers would only slow all of them down. Inserts of data have slots
+// of their own: people who leave results half read must not hold them up.
+const (
+	maxStatements = 16
+	maxInserts    = 4
+)
 
-// DefaultMemoryLimit is a quarter of the machine's memory, but at least 1 GiB
-// (below which merges of large parts fail) and at most 8 GiB.
+// DefaultMemoryLimit is a quarter of the memory this process may use, but at
+// least 1 GiB (below which merges of large parts fail) and at most 8 GiB.
 func DefaultMemoryLimit() uint64 {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return 1 << 30
-	}
-	return min(max(info.Totalram*uint64(info.Unit)/4, 1<<30), 8<<30)
+	return min(max(machineMemory()/4, 1<<30), 8<<30)
 }
 
 // Engine is a running ClickHouse. Every request gets a session of its own
@@ -51,6 +51,7 @@ type Engine struct {
 	version string   // of ClickHouse
 
 	slots   chan struct{} // one per running statement
+	inserts chan struct{} // one per running insert of data
 	seq     atomic.Uint64 // names statements for kill
 	running sync.WaitGroup
 
@@ -76,6 +77,10 @@ func Open(o Options) (*Engine, error) {
 	if err := awaitUnlocked(filepath.Join(path, "status")); err != nil {
 		return nil, fmt.Errorf("open engine on %s: %w", path, err)
 	}
+	config, err := writeConfig(path)
+	if err != nil {
+		return nil, fmt.Errorf("open engine: %w", err)
+	}
 	lib, err := loadLibrary(o.Library)
 	if err != nil {
 		return nil, err
@@ -84,9 +89,10 @@ func Open(o Options) (*Engine, error) {
 		lib:     lib,
 		args:    sessionArgs(path, o.MemoryLimit),
 		slots:   make(chan struct{}, maxStatements),
+		inserts: make(chan struct{}, maxInserts),
 		closing: make(chan struct{}),
 	}
-	if e.control, err = lib.openSession(append(e.args, serverArgs(o.MemoryLimit)...)); err != nil {
+	if e.control, err = lib.openSession(append(e.args, serverArgs(config, o.MemoryLimit)...)); err != nil {
 		return nil, fmt.Errorf("open engine on %s: %w: it gave its reason on standard error, unless this process has another directory open", path, err)
 	}
 	err = e.control.run("SELECT version()", "TSVRaw", nil, func(b []byte) error {
@@ -126,6 +132,13 @@ func awaitUnlocked(path string) error {
 	}
 }
 
+// writeConfig writes an empty configuration file: without one the library takes
+// any config.xml of the working directory, or of the home directory, for its own.
+func writeConfig(path string) (string, error) {
+	file := filepath.Join(path, "engine.xml")
+	return file, os.WriteFile(file, []byte("<clickhouse></clickhouse>\n"), 0o600)
+}
+
 // sessionArgs are the query settings that differ from ClickHouse's defaults.
 func sessionArgs(path string, memory uint64) []string {
 	return []string{
@@ -141,10 +154,11 @@ func sessionArgs(path string, memory uint64) []string {
 }
 
 // serverArgs shrink ClickHouse's server defaults to a machine it shares.
-func serverArgs(memory uint64) []string {
+func serverArgs(config string, memory uint64) []string {
 	cache := strconv.FormatUint(memory/16, 10)
 	merges := strconv.Itoa(max(2, runtime.NumCPU()/2))
 	return []string{
+		"--config-file=" + config,
 		"--max_server_memory_usage=" + strconv.FormatUint(memory, 10),
 		"--max_server_memory_usage_to_ram_ratio=0.9",
 		"--mark_cache_size=" + cache,
@@ -175,37 +189,41 @@ func (e *Engine) Version() string { return e.version }
 // errClosing is what a statement gets that arrives after Close.
 var errClosing = exceptionf(codeConnectionGone, "the engine is shutting down")
 
-// begin waits for a free slot and opens a session; end gives both back. name
-// identifies the statement for kill.
-func (e *Engine) begin(ctx context.Context) (s *session, name string, err error) {
+// begin waits for a free slot of slots and opens a session; end gives both back.
+// name identifies the statement for kill.
+func (e *Engine) begin(ctx context.Context, slots chan struct{}) (s *session, name string, err error) {
 	select {
-	case e.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, "", ctx.Err()
 	case <-e.closing:
 		return nil, "", errClosing
 	}
+	if s, name, err = e.openSession(); err != nil {
+		<-slots
+	}
+	return s, name, err
+}
+
+func (e *Engine) openSession() (s *session, name string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	select {
 	case <-e.closing:
-		<-e.slots
 		return nil, "", errClosing
 	default:
 	}
 	name = "tidemark-" + strconv.FormatUint(e.seq.Add(1), 10)
 	args := append(e.args[:len(e.args):len(e.args)], "--log_comment="+name)
-	if s, err = e.lib.openSession(args); err != nil {
-		<-e.slots
-		return nil, "", err
+	if s, err = e.lib.openSession(args); err == nil {
+		e.running.Add(1)
 	}
-	e.running.Add(1)
-	return s, name, nil
+	return s, name, err
 }
 
-func (e *Engine) end(s *session) {
+func (e *Engine) end(s *session, slots chan struct{}) {
 	s.close()
-	<-e.slots
+	<-slots
 	e.running.Done()
 }
 

@@ -41,7 +41,7 @@ func libraryPath(t *testing.T) string {
 // post runs a statement and returns status, header and body.
 func post(t *testing.T, rt http.RoundTripper, target, params, body string) (*http.Response, string, error) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target+"/?"+params, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target+"?"+params, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,9 +87,9 @@ func TestEngine_SpeaksHTTPLikeAServer(t *testing.T) {
 				{"", "", 400, "62", "Code: 62. DB::Exception: "},
 				{"", strings.Repeat(" ", maxStatement+1), 413, "307", "Code: 307. DB::Exception: "},
 			} {
-				target := "http://engine"
+				target := "http://engine/"
 				if name == "network" {
-					target = server.URL
+					target = server.URL + "/"
 				}
 				res, text, err := post(t, rt, target, c.params, c.body)
 				if err != nil || res.StatusCode != c.status || res.Header.Get("X-ClickHouse-Exception-Code") != c.code || !strings.HasPrefix(text, c.want) {
@@ -106,7 +106,7 @@ func TestEngine_ErrorInMidStreamBreaksTheBody(t *testing.T) {
 	server := httptest.NewServer(e)
 	defer server.Close()
 	const query = "SELECT throwIf(number = 1000000), number FROM numbers(2000000) SETTINGS max_block_size = 65536, max_threads = 1"
-	for target, rt := range map[string]http.RoundTripper{"http://engine": e.Transport(), server.URL: http.DefaultTransport} {
+	for target, rt := range map[string]http.RoundTripper{"http://engine/": e.Transport(), server.URL + "/": http.DefaultTransport} {
 		res, text, err := post(t, rt, target, "", query)
 		if res.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(text, "\r\n__exception__\r\n"+res.Header.Get("X-ClickHouse-Exception-Tag")+"\r\nCode: 395. ") {
 			t.Errorf("%s: got %d, %v, tail %q", target, res.StatusCode, err, text[max(0, len(text)-300):])
@@ -118,10 +118,10 @@ func TestEngine_InsertCutShortWritesNothing(t *testing.T) {
 	e := openEngine(t)
 	server := httptest.NewServer(e)
 	defer server.Close()
-	post(t, e.Transport(), "http://engine", "", "CREATE TABLE t (n UInt64) ENGINE = Memory")
-	for target, rt := range map[string]http.RoundTripper{"http://engine": e.Transport(), server.URL: http.DefaultTransport} {
+	post(t, e.Transport(), "http://engine/", "", "CREATE TABLE t (n UInt64) ENGINE = Memory")
+	for target, rt := range map[string]http.RoundTripper{"http://engine/": e.Transport(), server.URL + "/": http.DefaultTransport} {
 		body := io.MultiReader(strings.NewReader("1\n2\n3\n"), failingReader{})
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target+"/?query="+url.QueryEscape("INSERT INTO t FORMAT CSV"), io.NopCloser(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target+"?query="+url.QueryEscape("INSERT INTO t FORMAT CSV"), io.NopCloser(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestEngine_InsertCutShortWritesNothing(t *testing.T) {
 			}
 		}
 	}
-	if _, text, _ := post(t, e.Transport(), "http://engine", "", "SELECT count() FROM t"); text != "0\n" {
+	if _, text, _ := post(t, e.Transport(), "http://engine/", "", "SELECT count() FROM t"); text != "0\n" {
 		t.Errorf("got %q rows, want 0", text)
 	}
 }
@@ -145,7 +145,7 @@ func (failingReader) Read([]byte) (int, error) { return 0, errors.New("the sende
 // engine must not read the caller's memory any more.
 func TestTransport_CancelledInsertGivesBufferBack(t *testing.T) {
 	e := openEngine(t)
-	post(t, e.Transport(), "http://engine", "", "CREATE TABLE t (n UInt64) ENGINE = Null")
+	post(t, e.Transport(), "http://engine/", "", "CREATE TABLE t (n UInt64) ENGINE = Null")
 	for range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
 		body := &endlessBody{read: func() { cancel() }}
@@ -183,11 +183,11 @@ func TestEngine_CloseWaitsThenKills(t *testing.T) {
 	e := openEngine(t)
 	done := make(chan string, 1)
 	go func() {
-		_, text, _ := post(t, e.Transport(), "http://engine", "", "SELECT count() FROM numbers(10000000000000) WHERE sipHash64(number) = 1")
+		_, text, _ := post(t, e.Transport(), "http://engine/", "", "SELECT count() FROM numbers(10000000000000) WHERE sipHash64(number) = 1")
 		done <- text
 	}()
 	for {
-		if _, text, _ := post(t, e.Transport(), "http://engine", "", "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%system%'"); text == "1\n" {
+		if _, text, _ := post(t, e.Transport(), "http://engine/", "", "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%system%'"); text == "1\n" {
 			break
 		}
 	}
@@ -199,7 +199,7 @@ func TestEngine_CloseWaitsThenKills(t *testing.T) {
 	if text := <-done; !strings.HasPrefix(text, "Code: 394. ") {
 		t.Errorf("statement under way: got %q, want code 394", text)
 	}
-	if _, text, _ := post(t, e.Transport(), "http://engine", "", "SELECT 1"); !strings.Contains(text, "shutting down") {
+	if _, text, _ := post(t, e.Transport(), "http://engine/", "", "SELECT 1"); !strings.Contains(text, "shutting down") {
 		t.Errorf("later statement: got %q", text)
 	}
 	if err := e.Close(t.Context()); err == nil {
@@ -262,5 +262,39 @@ func TestParseError_CodeOrStdException(t *testing.T) {
 		if e := parseError(text); e.Code != want || !strings.HasPrefix(e.Text, fmt.Sprintf("Code: %d. DB::Exception: ", want)) {
 			t.Errorf("%q: got code %d, text %q", text, e.Code, e.Text)
 		}
+	}
+}
+
+func TestOpen_IgnoresConfigFilesOfTheWorkingDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.xml"), []byte("<clickhouse><path>/nowhere</path><default_database></default_database><x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	e := openEngine(t)
+	if _, text, _ := post(t, e.Transport(), "http://engine/", "", "SELECT 1"); text != "1\n" {
+		t.Errorf("got %q", text)
+	}
+}
+
+func TestEngine_HalfReadResultsDoNotHoldUpInserts(t *testing.T) {
+	e := openEngine(t)
+	post(t, e.Transport(), "http://engine/", "", "CREATE TABLE t (n UInt64) ENGINE = Memory")
+	for range maxStatements {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://engine/", strings.NewReader("SELECT number FROM numbers(10000000000)"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := e.Transport().RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+	}
+	if res, text, _ := post(t, e.Transport(), "http://engine/", "query="+url.QueryEscape("INSERT INTO t FORMAT CSV"), "1\n"); res.StatusCode != 200 {
+		t.Errorf("insert: got %d %s", res.StatusCode, text)
+	}
+	if res, text, _ := post(t, e.Transport(), "http://engine/ping", "", ""); res.StatusCode != 200 {
+		t.Errorf("ping: got %d %s", res.StatusCode, text)
 	}
 }

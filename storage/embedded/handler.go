@@ -62,11 +62,15 @@ func (e *Engine) serve(ctx context.Context, out *output, r *http.Request) error 
 	if strings.HasPrefix(q.statement, helloQuery) {
 		return hello(out, q.revision, e.Version())
 	}
-	s, name, err := e.begin(ctx)
+	slots := e.slots
+	if q.data != nil {
+		slots = e.inserts
+	}
+	s, name, err := e.begin(ctx, slots)
 	if err != nil {
 		return err
 	}
-	defer e.end(s)
+	defer e.end(s, slots)
 	stop := e.watch(ctx, name)
 	defer stop()
 
