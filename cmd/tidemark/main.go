@@ -102,7 +102,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		},
 		Commands: []*cli.Command{
 			runCommand(), replayCommand(),
-			devicesCommand(), flowsCommand(), alertsCommand(), exportersCommand(),
+			devicesCommand(), baselineCommand(), flowsCommand(), alertsCommand(), exportersCommand(),
 			verifyCommand(), proveCommand(), verifyBundleCommand(), anchorCommand(), contractCommand(),
 			configCommand(), sqlCommand(), versionCommand(), engineCommand(),
 		},
