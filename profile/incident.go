@@ -258,14 +258,7 @@ func (f *finding) peer() string {
 	case f.PeerDevice != 0:
 		return fmt.Sprintf("%016x", f.PeerDevice)
 	}
-	bits := 48
-	if f.PeerAddr.Is4() {
-		bits = 24
-	}
-	if p, err := f.PeerAddr.Prefix(bits); err == nil {
-		return p.String()
-	}
-	return f.PeerAddr.String()
+	return network(f.PeerAddr)
 }
 
 // describe puts names and numbers into words.

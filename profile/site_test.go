@@ -33,6 +33,8 @@ type site struct {
 	enrich *enrich.Enricher
 	index  uint64
 	batch  *flow.Batch
+	// committed, if not nil, is called after each commit
+	committed func()
 	// received is the receipt of every record: today, or TTLs would take the aggregates
 	received time.Time
 
@@ -47,6 +49,12 @@ func newSite(t *testing.T, c profile.Config) *site {
 	if s.enrich, err = enrich.New(enrich.Config{Site: "home"}); err != nil {
 		t.Fatal(err)
 	}
+	s.open(c)
+	return s
+}
+
+func (s *site) open(c profile.Config) {
+	s.t.Helper()
 	c.Site, c.Vendor, c.Service = "home", enrich.Vendor, enrich.ServiceName
 	emit := func(_ context.Context, e profile.Event) error {
 		s.mu.Lock()
@@ -54,10 +62,10 @@ func newSite(t *testing.T, c profile.Config) *site {
 		s.events = append(s.events, e)
 		return nil
 	}
-	if s.Scorer, err = profile.New(s.db, c, emit, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)); err != nil {
-		t.Fatal(err)
+	var err error
+	if s.Scorer, err = profile.New(s.db, c, emit, zerolog.New(zerolog.NewTestWriter(s.t)).Level(zerolog.ErrorLevel)); err != nil {
+		s.t.Fatal(err)
 	}
-	return s
 }
 
 // talk is a conversation: a request half and, if in > 0 packets came back, the
@@ -138,6 +146,22 @@ func (s *site) commit() {
 		s.t.Fatal(err)
 	}
 	s.batch.Reset()
+	if s.committed != nil {
+		s.committed()
+	}
+}
+
+// again returns a scorer with another configuration that has seen nothing yet.
+func (s *site) again(c profile.Config) *site {
+	s.t.Helper()
+	for _, table := range []string{"score_cursors", "incidents"} {
+		if err := s.db.Conn().Exec(s.t.Context(), "TRUNCATE TABLE "+table); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	other := &site{t: s.t, db: s.db, enrich: s.enrich, index: s.index, batch: &flow.Batch{}, received: s.received}
+	other.open(c)
+	return other
 }
 
 // score commits and scores, and returns the events it caused.

@@ -1,0 +1,228 @@
+package profile
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+var (
+	//go:embed query/baseline_peers.sql
+	baselinePeersSQL string
+	//go:embed query/baseline_hours.sql
+	baselineHoursSQL string
+	//go:embed query/baseline_volumes.sql
+	baselineVolumesSQL string
+	//go:embed query/volumes.sql
+	volumesSQL string
+)
+
+// Peer is one edge of a device: with whom it deals, by which service.
+type Peer struct {
+	Role       string     `json:"role"` // of the device: client, server, unknown
+	Scope      string     `json:"scope"`
+	Device     uint64     `json:"device"`  // the peer's id inside the site, or 0
+	Title      string     `json:"title"`   // what to call it
+	Network    string     `json:"network"` // outside the site: its /24 or /48
+	Addr       netip.Addr `json:"addr"`    // one of its addresses
+	Service    Service    `json:"service"`
+	First      time.Time  `json:"first"`
+	Last       time.Time  `json:"last"`
+	Days       uint64     `json:"days"`
+	BytesOut   uint64     `json:"bytes_out"`
+	BytesIn    uint64     `json:"bytes_in"`
+	Flows      uint64     `json:"flows"`
+	Failed     uint64     `json:"failed"`
+	Confidence uint8      `json:"confidence"` // in the role, percent
+}
+
+// Hour is an hour of the week, of all weeks seen.
+type Hour struct {
+	Seen  uint64 `json:"seen"` // how often it carried anything
+	Flows uint64 `json:"flows"`
+	Bytes uint64 `json:"bytes"`
+}
+
+// Quantiles of the bytes of an hour in which there were any.
+type Quantiles struct {
+	Scope  string `json:"scope"`
+	Hours  uint64 `json:"hours"`
+	Out    uint64 `json:"out"` // median
+	OutP95 uint64 `json:"out_p95"`
+	OutMax uint64 `json:"out_max"`
+	In     uint64 `json:"in"`
+	InP95  uint64 `json:"in_p95"`
+	InMax  uint64 `json:"in_max"`
+}
+
+// Volume is what a device sent and received in one bin.
+type Volume struct {
+	Time       time.Time `json:"time"`
+	BytesOut   uint64    `json:"bytes_out"`
+	BytesIn    uint64    `json:"bytes_in"`
+	PacketsOut uint64    `json:"packets_out"`
+	PacketsIn  uint64    `json:"packets_in"`
+	Flows      uint64    `json:"flows"`
+}
+
+// Baseline is how a device normally behaves.
+type Baseline struct {
+	Device  Device      `json:"device"`
+	Peers   []Peer      `json:"peers"`   // most bytes first
+	Hours   [7][24]Hour `json:"hours"`   // Monday first, UTC
+	Volumes []Quantiles `json:"volumes"` // by scope
+}
+
+// Baseline reads the baseline of a device.
+func (s *Scorer) Baseline(ctx context.Context, d Device) (Baseline, error) {
+	b := Baseline{Device: d}
+	var err error
+	if b.Peers, err = s.peers(ctx, d); err != nil {
+		return b, fmt.Errorf("read peers of device %s: %w", d.Name(), err)
+	}
+	if err = s.hours(ctx, d, &b.Hours); err != nil {
+		return b, fmt.Errorf("read hours of device %s: %w", d.Name(), err)
+	}
+	if b.Volumes, err = s.quantiles(ctx, d); err != nil {
+		return b, fmt.Errorf("read volumes of device %s: %w", d.Name(), err)
+	}
+	return b, nil
+}
+
+func (s *Scorer) peers(ctx context.Context, d Device) ([]Peer, error) {
+	sql, err := bind(baselinePeersSQL, map[string]any{"device": d.ID})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []Peer
+	var ids []uint64
+	for rows.Next() {
+		var p Peer
+		var addr string
+		err := rows.Scan(&p.Role, &p.Scope, &p.Device, &addr, &p.Service.Proto, &p.Service.Port, &p.Service.Peers, &p.First, &p.Last, &p.Days,
+			&p.BytesOut, &p.BytesIn, &p.Flows, &p.Failed, &p.Confidence)
+		if err != nil {
+			return nil, err
+		}
+		if p.Addr, err = netip.ParseAddr(addr); err != nil {
+			return nil, err
+		}
+		p.Addr = p.Addr.Unmap()
+		p.Service.Name = s.config.Service(p.Service.Proto, p.Service.Port)
+		p.First, p.Last = p.First.UTC(), p.Last.UTC()
+		p.Title = p.Addr.String()
+		if p.Device == 0 && p.Scope != "multicast" {
+			p.Network = network(p.Addr)
+			p.Title = p.Network
+		}
+		if p.Device != 0 {
+			ids = append(ids, p.Device)
+		}
+		out = append(out, p)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	known, err := s.devicesByID(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if k, ok := known[out[i].Device]; ok {
+			out[i].Title = k.Title()
+		}
+	}
+	return out, nil
+}
+
+// network is the /24 or /48 by which peers outside the site are known.
+func network(a netip.Addr) string {
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return a.String()
+	}
+	return p.String()
+}
+
+func (s *Scorer) hours(ctx context.Context, d Device, out *[7][24]Hour) error {
+	sql, err := bind(baselineHoursSQL, map[string]any{"device": d.ID})
+	if err != nil {
+		return err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var day, hour uint8
+		var h Hour
+		if err := rows.Scan(&day, &hour, &h.Seen, &h.Flows, &h.Bytes); err != nil {
+			return err
+		}
+		if day >= 1 && day <= 7 && hour < 24 {
+			out[day-1][hour] = h
+		}
+	}
+	return rows.Err()
+}
+
+func (s *Scorer) quantiles(ctx context.Context, d Device) ([]Quantiles, error) {
+	sql, err := bind(baselineVolumesSQL, map[string]any{"device": d.ID})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []Quantiles
+	for rows.Next() {
+		var q Quantiles
+		if err := rows.Scan(&q.Scope, &q.Hours, &q.Out, &q.OutP95, &q.OutMax, &q.In, &q.InP95, &q.InMax); err != nil {
+			return nil, err
+		}
+		out = append(out, q)
+	}
+	return out, rows.Err()
+}
+
+// Volumes returns the bins of a device in [from, to): of five minutes (kept 14
+// days) or of an hour (400 days).
+func (s *Scorer) Volumes(ctx context.Context, device uint64, hourly bool, from, to time.Time) ([]Volume, error) {
+	table := "volumes_5m"
+	if hourly {
+		table = "volumes_1h"
+	}
+	sql, err := bind(volumesSQL, map[string]any{"hourly": hourly, "device": device, "from": from, "to": to})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of device %016x: %w", table, device, err)
+	}
+	defer rows.Close()
+	var out []Volume
+	for rows.Next() {
+		var v Volume
+		if err := rows.Scan(&v.Time, &v.BytesOut, &v.BytesIn, &v.PacketsOut, &v.PacketsIn, &v.Flows); err != nil {
+			return nil, fmt.Errorf("read %s of device %016x: %w", table, device, err)
+		}
+		v.Time = v.Time.UTC()
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
