@@ -229,6 +229,10 @@ func (p *Publisher) openContract(ctx context.Context) (*chain.Contract, error) {
 	}
 	k, err := p.client.Contract(ctx, at)
 	if errors.Is(err, chain.ErrNoContract) && p.state.Deployed && p.client.Development() {
+		// A contract's account has nonce 1 (EIP-161): ask once more, by another way.
+		if nonce, nerr := p.client.Nonce(ctx, at); nerr != nil || nonce != 0 {
+			return nil, errors.Join(err, nerr)
+		}
 		return nil, p.startOver(at)
 	}
 	if err != nil {

@@ -51,6 +51,8 @@ type fakeChain struct {
 	takeAnyway bool
 	callErr    error // returned by every read
 	sent       int
+	estimate   uint64
+	needs      uint64 // really
 }
 
 type fakeBlock struct {
@@ -59,7 +61,7 @@ type fakeBlock struct {
 }
 
 func newFake(account common.Address) *fakeChain {
-	f := &fakeChain{account: account, pool: map[uint64]*types.Transaction{}, baseFee: 1e9, tip: 1e6, funds: big.NewInt(1e18), id: 5}
+	f := &fakeChain{account: account, pool: map[uint64]*types.Transaction{}, baseFee: 1e9, tip: 1e6, funds: big.NewInt(1e18), id: 5, estimate: 60_000}
 	f.mine()
 	return f
 }
@@ -168,7 +170,7 @@ func (f *fakeChain) Balance(context.Context, common.Address) (*big.Int, error) {
 func (f *fakeChain) TipCap(context.Context) (*big.Int, error) { return big.NewInt(f.tip), f.callErr }
 
 func (f *fakeChain) EstimateGas(context.Context, common.Address, *common.Address, []byte) (uint64, error) {
-	return 50_000, f.callErr
+	return f.estimate, f.callErr
 }
 
 func (f *fakeChain) Send(_ context.Context, tx *types.Transaction) error {
@@ -177,6 +179,8 @@ func (f *fakeChain) Send(_ context.Context, tx *types.Transaction) error {
 		return f.sendErr
 	}
 	switch old := f.pool[tx.Nonce()]; {
+	case tx.Gas() < f.needs:
+		return errors.New("intrinsic gas too low")
 	case tx.Nonce() < f.nonce():
 		return errors.New("nonce too low")
 	case old != nil && old.Hash() == tx.Hash():

@@ -1,6 +1,7 @@
 package txmgr
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -161,14 +162,10 @@ func (m *Manager) Submit(ctx context.Context, label string, target uint64, to *c
 		return Tx{}, err
 	}
 	from := m.signer.Address()
-	gas, err := m.client.EstimateGas(ctx, from, to, data)
+	gas, err := m.gas(ctx, to, data)
 	if err != nil {
 		return Tx{}, err
 	}
-	if gas > maxGas {
-		return Tx{}, fmt.Errorf("node estimates %d gas, more than %d: not believed", gas, maxGas)
-	}
-	gas += gas / 4 // the state may change before inclusion
 	tip, baseFee, err := m.market(ctx)
 	if err != nil {
 		return Tx{}, err
@@ -341,6 +338,30 @@ func (m *Manager) find(ctx context.Context, t *Tx) (*Inclusion, error) {
 	return nil, nil
 }
 
+// gas returns a limit for a call, with room for a state that changes before
+// inclusion. An estimate no call of ours can need is not believed: a limit below
+// the floor would be refused by every pool, for ever.
+func (m *Manager) gas(ctx context.Context, to *common.Address, data []byte) (uint64, error) {
+	got, err := m.client.EstimateGas(ctx, m.signer.Address(), to, data)
+	if err != nil {
+		return 0, err
+	}
+	if floor := gasFloor(to == nil, data); got < floor || got > maxGas {
+		return 0, fmt.Errorf("node estimates %d gas, want %d to %d: not believed", got, floor, maxGas)
+	}
+	return got + got/4, nil
+}
+
+// gasFloor is what a transaction costs before it does anything (EIP-2028, EIP-3860).
+func gasFloor(create bool, data []byte) uint64 {
+	zeros := uint64(bytes.Count(data, []byte{0}))
+	floor := 21_000 + 4*zeros + 16*(uint64(len(data))-zeros)
+	if create {
+		floor += 32_000 + 2*((uint64(len(data))+31)/32)
+	}
+	return floor
+}
+
 // market returns the tip that the node suggests and the base fee of the next block.
 func (m *Manager) market(ctx context.Context) (tip, baseFee *big.Int, err error) {
 	head, err := m.client.Block(ctx, chain.Latest)
@@ -370,6 +391,11 @@ func (m *Manager) bump(ctx context.Context, t *Tx) error {
 			m.broadcast(ctx, t)
 		}
 		return nil
+	}
+	// The first estimate may have been too low; if the call would now revert, its
+	// inclusion says so.
+	if gas, err := m.gas(ctx, t.To, t.Data); err == nil {
+		t.Gas = max(t.Gas, gas)
 	}
 	if err := m.sign(t, f); err != nil {
 		return err

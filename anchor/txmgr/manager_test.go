@@ -368,3 +368,20 @@ func TestBumpFees_IsAcceptedAsReplacement(t *testing.T) {
 		}
 	}
 }
+
+func TestManager_LyingGasEstimateLeavesNothingStuck(t *testing.T) {
+	w := newWorld(t)
+	for _, gas := range []uint64{0, 20_999, maxGas + 1, 1<<64 - 1} {
+		w.estimate = gas
+		if _, err := w.Submit(context.Background(), "test", 1, &common.Address{1}, nil); err == nil {
+			t.Fatalf("an estimate of %d gas was believed", gas)
+		}
+	}
+	w.estimate, w.needs = 30_000, 60_000
+	w.submit(1)
+	w.estimate = 60_000 // the node tells the truth now
+	w.pass(35 * time.Second)
+	w.mine()
+	w.poll()
+	w.want(Included)
+}
