@@ -397,10 +397,11 @@ func TestRun_RetriesUntilTheDatabaseIsBackAndKeepsSealing(t *testing.T) {
 		f.seal(i, 20)
 		f.acked = append(f.acked, 20)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f.l.Run(ctx) }()
-	if err := f.l.Drain(t.Context()); err != nil {
+	if err := f.l.Drain(ctx); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
