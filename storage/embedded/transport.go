@@ -19,6 +19,9 @@ type transport struct{ handler http.Handler }
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	body := &requestBody{rc: r.Body}
+	if r.Body == nil {
+		body.rc = http.NoBody
+	}
 	inner := r.Clone(ctx)
 	inner.Body = body
 
@@ -54,7 +57,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // requestBody lets RoundTrip take the body away from a handler that outlives it.
 type requestBody struct {
 	mu sync.Mutex
-	rc io.ReadCloser // nil once closed, or without a body
+	rc io.ReadCloser // nil once closed
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {

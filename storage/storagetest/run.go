@@ -20,24 +20,27 @@ import (
 // Run checks that the engine behind open does what package storage relies on.
 // open returns an empty database for one test.
 func Run(t *testing.T, open func(t *testing.T) *storage.DB) {
-	for name, test := range map[string]func(*testing.T, *storage.DB){
-		"EveryColumnType":             everyColumnType,
-		"EmptyResultHasNoRows":        emptyResult,
-		"LargeResultIsComplete":       largeResult,
-		"ConcurrentUse":               concurrentUse,
-		"ErrorsAreTyped":              typedErrors,
-		"ErrorInMidStreamSurfaces":    midStreamError,
-		"CancellationStopsStatement":  cancellation,
-		"AbandonedResultFreesEngine":  abandonedResult,
-		"ParametersAreData":           parameters,
-		"SettingsLastOneStatement":    settings,
-		"SessionStateDoesNotLeak":     sessionState,
-		"StatementsAreAnyOctets":      strangeStatements,
-		"InsertOfNothingOrGarbage":    strangeInserts,
-		"RepeatedInsertIsWrittenOnce": repeatedInsert,
-		"MigrateTwiceAppliesOnce":     migrateTwice,
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *storage.DB)
+	}{
+		{"EveryColumnType", everyColumnType},
+		{"EmptyResultHasNoRows", emptyResult},
+		{"LargeResultIsComplete", largeResult},
+		{"ConcurrentUse", concurrentUse},
+		{"ErrorsAreTyped", typedErrors},
+		{"ErrorInMidStreamSurfaces", midStreamError},
+		{"CancellationStopsStatement", cancellation},
+		{"AbandonedResultFreesEngine", abandonedResult},
+		{"ParametersAreData", parameters},
+		{"SettingsLastOneStatement", settings},
+		{"SessionStateDoesNotLeak", sessionState},
+		{"StatementsAreAnyOctets", strangeStatements},
+		{"InsertOfNothingOrGarbage", strangeInserts},
+		{"RepeatedInsertIsWrittenOnce", repeatedInsert},
+		{"MigrateTwiceAppliesOnce", migrateTwice},
 	} {
-		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
 }
 
