@@ -175,6 +175,10 @@ func (v *verification) finish(ctx context.Context) {
 	r := v.report
 	r.Size, r.Seconds = v.size, v.Now().Sub(v.began).Seconds()
 	r.sortFaults()
+	for i := range r.Ranges {
+		g := &r.Ranges[i]
+		g.SealedFrom, g.SealedTo = spellTime(g.from), spellTime(g.to)
+	}
 	if v.otherSites > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d batches are of another site than the genesis names, %q; no hash covers the column site", v.otherSites, v.site))
 	}

@@ -182,11 +182,10 @@ func (r *streak) end(report *Report) {
 	if r.fault == nil {
 		return
 	}
-	if r.last > r.first {
-		r.fault.Detail += fmt.Sprintf(" (and so on to batch %d)", r.last)
+	first, last := r.first, r.last
+	if r.fault.Batch = &first; last > first {
+		r.fault.Detail, r.fault.LastBatch = "the first of them: "+r.fault.Detail, &last
 	}
-	first := r.first
-	r.fault.Batch = &first
 	report.add(*r.fault)
 	r.fault = nil
 }

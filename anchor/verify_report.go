@@ -57,8 +57,10 @@ const (
 type Fault struct {
 	Class Class `json:"class"`
 	Kind  Kind  `json:"kind"`
-	// Batch is the batch concerned, nil if the log as a whole is.
-	Batch *uint64 `json:"batch,omitempty"`
+	// Batch is the batch concerned, nil if the log as a whole is; LastBatch the
+	// last of several that follow each other.
+	Batch     *uint64 `json:"batch,omitempty"`
+	LastBatch *uint64 `json:"last_batch,omitempty"`
 	// Positions [First, Last] hold every row concerned; equal: that very row.
 	First  *uint32 `json:"first_pos,omitempty"`
 	Last   *uint32 `json:"last_pos,omitempty"`
@@ -190,11 +192,15 @@ func (r *Report) add(f Fault) {
 	if f.Class == "" {
 		f.Class = Integrity
 	}
+	if len(r.Faults) >= 100*maxFaults {
+		r.MoreFaults++
+		return
+	}
 	r.Faults = append(r.Faults, f)
 }
 
-// sortFaults puts faults of the log first, then by batch and position, and
-// keeps the first of them.
+// sortFaults puts faults of the log first, then by batch, makes one of those that
+// say the same of batches in a row, and keeps the first of them.
 func (r *Report) sortFaults() {
 	slices.SortStableFunc(r.Faults, func(a, b Fault) int {
 		x, y := int64(-1), int64(-1)
@@ -206,10 +212,37 @@ func (r *Report) sortFaults() {
 		}
 		return int(min(max(x-y, -1), 1))
 	})
+	kept := r.Faults[:0]
+	for _, f := range r.Faults {
+		if n := len(kept); n == 0 || !kept[n-1].takes(&f) {
+			kept = append(kept, f)
+		}
+	}
+	r.Faults = kept
 	if n := len(r.Faults); n > maxFaults {
 		r.MoreFaults += uint64(n - maxFaults)
 		r.Faults = r.Faults[:maxFaults]
 	}
+}
+
+// takes makes f one with next, which says the same of the following batch, and
+// says whether it did. Faults that name rows stay apart.
+func (f *Fault) takes(next *Fault) bool {
+	if f.Batch == nil || next.Batch == nil || f.Kind != next.Kind || f.First != nil || next.First != nil || next.LastBatch != nil {
+		return false
+	}
+	last := *f.Batch
+	if f.LastBatch != nil {
+		last = *f.LastBatch
+	}
+	if *next.Batch != last+1 {
+		return false
+	}
+	if f.LastBatch == nil {
+		f.Detail = "the first of them: " + f.Detail
+	}
+	f.LastBatch = next.Batch
+	return true
 }
 
 // textWriter writes lines; its first error sticks.
@@ -231,6 +264,8 @@ func (f *Fault) place() string {
 		return "flow " + f.Flow
 	case f.Batch == nil:
 		return "the log"
+	case f.LastBatch != nil:
+		return fmt.Sprintf("batches %d to %d", *f.Batch, *f.LastBatch)
 	case f.First == nil || f.Last == nil:
 		return fmt.Sprintf("batch %d", *f.Batch)
 	case *f.First == *f.Last:

@@ -212,11 +212,15 @@ func text(r *Report) string {
 func (r *Report) has(kind Kind, batch int) *Fault {
 	for i := range r.Faults {
 		f := &r.Faults[i]
-		if f.Kind == kind && (batch < 0 || f.Batch != nil && *f.Batch == uint64(batch)) {
+		if f.Kind == kind && (batch < 0 || f.Batch != nil && f.holds(uint64(batch))) {
 			return f
 		}
 	}
 	return nil
+}
+
+func (f *Fault) holds(batch uint64) bool {
+	return *f.Batch == batch || f.LastBatch != nil && *f.Batch <= batch && batch <= *f.LastBatch
 }
 
 // onAnvil puts the site's log on a development chain and anchors it.
