@@ -80,15 +80,16 @@ const (
 // State is what a Publisher remembers in its directory. Others read it to learn
 // where the log is anchored.
 type State struct {
-	Version   int            `json:"version"`
-	ChainID   uint64         `json:"chain_id"`
-	Contract  common.Address `json:"contract,omitzero"`
-	Deployed  bool           `json:"deployed"`   // by us, on a development chain
-	FromBlock uint64         `json:"from_block"` // no anchor is in an earlier block
-	LogID     common.Hash    `json:"log_id,omitzero"`
-	Opener    common.Address `json:"opener,omitzero"` // the publisher the log was opened with
-	Rotator   common.Address `json:"rotator"`
-	LogKey    common.Hash    `json:"log_key,omitzero"` // the log's id in the contract
+	Version     int            `json:"version"`
+	ChainID     uint64         `json:"chain_id"`
+	Development bool           `json:"development"`
+	Contract    common.Address `json:"contract,omitzero"`
+	Deployed    bool           `json:"deployed"`   // by us, on a development chain
+	FromBlock   uint64         `json:"from_block"` // no anchor is in an earlier block
+	LogID       common.Hash    `json:"log_id,omitzero"`
+	Opener      common.Address `json:"opener,omitzero"` // the publisher the log was opened with
+	Rotator     common.Address `json:"rotator"`
+	LogKey      common.Hash    `json:"log_key,omitzero"` // the log's id in the contract
 }
 
 // ReadState returns what the Publisher of dir remembers; a zero State if nothing.
@@ -168,17 +169,12 @@ func New(log Log, cfg Config) (*Publisher, error) {
 	if err := p.pin(); err != nil {
 		return nil, err
 	}
-	if err := ReadHistory(cfg.Dir, func(e Entry) {
-		if e.ChainID == p.state.ChainID && e.Contract == p.state.Contract {
-			p.status.note(e)
-		}
-	}); err != nil {
+	if p.status, err = ReadStatus(cfg.Dir, 0); err != nil {
 		return nil, err
 	}
 	if a := p.status.Anchored; a != nil {
 		p.lastSent = a.Time // no anchor more than one interval asks for, just because of a restart
 	}
-	p.publishState()
 	if p.history, err = openHistory(cfg.Dir); err != nil {
 		return nil, err
 	}
@@ -351,8 +347,7 @@ func (p *Publisher) saveState() error {
 
 func (p *Publisher) publishState() {
 	p.setStatus(func(s *Status) {
-		s.ChainID, s.Contract, s.FromBlock = p.state.ChainID, p.state.Contract, p.state.FromBlock
-		s.LogKey, s.Rotator = p.state.LogKey, p.state.Rotator
+		s.remember(p.state)
 		if p.key != nil {
 			s.Publisher = p.key.Address()
 		}

@@ -7,8 +7,8 @@ func ReadStatus(dir string, size uint64) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{ChainID: state.ChainID, Contract: state.Contract, FromBlock: state.FromBlock,
-		LogKey: state.LogKey, Rotator: state.Rotator, Publisher: state.Opener, Size: size}
+	s := Status{Size: size}
+	s.remember(state)
 	err = ReadHistory(dir, func(e Entry) {
 		if e.ChainID == state.ChainID && e.Contract == state.Contract {
 			s.note(e)

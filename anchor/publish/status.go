@@ -5,6 +5,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"tidemark/anchor/chain"
 	"tidemark/anchor/txmgr"
 )
 
@@ -45,6 +46,17 @@ type Status struct {
 	Error     string    `json:"error,omitempty"`
 	ErrorTime time.Time `json:"error_time,omitzero"`
 	Refused   bool      `json:"refused"` // Error will not pass by itself
+}
+
+func (s *Status) remember(st State) {
+	s.ChainID, s.Contract, s.FromBlock = st.ChainID, st.Contract, st.FromBlock
+	s.LogKey, s.Rotator, s.Development = st.LogKey, st.Rotator, st.Development
+	if s.Publisher == (common.Address{}) {
+		s.Publisher = st.Opener
+	}
+	if s.Development {
+		s.Warning = chain.Development
+	}
 }
 
 // Status returns what is known; it never waits for the chain.

@@ -78,12 +78,7 @@ func (p *Publisher) connect(ctx context.Context) error {
 		return err
 	}
 	p.client = c
-	p.setStatus(func(s *Status) {
-		s.Development, s.Node = c.Development(), c.Host()
-		if s.Development {
-			s.Warning = chain.Development
-		}
-	})
+	p.setStatus(func(s *Status) { s.Node = c.Host() })
 	return nil
 }
 
@@ -110,8 +105,8 @@ func (p *Publisher) pinChain(c *chain.Client, want uint64) error {
 		return refuse(err)
 	}
 	p.key, p.txs = key, txs
-	if p.state.ChainID != c.ID() {
-		p.state.ChainID = c.ID()
+	if p.state.ChainID != c.ID() || p.state.Development != c.Development() {
+		p.state.ChainID, p.state.Development = c.ID(), c.Development()
 		return p.saveState()
 	}
 	p.publishState()
@@ -254,7 +249,7 @@ func (p *Publisher) startOver(old common.Address) error {
 	if err := p.txs.Abandon(); err != nil {
 		return err
 	}
-	p.state = State{ChainID: p.state.ChainID}
+	p.state = State{ChainID: p.state.ChainID, Development: p.state.Development}
 	p.compared = compared{}
 	p.setStatus(func(s *Status) { s.Pending, s.Anchored, s.Finalized = nil, nil, nil })
 	return p.saveState()
@@ -287,6 +282,8 @@ func (p *Publisher) compare(st chain.LogState) error {
 	switch {
 	case st.Size == 0 || p.compared == compared{st.Size, st.Root}:
 		return nil
+	case size == 0: // nothing is read yet, or it cannot be: that may pass
+		return fmt.Errorf("%w: contract %d headers, directory none", ErrAhead, st.Size)
 	case st.Size > size:
 		return refuse(fmt.Errorf("%w: contract %d headers, directory %d", ErrAhead, st.Size, size))
 	case st.Size == size:
