@@ -19,6 +19,9 @@ type Detector struct {
 	Hard       bool     // speaks of devices that are still learned, and is notified alone
 	Parameters map[string]float64
 	target     target
+	pace       pace
+	novelty    bool // looks at edges of the last day
+	failing    bool // looks at attempts that failed
 	sql        string
 }
 
@@ -34,17 +37,17 @@ const (
 // Detectors returns every detector with its default parameters.
 func Detectors() []Detector {
 	all := []Detector{
-		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice,
+		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, novelty: true,
 			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40}},
-		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService,
+		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, failing: true,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
-		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer,
+		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, novelty: true,
 			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4}},
-		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byService,
+		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byService, pace: prompt, novelty: true,
 			Parameters: map[string]float64{"severity": 0.4, "min_strength": 0.35, "min_tries": 3}},
-		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice,
+		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.4, "min_bytes": 1 << 20, "min_z": 6, "times_largest": 3}},
-		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice,
+		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.25, "min_days": 7, "max_q": 0.05}},
 	}
 	for i := range all {

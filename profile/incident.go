@@ -403,18 +403,19 @@ func (s *Scorer) flowsOf(ctx context.Context, f *finding) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.strings(ctx, sql)
+	return queryAll[string](ctx, s, sql)
 }
 
-func (s *Scorer) strings(ctx context.Context, sql string) ([]string, error) {
+// queryAll returns the only column of a statement.
+func queryAll[T any](ctx context.Context, s *Scorer, sql string) ([]T, error) {
 	rows, err := s.db.Conn().Query(ctx, sql)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []string
+	var out []T
 	for rows.Next() {
-		var v string
+		var v T
 		if err := rows.Scan(&v); err != nil {
 			return nil, err
 		}

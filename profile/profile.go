@@ -24,6 +24,7 @@ import (
 // Config is how a site is watched. A zero field means its default.
 type Config struct {
 	Site           string
+	Log            uint64        // score this log only; 0 = every log of the database
 	LearningPeriod time.Duration // how long a device is only learned; default 7 days
 	Disabled       []string      // names of detectors that are off
 	// Parameters replace defaults of detectors: detector, parameter, value. The
@@ -96,6 +97,7 @@ type Scorer struct {
 	emit      Emit
 	log       zerolog.Logger
 	detectors []Detector
+	gate      gate
 }
 
 // New checks the configuration. It does no work.
@@ -115,7 +117,7 @@ func New(db *storage.DB, c Config, emit Emit, log zerolog.Logger) (*Scorer, erro
 	if emit == nil {
 		emit = func(context.Context, Event) error { return nil }
 	}
-	s := &Scorer{db: db, config: c, emit: emit, log: log}
+	s := &Scorer{db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}}
 	for _, d := range Detectors() {
 		if slices.Contains(c.Disabled, d.Name) {
 			continue

@@ -2,26 +2,47 @@ package profile
 
 import (
 	"context"
+	"database/sql"
 	_ "embed"
+	"errors"
 	"fmt"
 	"time"
 )
 
 var (
+	//go:embed query/logs.sql
+	logsSQL string
 	//go:embed query/new_batches.sql
 	newBatchesSQL string
 	//go:embed query/save_cursor.sql
 	saveCursorSQL string
 )
 
-// maxBatches bounds what one statement of a detector looks at after a long
-// outage.
-const maxBatches = 2048
+const (
+	// maxBatches bounds what one statement of a detector looks at after a long
+	// outage.
+	maxBatches = 2048
 
-// span is the new batches (after, upto] of a log.
-type span struct {
-	log, after, upto uint64
-	last             time.Time // event time they reach
+	// steadyTime is the event time between two runs of the detectors that judge
+	// whole hours.
+	steadyTime = 5 * time.Minute
+)
+
+// pace says when a detector runs: with every batch that has something for it,
+// or every five minutes of event time and when nothing new came.
+type pace string
+
+const (
+	prompt pace = "prompt"
+	steady pace = "steady"
+)
+
+// backlog is what of a log is not scored yet: up to which batch each pace came,
+// the newest batch, and the event time reached.
+type backlog struct {
+	log, upto      uint64
+	prompt, steady uint64
+	reached, mark  time.Time
 }
 
 // Score runs the detectors over every batch committed since the last Score.
@@ -29,61 +50,101 @@ type span struct {
 // it came is stored at the end: after a crash the same batches are scored again,
 // find the same incidents and may write the same event a second time.
 func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
-	spans, err := s.newBatches(ctx)
+	logs, err := s.backlogs(ctx)
 	if err != nil {
 		return fmt.Errorf("score: %w", err)
 	}
-	for _, sp := range spans {
-		at := watermark
-		if at.IsZero() {
-			at = sp.last
+	for _, b := range logs {
+		if !watermark.IsZero() {
+			b.reached = watermark
 		}
-		for after := sp.after; after < sp.upto; after = min(after+maxBatches, sp.upto) {
-			if err := s.scoreSpan(ctx, span{sp.log, after, min(after+maxBatches, sp.upto), sp.last}, at); err != nil {
-				return fmt.Errorf("score batches %d to %d of log %016x: %w", after+1, sp.upto, sp.log, err)
-			}
+		idle := b.prompt == b.upto
+		if err := s.run(ctx, prompt, b.log, b.prompt, b.upto, b.reached); err != nil {
+			return err
+		}
+		if d := b.reached.Sub(b.mark); !idle && d >= 0 && d < steadyTime {
+			continue
+		}
+		if err := s.run(ctx, steady, b.log, b.steady, b.upto, b.reached); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (s *Scorer) scoreSpan(ctx context.Context, sp span, watermark time.Time) error {
+// run scores batches (after, upto] of a log at one pace.
+func (s *Scorer) run(ctx context.Context, p pace, log, after, upto uint64, watermark time.Time) error {
+	for after < upto {
+		end := min(after+maxBatches, upto)
+		found, err := s.findAll(ctx, p, log, after, end)
+		if err == nil {
+			err = s.raise(ctx, found, watermark)
+		}
+		if err == nil {
+			err = s.exec(ctx, saveCursorSQL, map[string]any{"log": log, "pace": string(p), "batch": end, "watermark": watermark})
+		}
+		if err != nil {
+			return fmt.Errorf("score batches %d to %d of log %016x: %w", after+1, end, log, err)
+		}
+		after = end
+	}
+	return nil
+}
+
+func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) ([]finding, error) {
+	novel, failing := true, true
+	if p == prompt {
+		var err error
+		if novel, failing, err = s.look(ctx, log, after, upto); err != nil {
+			return nil, err
+		}
+	}
 	var all []finding
 	for i := range s.detectors {
-		found, err := s.find(ctx, &s.detectors[i], sp.log, sp.after, sp.upto)
+		d := &s.detectors[i]
+		if d.pace != p || !(novel && d.novelty || failing && d.failing || p == steady) {
+			continue
+		}
+		found, err := s.find(ctx, d, log, after, upto)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, found...)
 	}
-	if err := s.raise(ctx, all, watermark); err != nil {
-		return err
-	}
-	return s.exec(ctx, saveCursorSQL, map[string]any{"log": sp.log, "batch": sp.upto, "watermark": watermark})
+	return all, nil
 }
 
-// newBatches returns what was committed after the stored cursors. Batch 0 is a
-// log's genesis and has no flows.
-func (s *Scorer) newBatches(ctx context.Context) ([]span, error) {
-	rows, err := s.db.Conn().Query(ctx, newBatchesSQL)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var spans []span
-	for rows.Next() {
-		var sp span
-		if err := rows.Scan(&sp.log, &sp.after, &sp.upto, &sp.last); err != nil {
+// backlogs returns the logs that have batches some pace has not seen.
+func (s *Scorer) backlogs(ctx context.Context) ([]backlog, error) {
+	logs := []uint64{s.config.Log}
+	if s.config.Log == 0 {
+		var err error
+		if logs, err = queryAll[uint64](ctx, s, logsSQL); err != nil {
 			return nil, err
 		}
-		sp.last = sp.last.UTC()
-		spans = append(spans, sp)
 	}
-	return spans, rows.Err()
+	var out []backlog
+	for _, log := range logs {
+		statement, err := bind(newBatchesSQL, map[string]any{"log": log})
+		if err != nil {
+			return nil, err
+		}
+		b := backlog{log: log}
+		err = s.db.Conn().QueryRow(ctx, statement).Scan(&b.upto, &b.reached, &b.prompt, &b.steady, &b.mark)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		b.reached, b.mark = b.reached.UTC(), b.mark.UTC()
+		out = append(out, b)
+	}
+	return out, nil
 }
 
-func (s *Scorer) exec(ctx context.Context, sql string, values map[string]any) error {
-	bound, err := bind(sql, values)
+func (s *Scorer) exec(ctx context.Context, statement string, values map[string]any) error {
+	bound, err := bind(statement, values)
 	if err != nil {
 		return err
 	}

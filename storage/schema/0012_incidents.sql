@@ -1,12 +1,13 @@
--- score_cursors: up to which batch of a log the detectors have looked.
+-- score_cursors: up to which batch of a log the detectors of a pace have looked.
 CREATE TABLE IF NOT EXISTS score_cursors
 (
     log          UInt64,
+    pace         LowCardinality(String),
     batch_index  UInt64,
     watermark    DateTime64(3, 'UTC') COMMENT 'event time reached'
 )
 ENGINE = ReplacingMergeTree(batch_index)
-ORDER BY log;
+ORDER BY (log, pace);
 
 -- incidents: findings of one kind about one device and one target. A row is a
 -- version; the highest is in force. Each change of state or risk is also an

@@ -1,0 +1,125 @@
+package profile
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"time"
+)
+
+var (
+	//go:embed query/touched.sql
+	touchedSQL string
+	//go:embed query/edges_of.sql
+	edgesOfSQL string
+)
+
+const (
+	maxKnownEdges   = 1 << 20 // remembered; 48 octets each
+	devicesPerQuery = 500
+
+	// An edge is new for a day: so long the detectors of novelty look at it.
+	noveltyTime = 24 * time.Hour
+)
+
+type edge struct {
+	device, peer uint64
+	port         uint16
+	proto, role  uint8
+}
+
+// gate remembers when edges began, so that the detectors of novelty, whose
+// statements cost a tenth of a second just to plan, run only when a batch has an
+// edge that is new. It holds nothing that is not in the database.
+type gate struct {
+	begun map[edge]int64 // ms since 1970
+}
+
+// look says what is in batches (after, upto] of a log: edges of the last day,
+// attempts that failed.
+func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (novel, failing bool, err error) {
+	touched, failing, err := s.touched(ctx, log, after, upto)
+	if err != nil {
+		return false, false, fmt.Errorf("read new contacts: %w", err)
+	}
+	if err := s.learnEdges(ctx, touched); err != nil {
+		return false, false, fmt.Errorf("read edges: %w", err)
+	}
+	for e, at := range touched {
+		if begun, ok := s.gate.begun[e]; !ok || at < begun+noveltyTime.Milliseconds() {
+			novel = true
+			break
+		}
+	}
+	return novel, failing, nil
+}
+
+func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge]int64, bool, error) {
+	sql, err := bind(touchedSQL, map[string]any{"log": log, "after": after, "upto": upto})
+	if err != nil {
+		return nil, false, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	out := map[edge]int64{}
+	anyFailing := false
+	for rows.Next() {
+		var e edge
+		var at time.Time
+		var failing uint8
+		if err := rows.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &failing); err != nil {
+			return nil, false, err
+		}
+		out[e] = at.UnixMilli()
+		anyFailing = anyFailing || failing != 0
+	}
+	return out, anyFailing, rows.Err()
+}
+
+// learnEdges reads the edges of every device of which one is not remembered.
+func (s *Scorer) learnEdges(ctx context.Context, touched map[edge]int64) error {
+	missing := map[uint64]bool{}
+	for e := range touched {
+		if _, ok := s.gate.begun[e]; !ok {
+			missing[e.device] = true
+		}
+	}
+	var devices []uint64
+	for d := range missing {
+		devices = append(devices, d)
+	}
+	for part := range slices.Chunk(devices, devicesPerQuery) {
+		if err := s.readEdges(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scorer) readEdges(ctx context.Context, devices []uint64) error {
+	sql, err := bind(edgesOfSQL, map[string]any{"devices": devices})
+	if err != nil {
+		return err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e edge
+		var at time.Time
+		if err := rows.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at); err != nil {
+			return err
+		}
+		if len(s.gate.begun) >= maxKnownEdges {
+			clear(s.gate.begun) // all of it is in the database
+		}
+		s.gate.begun[e] = at.UnixMilli()
+	}
+	return rows.Err()
+}

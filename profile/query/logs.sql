@@ -1,0 +1,2 @@
+-- Every log with contacts.
+SELECT DISTINCT log FROM contacts ORDER BY log
