@@ -261,7 +261,7 @@ func TestChild(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		index, err := l.Seal(t.Context(), storable(i, 1000*int(i%3)+1), exporterCounts())
+		index, err := l.Seal(t.Context(), storable(i, 300*int(i%3)+1), exporterCounts())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,15 +296,18 @@ func TestLedger_SurvivesKill(t *testing.T) {
 		}
 		var timer *time.Timer
 		var text strings.Builder
+		left := rand.IntN(10) // batches until it is time to kill
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
 			line := lines.Text()
 			fmt.Fprintln(&text, line)
 			var index uint64
-			if line == "ready" {
-				timer = time.AfterFunc(time.Duration(rand.IntN(1000))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-			} else if n, _ := fmt.Sscanf(line, "sealed %d", &index); n == 1 {
+			if n, _ := fmt.Sscanf(line, "sealed %d", &index); n == 1 {
 				sealed = max(sealed, index+1)
+				left--
+			}
+			if left <= 0 && timer == nil && (line == "ready" || index > 0) {
+				timer = time.AfterFunc(time.Duration(rand.IntN(200))*time.Millisecond, func() { _ = cmd.Process.Kill() })
 			}
 		}
 		err = cmd.Wait()
