@@ -16,8 +16,8 @@ help: ## list the targets
 
 build: ## make bin/tidemark and bin/sitesim
 	@mkdir -p bin
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/tidemark ./cmd/tidemark
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/sitesim ./cmd/sitesim
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/tidemark ./cmd/tidemark
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/sitesim ./cmd/sitesim
 
 setup: ## fetch the ClickHouse engine and Anvil into the cache (done by the other targets on first use)
 	@scripts/setup-engine.sh

@@ -3,6 +3,7 @@
 # are attacked, and somebody edits the record. Own data directory, free ports;
 # nothing is left running. `make demo` builds what it needs first.
 set -euo pipefail
+exec 3>&1 # what is run is shown even where its output goes into a file
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d "${TMPDIR:-/tmp}/tidemark-demo.XXXXXX")
 daemon=
@@ -22,7 +23,7 @@ trap finish EXIT
 
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; else bold='' dim='' off=''; fi
 say() { printf '\n%s== %s%s\n' "$bold" "$*" "$off"; }
-run() { printf '%s$ tidemark %s%s\n' "$dim" "$*" "$off"; bin/tidemark --data-dir "$dir/data" --config "$dir/tidemark.yaml" "$@"; }
+run() { printf '%s$ tidemark %s%s\n' "$dim" "$*" "$off" >&3; bin/tidemark --data-dir "$dir/data" --config "$dir/tidemark.yaml" "$@"; }
 
 # free_port proto: a port nobody has, by the kernel's own tables.
 free_port() {
@@ -54,26 +55,27 @@ for _ in $(seq 300); do
 	sleep 0.1
 done
 grep -q 'tidemark is running' "$dir/daemon.log"
+run anchor now
 run contract trust >"$dir/trust.json"
 echo "An auditor notes chain, contract, log and key in a trust file, and keeps it elsewhere."
 
 say "Fifteen days of a small site, sent as NetFlow v5 and v9, IPFIX and sFlow over UDP"
-bin/sitesim life --to "127.0.0.1:$udp" --days 15 --seed 7 --state "$dir/site.json" >"$dir/life.json"
+bin/sitesim life --to "127.0.0.1:$udp" --days 15 --seed 7 --state "$dir/site.json" >"$dir/life.json" 2>"$dir/sitesim.log"
 run anchor now
 run exporters
 
 say "What was found"
 run devices
 say "What one of them normally does"
-run baseline "$(bin/tidemark --data-dir "$dir/data" --config "$dir/tidemark.yaml" devices --output ndjson | grep -im1 axis | sed 's/.*"mac":"\([^"]*\)".*/\1/')"
+run baseline 10.20.10.11
 say "Nothing has happened yet"
 run alerts
 
 say "Day 16: the site is attacked"
-bin/sitesim attack --to "127.0.0.1:$udp" --state "$dir/site.json" --labels "$dir/labels.ndjson" >"$dir/attack.json"
+bin/sitesim attack --to "127.0.0.1:$udp" --state "$dir/site.json" --labels "$dir/labels.ndjson" >"$dir/attack.json" 2>>"$dir/sitesim.log"
 run anchor now
 run alerts
-alert=$(bin/tidemark --data-dir "$dir/data" --config "$dir/tidemark.yaml" alerts --output ndjson | head -1 | sed 's/.*"id":"\([^"]*\)".*/\1/')
+alert=$(bin/tidemark --data-dir "$dir/data" --config "$dir/tidemark.yaml" alerts --output ndjson | sed -n '1s/.*"id":"\([^"]*\)".*/\1/p')
 say "Why, for the most severe one"
 run alerts explain "$alert"
 
@@ -81,13 +83,14 @@ say "The record so far"
 run anchor status
 run verify --trust "$dir/trust.json"
 say "One flow, for an auditor: a file that needs neither our database nor our word"
-flow=$(bin/tidemark --data-dir "$dir/data" --config "$dir/tidemark.yaml" alerts explain --output json "$alert" | grep -m1 -o '[0-9a-f]\{16\}-[0-9]*-[0-9]*')
+flow=$(bin/tidemark --data-dir "$dir/data" --config "$dir/tidemark.yaml" alerts explain --output json "$alert" | grep -o '[0-9a-f]\{16\}-[0-9]*-[0-9]*' | sed -n 1p)
 run prove --flow "$flow" --out "$dir/bundle.json"
-run verify-bundle --trust "$dir/trust.json" --rpc "$(cat "$dir/data/chain/url" 2>/dev/null || true)" "$dir/bundle.json"
+run verify-bundle --trust "$dir/trust.json" --rpc "$(cat "$dir/data/chain/url")" "$dir/bundle.json"
 
-say "Now somebody with the database's password makes the scan smaller by one packet"
+say "Now somebody with the database's password alters one row of the scan"
 batch=${flow#*-}; pos=${batch#*-}; batch=${batch%-*}
 run sql "ALTER TABLE flows UPDATE packets = packets + 1 WHERE batch_index = $batch AND pos = $pos SETTINGS mutations_sync = 1"
+echo "(no word of it anywhere)"
 if run verify --trust "$dir/trust.json"; then
 	echo "verify did not notice" >&2
 	exit 1

@@ -207,6 +207,9 @@ func contractCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
+					if trust.Chain == nil {
+						fmt.Fprintln(c.App.ErrWriter, "the log was never anchored: the file names no contract, and will not tell whether the chain agrees; `tidemark anchor now`, then write it again")
+					}
 					_, err = c.App.Writer.Write(text)
 					return err
 				},

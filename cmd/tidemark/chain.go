@@ -38,7 +38,7 @@ func openChain(d *daemon, devChain bool) (*chainSide, error) {
 	case devChain && s.rpc != "":
 		return nil, usageError{errors.New("--dev-chain: the configuration names another node in chain.rpc; use one or the other")}
 	case devChain:
-		anvil, err := chain.NewAnvil(chain.AnvilOptions{Dir: chainDir(d.dir), Log: d.log})
+		anvil, err := chain.NewAnvil(chain.AnvilOptions{Dir: chainDir(d.dir), BlockTime: blockTime(time.Duration(d.cfg.Chain.Interval)), Log: d.log})
 		if err != nil {
 			return nil, err
 		}
@@ -47,6 +47,12 @@ func openChain(d *daemon, devChain bool) (*chainSide, error) {
 		d.log.Warn().Msg("no chain is configured (chain.rpc): the record is sealed but nothing outside this machine protects it")
 	}
 	return s, nil
+}
+
+// blockTime is that of the development chain: as the mainnet's, unless anchors
+// are wanted faster. Its state file grows and is rewritten with every block.
+func blockTime(interval time.Duration) time.Duration {
+	return min(max(interval/4, time.Second), 12*time.Second).Truncate(time.Second)
 }
 
 // startNode runs the development node and waits until it answers.

@@ -21,6 +21,8 @@ func TestPackages_DependDownwardsOnly(t *testing.T) {
 		"tidemark/anchor/merkle":     {},
 		"tidemark/anchor/txmgr":      {"tidemark/anchor/"},
 		"tidemark/anchor/binding":    {},
+		"tidemark/anchor/chain":      {"tidemark/anchor/"},
+		"tidemark/anchor/publish":    {"tidemark/anchor/"},
 		"tidemark/anchor":            {"tidemark/anchor/", "tidemark/storage", "tidemark/collector/flow"},
 		"tidemark/cmd/sitesim":       {"tidemark/cmd/sitesim/"},
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 
@@ -200,11 +201,29 @@ func borrowAnvil(ctx context.Context, dir string, want uint64) (*chain.Client, f
 		return nil, nil, codedError{exitUnreachable, fmt.Errorf("start the development chain of %s: %w", dir, err)}
 	}
 	client, err := chain.Dial(ctx, anvil.URL(), want)
+	if err == nil {
+		err = untilFinalState(ready, client)
+	}
 	if err != nil {
 		halt()
 		return nil, nil, codedError{exitUnreachable, err}
 	}
 	return client, func() { client.Close(); halt() }, nil
+}
+
+// untilFinalState waits until a restarted development chain knows the state
+// after its finalized block: it forgot the past, and answers again when the
+// block it stopped at is final.
+func untilFinalState(ctx context.Context, client *chain.Client) error {
+	for {
+		at, err := client.Block(ctx, chain.Finalized)
+		if err == nil {
+			_, err = client.CallAt(ctx, at.Hash, common.Address{}, nil)
+		}
+		if err == nil || sleep(ctx, 100*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 func proveCommand() *cli.Command {
