@@ -52,7 +52,7 @@ type account struct {
 	optionsRecords, templates, waiting uint64
 	counterSamples, conflicts          uint64
 	undecodable                        [flow.NumReasons]uint64
-	shed                               uint64
+	shed                               [numSheddings]uint64
 	samplingRate                       uint32
 	samplingQuality                    uint16
 	minute                             minute
@@ -75,7 +75,7 @@ type observation struct {
 	result   flow.Result
 	agent    [16]byte
 	length   int
-	shed     bool // not decoded: the exporter is not on the allow list
+	shed     shedding
 	// of the last row this datagram gave
 	samplingRate    uint32
 	samplingQuality uint16
@@ -97,8 +97,9 @@ func (a *accounts) addOne(o *observation) {
 	acc.lastSeen = o.datagram.Received
 	acc.datagrams++
 	acc.octets += uint64(o.length)
-	if o.shed {
-		acc.shed++
+	if o.shed != taken {
+		acc.shed[o.shed]++
+		a.count(acc, key, o)
 		return
 	}
 	acc.flows += uint64(r.Flows)
@@ -171,10 +172,10 @@ func (a *accounts) account(key accountKey, o *observation) *account {
 	if acc := a.accounts[key]; acc != nil {
 		return acc
 	}
-	if o.shed {
+	if o.shed == notAllowed {
 		a.refused++
 	}
-	if len(a.accounts) >= a.max || o.shed && a.refused > maxRefused {
+	if len(a.accounts) >= a.max || o.shed == notAllowed && a.refused > maxRefused {
 		key = accountKey{protocol: key.protocol}
 		if acc := a.accounts[key]; acc != nil {
 			return acc
@@ -242,11 +243,14 @@ func (a *accounts) counts() []flow.ExporterCount {
 	for k, acc := range a.accounts {
 		c := flow.ExporterCount{
 			Exporter: k.exporter, Domain: k.domain, Protocol: k.protocol, Unit: acc.unit,
-			Expected: acc.tally.expected, Received: acc.tally.received, Shed: acc.shed,
+			Expected: acc.tally.expected, Received: acc.tally.received,
 			FirstSeq: acc.firstSeq, LastSeq: acc.lastSeq,
 		}
 		for _, n := range acc.undecodable[flow.ReasonNone+1:] {
 			c.Undecodable += n
+		}
+		for _, n := range acc.shed {
+			c.Shed += n
 		}
 		out = append(out, c)
 	}

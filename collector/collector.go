@@ -4,7 +4,7 @@
 // A Collector owns its sockets and the goroutines that read them; all of them
 // have ended when Run returns. A datagram is either decoded into rows that
 // Deps.Handle took, or counted: dropped by the kernel (the queue of the socket
-// was full), shed (the exporter is not allowed), or undecodable, with a reason.
+// was full), shed (the exporter is not allowed, or over its rate limit), or undecodable, with a reason.
 package collector
 
 import (
@@ -47,17 +47,19 @@ type Deps struct {
 
 // Collector receives flow exports over UDP.
 type Collector struct {
-	config   Config
-	deps     Deps
-	netflow  *netflow.Decoder
-	sflow    *sflow.Decoder
-	accounts *accounts
-	metrics  *metrics
-	mu       sync.Mutex
-	readers  []*reader     // guarded by mu; set once, by Listen
-	lost     atomic.Uint64 // rows that Handle refused
-	read     atomic.Uint64 // datagrams read from sockets
-	logged   [flow.NumReasons]limiter
+	config     Config
+	deps       Deps
+	netflow    *netflow.Decoder
+	sflow      *sflow.Decoder
+	accounts   *accounts
+	metrics    *metrics
+	mu         sync.Mutex
+	readers    []*reader     // guarded by mu; set once, by Listen
+	lost       atomic.Uint64 // rows that Handle refused
+	read       atomic.Uint64 // datagrams read from sockets
+	limit      *rateLimit    // nil = none
+	logged     [flow.NumReasons]limiter
+	loggedShed limiter
 }
 
 // New returns a Collector that has opened nothing yet.
@@ -76,6 +78,7 @@ func New(c Config, d Deps) (*Collector, error) {
 		config: c, deps: d,
 		netflow: netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
 		sflow:   sflow.New(sflow.Config{Sampling: c.sampling}),
+		limit:   newRateLimit(c.RateLimit),
 	}
 	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
 	co.metrics = newMetrics(co)
@@ -295,7 +298,7 @@ func (c *Collector) decode(n *netflow.Decoder, dst *flow.Batch, payload []byte, 
 // logOpened announces an exporter at its first datagram.
 func (c *Collector) logOpened(a *account, o *observation) {
 	e, message := c.deps.Log.Info(), "first datagram of an exporter"
-	if o.shed {
+	if o.shed == notAllowed {
 		e, message = c.deps.Log.Warn(), "an exporter is not on collector.allow: what it sends is shed"
 	}
 	e.Stringer("exporter", exporterAddr(a.key.exporter)).Uint16("port", o.datagram.Port).

@@ -44,6 +44,10 @@ type Config struct {
 	// Allow lists the networks that may export to us; empty means all. What
 	// others send is not read, and counted as shed.
 	Allow []Network `yaml:"allow"`
+	// RateLimit is how many datagrams per second are taken from one exporter
+	// address, with bursts of one second's worth; what is over is not decoded, and
+	// counted as shed. Over TCP it is read later instead. 0 = no limit.
+	RateLimit int `yaml:"rate_limit"`
 	// Exporters holds settings by address; the longest matching prefix wins.
 	Exporters []ExporterConfig `yaml:"exporters"`
 }
@@ -79,6 +83,7 @@ const (
 	maxWorkers       = 256
 	maxBatchRows     = 1 << 20
 	maxReceiveBuffer = 1 << 30
+	maxRateLimit     = 10_000_000
 )
 
 func defaultListen() []string { return []string{":2055", ":4739", ":6343"} }
@@ -135,6 +140,7 @@ func (c Config) Validate() error {
 	between("receive_buffer", c.ReceiveBuffer, 4096, maxReceiveBuffer, "32 MiB")
 	between("workers", c.Workers, 1, maxWorkers, "one per CPU")
 	between("batch_rows", c.BatchRows, 1, maxBatchRows, "8192")
+	between("rate_limit", c.RateLimit, 1, maxRateLimit, "no limit")
 	between("max_exporters", c.MaxExporters, 1, 1<<22, "65536")
 	if d := c.FlushInterval; d != 0 && (d < time.Millisecond || d > time.Minute) {
 		bad("flush_interval: got %s, want 1ms to 1m, or 0 (200ms)", d)

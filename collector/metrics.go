@@ -33,6 +33,8 @@ func newMetrics(c *Collector) *metrics {
 	add("flows_total", "Flow records decoded.", "exporter", "protocol")
 	add("options_records_total", "Options Data Records decoded.", "exporter", "protocol")
 	add("templates_total", "Template Records read, repeats included.", "exporter", "protocol")
+	add("templates_known", "Templates held now.", "exporter", "protocol")
+	add("sets_waiting", "Data Sets held now whose template has not come.", "exporter", "protocol")
 	add("template_conflicts_total", "Live templates redefined with another layout.", "exporter", "protocol")
 	add("sets_waited_total", "Data Sets kept until their template comes.", "exporter", "protocol")
 	add("counter_samples_total", "sFlow counter samples seen.", "exporter", "protocol")
@@ -41,7 +43,7 @@ func newMetrics(c *Collector) *metrics {
 	add("duplicates_total", "Datagrams that arrived again.", "exporter", "protocol")
 	add("reordered_total", "Datagrams that arrived late.", "exporter", "protocol")
 	add("restarts_total", "Times the exporter began to count anew.", "exporter", "protocol")
-	add("shed_total", "Datagrams of exporters that are not on the allow list.", "exporter")
+	add("shed_total", "Datagrams that were not decoded, by reason.", "exporter", "reason")
 	add("undecodable_total", "Datagrams or sets that gave no record.", "exporter", "reason")
 	add("clock_offset_seconds", "Our clock minus the exporter's, least delay of the last minute.", "exporter", "protocol")
 	add("exporters", "Exporters seen, by protocol.", "protocol")
@@ -99,7 +101,7 @@ func (m *metrics) collectExporters(send sendFunc) {
 	slices.SortStableFunc(all, func(x, y ExporterStatus) int { return x.FirstSeen.Compare(y.FirstSeen) })
 	type series struct{ name, exporter, second string }
 	sums := map[series]float64{}
-	offsets := map[series]float64{}
+	gauges := map[series]float64{}
 	protocols := map[string]float64{}
 	labels := map[string]bool{}
 	for i := range all {
@@ -123,22 +125,22 @@ func (m *metrics) collectExporters(send sendFunc) {
 		add("duplicates_total", e.Duplicates)
 		add("reordered_total", e.Reordered)
 		add("restarts_total", e.Restarts)
-		sums[series{"shed_total", exporter, ""}] += float64(e.Shed)
+		for reason, n := range e.ShedBy {
+			sums[series{"shed_total", exporter, reason}] += float64(n)
+		}
 		for reason, n := range e.Undecodable {
 			sums[series{"undecodable_total", exporter, reason}] += float64(n)
 		}
+		gauges[series{"templates_known", exporter, e.Protocol}] += float64(e.TemplatesKnown)
+		gauges[series{"sets_waiting", exporter, e.Protocol}] += float64(e.Waiting)
 		if e.ClockOffset != nil && exporter != "other" {
-			offsets[series{"clock_offset_seconds", exporter, e.Protocol}] = e.ClockOffset.Seconds()
+			gauges[series{"clock_offset_seconds", exporter, e.Protocol}] = e.ClockOffset.Seconds()
 		}
 	}
 	for s, v := range sums {
-		if s.second == "" {
-			send(s.name, prometheus.CounterValue, v, s.exporter)
-		} else {
-			send(s.name, prometheus.CounterValue, v, s.exporter, s.second)
-		}
+		send(s.name, prometheus.CounterValue, v, s.exporter, s.second)
 	}
-	for s, v := range offsets {
+	for s, v := range gauges {
 		send(s.name, prometheus.GaugeValue, v, s.exporter, s.second)
 	}
 	for p, n := range protocols {

@@ -10,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tidemark/collector/detect"
 	"tidemark/collector/flow"
+	"tidemark/collector/sflow"
 )
 
 // reader reads one socket into one batch. Nothing of it is shared but the
@@ -28,7 +30,8 @@ type reader struct {
 type source struct {
 	exporter [16]byte
 	quality  uint16
-	refused  bool
+	refused  bool    // not on the allow list
+	bucket   *bucket // nil without a rate limit
 }
 
 const (
@@ -104,19 +107,21 @@ func (r *reader) take(handling context.Context, n int) error {
 	if n == 0 {
 		return nil
 	}
-	received := r.c.deps.Clock().UnixNano()
+	received, now := r.c.deps.Clock().UnixNano(), r.c.limit.now()
 	r.c.read.Add(uint64(n))
 	for i := range n {
 		payload, from := r.socket.datagram(i)
 		src := r.source(from.Addr())
 		r.observations = append(r.observations, observation{
 			datagram: flow.Datagram{Exporter: src.exporter, Port: from.Port(), Transport: flow.UDP, Received: received, Quality: src.quality},
-			shed:     src.refused, length: len(payload),
+			length:   len(payload),
 		})
-		if src.refused {
+		o := &r.observations[len(r.observations)-1]
+		if o.shed = r.c.shed(src, now); o.shed != taken {
+			r.c.observeShed(o, payload)
 			continue
 		}
-		r.c.decode(r.c.netflow, r.batch, payload, &r.observations[len(r.observations)-1])
+		r.c.decode(r.c.netflow, r.batch, payload, o)
 		if r.batch.Len() >= r.c.config.BatchRows {
 			if err := r.handOver(handling); err != nil {
 				return err
@@ -192,8 +197,46 @@ func (r *reader) source(a netip.Addr) source {
 
 func (c *Collector) source(a netip.Addr) source {
 	s := source{exporter: a.As16(), refused: !c.config.allowed(a)}
+	if !s.refused {
+		s.bucket = c.limit.bucket(a)
+	}
 	if c.config.exporter(a).Clock == AsExported {
 		s.quality = flow.AsExported
 	}
 	return s
+}
+
+// shed says whether a datagram of the source is not to be decoded.
+func (c *Collector) shed(s source, now int64) shedding {
+	switch {
+	case s.refused:
+		return notAllowed
+	case s.bucket != nil && s.bucket.take(now, c.limit.cost) > 0:
+		return overRate
+	}
+	return taken
+}
+
+// observeShed fills o for a datagram that is shed. One over the rate limit is
+// accounted where its exporter's others are, and its number counts as arrived:
+// what we shed was not lost on the way. Of strangers nothing is read.
+func (c *Collector) observeShed(o *observation, payload []byte) {
+	if o.shed != overRate {
+		return
+	}
+	var r flow.Result
+	var ok bool
+	if p, known := detect.Protocol(payload); known && p == flow.SFlowV5 {
+		o.agent = sflowAgent(payload)
+		r, ok = sflow.Header(payload)
+	} else if known {
+		r, ok = c.netflow.Header(payload)
+	}
+	if ok {
+		o.result = r
+	}
+	if suppressed, ok := c.loggedShed.allow(o.datagram.Received); ok {
+		c.deps.Log.Warn().Stringer("exporter", exporterAddr(o.datagram.Exporter)).Int("limit", c.config.RateLimit).
+			Int64("suppressed", suppressed).Msg("an exporter sends more datagrams per second than collector.rate_limit: the rest is shed")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tidemark/collector/flow"
+	"tidemark/collector/netflow"
 )
 
 // ExporterStatus is what a person wants to know of one exporter and protocol.
@@ -26,8 +27,10 @@ type ExporterStatus struct {
 	OptionsRecords uint64 `json:"options_records"`
 	CounterSamples uint64 `json:"counter_samples"`
 	Templates      uint64 `json:"templates"`          // Template Records read, repeats included
+	TemplatesKnown int    `json:"templates_known"`    // now, all sessions of the address together
 	Conflicts      uint64 `json:"template_conflicts"` // live templates redefined with another layout
 	Waited         uint64 `json:"sets_waited"`        // Data Sets kept because their template had not come
+	Waiting        int    `json:"sets_waiting"`       // of those, still waiting now
 	Late           uint64 `json:"flows_late"`         // flows of Data Sets that had waited
 
 	Unit         string  `json:"unit"` // of the four below
@@ -41,7 +44,9 @@ type ExporterStatus struct {
 	Restarts     uint64  `json:"restarts"` // of the numbering
 
 	Undecodable map[string]uint64 `json:"undecodable"` // by reason, zeros left out
-	Shed        uint64            `json:"shed"`        // datagrams: not on the allow list
+	Allowed     bool              `json:"allowed"`     // on the allow list
+	Shed        uint64            `json:"shed"`        // datagrams that were not decoded
+	ShedBy      map[string]uint64 `json:"shed_by"`     // reason: not_allowed, rate_limit
 
 	SamplingRate   uint32 `json:"sampling_rate"`   // of the latest flow, 0 = no flow yet
 	SamplingSource string `json:"sampling_source"` // exporter, options, config, assumed
@@ -59,7 +64,7 @@ func (c *Collector) Exporters() []ExporterStatus {
 		exporter [16]byte
 		protocol flow.Protocol
 	}
-	now := c.deps.Clock().UnixNano()
+	now, held := c.deps.Clock().UnixNano(), c.netflow.Held()
 	byKey := map[key]*ExporterStatus{}
 	a := c.accounts
 	a.mu.Lock()
@@ -75,8 +80,13 @@ func (c *Collector) Exporters() []ExporterStatus {
 	a.mu.Unlock()
 
 	out := make([]ExporterStatus, 0, len(byKey))
-	for _, s := range byKey {
+	for k, s := range byKey {
 		slices.Sort(s.Domains)
+		if s.Address.IsValid() {
+			h := held[netflow.HeldKey{Exporter: k.exporter, Protocol: k.protocol}]
+			s.TemplatesKnown, s.Waiting = h.Templates, h.Waiting
+			s.Allowed = c.config.allowed(s.Address)
+		}
 		if s.Expected > s.Received {
 			s.Lost = s.Expected - s.Received
 			s.LostPercent = 100 * float64(s.Lost) / float64(s.Expected)
@@ -97,7 +107,7 @@ func (c *Collector) Exporters() []ExporterStatus {
 }
 
 func newStatus(acc *account) *ExporterStatus {
-	s := &ExporterStatus{Protocol: "unknown", Unit: acc.unit.String(), Undecodable: map[string]uint64{},
+	s := &ExporterStatus{Protocol: "unknown", Unit: acc.unit.String(), Undecodable: map[string]uint64{}, ShedBy: map[string]uint64{},
 		FirstSeen: time.Unix(0, acc.firstSeen).UTC()}
 	if acc.key.exporter != [16]byte{} {
 		s.Address = exporterAddr(acc.key.exporter)
@@ -143,7 +153,12 @@ func (s *ExporterStatus) merge(acc *account, now int64) {
 	s.Duplicates += acc.tally.duplicates
 	s.Reordered += acc.tally.late
 	s.Restarts += acc.tally.restarts
-	s.Shed += acc.shed
+	for reason, n := range acc.shed {
+		if n > 0 {
+			s.Shed += n
+			s.ShedBy[shedding(reason).String()] += n
+		}
+	}
 	for reason, n := range acc.undecodable {
 		if n > 0 {
 			s.Undecodable[flow.Reason(reason).String()] += n

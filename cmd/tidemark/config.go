@@ -35,6 +35,7 @@ type CollectorConfig struct {
 	Workers       int                 `yaml:"workers" doc:"receiving workers, 0 = one per CPU"`
 	ReceiveBuffer ByteSize            `yaml:"receive_buffer" doc:"socket buffer asked of the kernel, per worker and address"`
 	Allow         []collector.Network `yaml:"allow" doc:"exporters to accept; empty = all"`
+	RateLimit     int                 `yaml:"rate_limit" doc:"datagrams per second taken from one exporter address; what is over is shed and counted; 0 = no limit"`
 	Exporters     []ExporterConfig    `yaml:"exporters" doc:"settings for exporters by address or network"`
 }
 
@@ -208,6 +209,7 @@ func (c Config) collector() collector.Config {
 	out := collector.Config{
 		Listen: c.Collector.Listen, Workers: c.Collector.Workers,
 		ReceiveBuffer: int(c.Collector.ReceiveBuffer), Allow: c.Collector.Allow,
+		RateLimit: c.Collector.RateLimit,
 	}
 	for _, e := range c.Collector.Exporters {
 		out.Exporters = append(out.Exporters, collector.ExporterConfig{

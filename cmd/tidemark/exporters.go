@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,9 @@ func exportersCommand() *cli.Command {
 		Usage: "who sends what, how much, and what was lost on the way",
 		Description: `Lists each exporter and protocol the running daemon has heard since it started.
 "lost" is told by sequence numbers, in the unit the protocol counts in; what this
-machine's kernel dropped is counted apart and printed below the table.
+machine's kernel dropped is counted apart and printed below the table. "not decoded" counts
+datagrams shed by collector.allow or collector.rate_limit, those that could not be
+read, by reason, and the Data Sets that wait for their template.
 
    tidemark exporters
    tidemark exporters --output json`,
@@ -68,13 +71,35 @@ func exporterColumns(now time.Time) []column[collector.ExporterStatus] {
 		{"protocol", left, func(e E) string { return e.Protocol }},
 		{"flows", right, func(e E) string { return count(e.Flows) }},
 		{"flows/s", right, func(e E) string { return fmt.Sprintf("%.1f", e.FlowsPerSecond) }},
-		{"lost", right, func(e E) string { return count(e.Lost) + " " + e.Unit }},
-		{"lost %", right, func(e E) string { return percent(e.Lost, e.Expected) }},
-		{"undecodable", flex, func(e E) string { return reasons(e.Undecodable) }},
+		{"lost", right, func(e E) string { return count(e.Lost) + " " + e.Unit + ", " + percent(e.Lost, e.Expected) }},
+		{"templates", right, templates},
+		{"not decoded", flex, func(e E) string { return reasons(notDecoded(e)) }},
 		{"sampling", left, sampling},
 		{"clock", left, func(e E) string { return clockOffset(e) }},
 		{"last seen", right, func(e E) string { return ago(now, e.LastSeen) }},
 	}
+}
+
+func templates(e collector.ExporterStatus) string {
+	if e.TemplatesKnown == 0 && e.Templates == 0 {
+		return "-" // the protocol may have none
+	}
+	return count(uint64(e.TemplatesKnown))
+}
+
+// notDecoded is why what arrived gave no flow, or has not yet.
+func notDecoded(e collector.ExporterStatus) map[string]uint64 {
+	out := maps.Clone(e.Undecodable)
+	if out == nil {
+		out = map[string]uint64{}
+	}
+	for reason, n := range e.ShedBy {
+		out["shed: "+reason] = n
+	}
+	if e.Waiting > 0 {
+		out["waiting for a template"] = uint64(e.Waiting)
+	}
+	return out
 }
 
 func reasons(counts map[string]uint64) string {

@@ -113,6 +113,33 @@ func (x *pass) datagram(dg flow.Datagram, payload []byte) {
 	x.stateful(sets)
 }
 
+// Header reads only the header of a datagram: what is needed to account for one
+// that is not decoded. ok is false when there is no whole header. The records of
+// IPFIX are not counted, which Result.Uncounted says.
+func (d *Decoder) Header(payload []byte) (r flow.Result, ok bool) {
+	if len(payload) < 2 {
+		return r, false
+	}
+	var m message
+	switch v := binary.BigEndian.Uint16(payload); v {
+	case 1, 5, 7:
+		l := d.layouts[flow.Protocol(v)]
+		m, ok = l.message(flow.Datagram{}, payload)
+		r.Unit = flow.Records
+		if ok {
+			r.SequenceUnits = uint32(binary.BigEndian.Uint16(payload[2:]))
+		}
+	case 9:
+		m, _, ok = header9(flow.Datagram{}, payload)
+		r.Unit, r.SequenceUnits = flow.Datagrams, 1
+	case 10:
+		m, _, ok = header10(flow.Datagram{}, payload)
+		r.Unit, r.Uncounted = flow.Records, 1
+	}
+	r.Protocol, r.Domain, r.Sequence, r.ExportTime, r.UptimeMs = m.protocol, m.domain, m.sequence, m.exportTime, m.uptimeMs
+	return r, ok
+}
+
 // stateful reads sets with the state of their session.
 func (x *pass) stateful(sets []byte) {
 	dg := &x.m.dg

@@ -42,27 +42,36 @@ const (
 	originalExporterIPv4Address = 403 // v7 router_sc: the router that the switch took a shortcut past
 )
 
+// message reads the header; ok is false if it is not whole.
+func (l *layout) message(dg flow.Datagram, b []byte) (m message, ok bool) {
+	if len(b) < l.header {
+		return m, false
+	}
+	m = message{
+		dg: dg, protocol: l.protocol,
+		uptimeMs:   binary.BigEndian.Uint32(b[4:]),
+		exportTime: int64(binary.BigEndian.Uint32(b[8:]))*1e9 + int64(binary.BigEndian.Uint32(b[12:])),
+	}
+	if l.sequence > 0 {
+		m.sequence = binary.BigEndian.Uint32(b[l.sequence:])
+	}
+	if l.engine > 0 {
+		m.domain = uint32(binary.BigEndian.Uint16(b[l.engine:]))
+	}
+	return m, true
+}
+
 // legacy reads a NetFlow v1, v5 or v7 datagram. What the datagram holds counts,
 // not its Count: exporters append octets, and networks cut them.
 func (x *pass) legacy(dg flow.Datagram, l *layout, b []byte) {
 	res := &x.res
 	res.Protocol, res.Unit = l.protocol, flow.Records
-	if len(b) < l.header {
+	var ok bool
+	if x.m, ok = l.message(dg, b); !ok {
 		x.fail(flow.ReasonShort)
 		return
 	}
-	x.m = message{
-		dg: dg, protocol: l.protocol,
-		uptimeMs:   binary.BigEndian.Uint32(b[4:]),
-		exportTime: int64(binary.BigEndian.Uint32(b[8:]))*1e9 + int64(binary.BigEndian.Uint32(b[12:])),
-	}
 	x.window = windowOf(&dg)
-	if l.sequence > 0 {
-		x.m.sequence = binary.BigEndian.Uint32(b[l.sequence:])
-	}
-	if l.engine > 0 {
-		x.m.domain = uint32(binary.BigEndian.Uint16(b[l.engine:]))
-	}
 	sampled := x.configured
 	var mode byte
 	if l.sampling > 0 {

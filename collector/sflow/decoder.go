@@ -104,6 +104,17 @@ func (x *pass) datagram(payload []byte) {
 	x.samples(count, &c)
 }
 
+// Header reads only the header of a datagram: what is needed to account for one
+// that is not decoded. ok is false when there is no whole header.
+func Header(payload []byte) (r flow.Result, ok bool) {
+	c := cursor{rest: payload}
+	version := c.u32()
+	_, known := c.address()
+	r = flow.Result{Protocol: flow.SFlowV5, Unit: flow.Datagrams, SequenceUnits: 1}
+	r.Domain, r.Sequence, r.UptimeMs = c.u32(), c.u32(), c.u32()
+	return r, version == 5 && known && !c.short
+}
+
 func (x *pass) fail(r flow.Reason) { x.res.Undecodable[r]++ }
 
 func (x *pass) samples(count uint32, c *cursor) {

@@ -217,3 +217,24 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*7), "ns/flow")
 }
+
+// What Header reads is what Decode says of the same octets.
+func TestHeader_AgreesWithDecode(t *testing.T) {
+	for name, whole := range samples() {
+		for n := range len(whole) + 1 {
+			h, ok := Header(whole[:n])
+			var b flow.Batch
+			r := New(Config{}).Decode(&b, flow.Datagram{}, whole[:n])
+			if !ok {
+				if n >= 40 {
+					t.Errorf("%s cut to %d octets: no header", name, n)
+				}
+				continue
+			}
+			if h.Protocol != r.Protocol || h.Domain != r.Domain || h.Sequence != r.Sequence || h.UptimeMs != r.UptimeMs ||
+				h.Unit != r.Unit || h.SequenceUnits != r.SequenceUnits {
+				t.Errorf("%s cut to %d octets: header %+v, decoded %+v", name, n, h, r)
+			}
+		}
+	}
+}
