@@ -46,7 +46,6 @@ type row struct {
 	src, dst side
 	conv     *conversation
 	reversed bool // the source is the higher end of the conversation
-	scope    flow.Scope
 }
 
 // New checks the configuration. It does no work.

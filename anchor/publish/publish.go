@@ -125,7 +125,6 @@ type Publisher struct {
 	key      *Key
 	txs      *txmgr.Manager
 	state    State
-	contract *chain.Contract
 	lastSent time.Time // of the newest anchor
 	compared compared
 	warned   map[string]time.Time

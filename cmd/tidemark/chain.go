@@ -166,10 +166,5 @@ func (a *anchoredLog) Checkpoint() (uint64, [32]byte) {
 }
 
 func (a *anchoredLog) Consistency(first, second uint64) ([][32]byte, error) {
-	hashes, err := a.ledger.Consistency(first, second)
-	out := make([][32]byte, len(hashes))
-	for i, h := range hashes {
-		out[i] = h
-	}
-	return out, err
+	return a.ledger.Consistency(first, second)
 }
