@@ -58,6 +58,7 @@ type Collector struct {
 	lost       atomic.Uint64 // rows that Handle refused
 	read       atomic.Uint64 // datagrams read from sockets
 	limit      *rateLimit    // nil = none
+	tees       []*teeTarget
 	logged     [flow.NumReasons]limiter
 	loggedShed limiter
 }
@@ -79,6 +80,9 @@ func New(c Config, d Deps) (*Collector, error) {
 		netflow: netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
 		sflow:   sflow.New(sflow.Config{Sampling: c.sampling}),
 		limit:   newRateLimit(c.RateLimit),
+	}
+	for _, t := range c.Tee {
+		co.tees = append(co.tees, &teeTarget{address: t})
 	}
 	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
 	co.metrics = newMetrics(co)
@@ -106,6 +110,9 @@ func (c *Collector) Listen() error {
 			return errors.Join(err, closeAll(readers))
 		}
 		c.report(opened[0].socket)
+	}
+	if err := c.openTees(readers); err != nil {
+		return errors.Join(err, closeAll(readers))
 	}
 	c.readers = readers
 	return nil
@@ -137,7 +144,7 @@ func (c *Collector) sockets() []*reader {
 func closeAll(readers []*reader) error {
 	var errs []error
 	for _, r := range readers {
-		errs = append(errs, r.socket.close())
+		errs = append(errs, r.close())
 	}
 	return errors.Join(errs...)
 }

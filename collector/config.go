@@ -3,9 +3,11 @@ package collector
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -48,6 +50,10 @@ type Config struct {
 	// address, with bursts of one second's worth; what is over is not decoded, and
 	// counted as shed. Over TCP it is read later instead. 0 = no limit.
 	RateLimit int `yaml:"rate_limit"`
+	// Tee lists other collectors, "host:port", that every UDP datagram is forwarded
+	// to, those of exporters that are not allowed left out. Names are looked up
+	// once, at the start. The datagrams seem to come from this machine.
+	Tee []string `yaml:"tee"`
 	// Exporters holds settings by address; the longest matching prefix wins.
 	Exporters []ExporterConfig `yaml:"exporters"`
 }
@@ -84,6 +90,7 @@ const (
 	maxBatchRows     = 1 << 20
 	maxReceiveBuffer = 1 << 30
 	maxRateLimit     = 10_000_000
+	maxTees          = 8
 )
 
 func defaultListen() []string { return []string{":2055", ":4739", ":6343"} }
@@ -147,6 +154,17 @@ func (c Config) Validate() error {
 	}
 	if d := c.DrainTimeout; d != 0 && (d < time.Millisecond || d > time.Minute) {
 		bad("drain_timeout: got %s, want 1ms to 1m, or 0 (5s)", d)
+	}
+	for i, s := range c.Tee {
+		host, port, err := net.SplitHostPort(s)
+		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || host == "" || n == 0 {
+			bad("tee[%d]: %q: want host:port such as 192.0.2.7:2055 or [2001:db8::7]:2055", i, s)
+		} else if j := slices.Index(c.Tee, s); j < i {
+			bad("tee[%d]: %q is tee[%d] again", i, s, j)
+		}
+	}
+	if len(c.Tee) > maxTees {
+		bad("tee: got %d, want at most %d: each costs as much as receiving", len(c.Tee), maxTees)
 	}
 	for i, p := range c.Allow {
 		if !p.IsValid() {

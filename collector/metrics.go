@@ -50,6 +50,8 @@ func newMetrics(c *Collector) *metrics {
 	add("kernel_drops_total", "Datagrams the kernel dropped: the receive buffer was full.", "address")
 	add("queued_bytes", "Octets waiting in receive buffers, with the kernel's bookkeeping.", "address")
 	add("receive_buffer_bytes", "Receive buffer granted per socket.", "address")
+	add("tee_datagrams_total", "Datagrams forwarded to collector.tee.", "target")
+	add("tee_drops_total", "Datagrams not forwarded: the kernel did not take them at once.", "target")
 	add("lost_flows_total", "Decoded flows that could not be handed over.")
 	return m
 }
@@ -75,6 +77,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	m.collectSockets(send)
 	m.collectExporters(send)
+	for _, t := range m.c.tees {
+		send("tee_datagrams_total", prometheus.CounterValue, float64(t.sent.Load()), t.address)
+		send("tee_drops_total", prometheus.CounterValue, float64(t.dropped.Load()), t.address)
+	}
 	send("lost_flows_total", prometheus.CounterValue, float64(m.c.lost.Load()))
 }
 

@@ -23,6 +23,7 @@ type reader struct {
 	batch        *flow.Batch
 	observations []observation
 	sources      map[netip.Addr]source
+	forwarders   []*forwarder
 	flushAt      time.Time // zero while the batch is empty
 }
 
@@ -109,6 +110,7 @@ func (r *reader) take(handling context.Context, n int) error {
 	}
 	received, now := r.c.deps.Clock().UnixNano(), r.c.limit.now()
 	r.c.read.Add(uint64(n))
+	r.tee(n) // before what may wait
 	for i := range n {
 		payload, from := r.socket.datagram(i)
 		src := r.source(from.Addr())
@@ -181,6 +183,15 @@ func (c *Collector) handOver(ctx context.Context, b *flow.Batch) error {
 		return fmt.Errorf("hand over %d flows: %w", n, err)
 	}
 	return nil
+}
+
+// close closes the sockets.
+func (r *reader) close() error {
+	err := r.socket.close()
+	for _, f := range r.forwarders {
+		err = errors.Join(err, f.conn.Close())
+	}
+	return err
 }
 
 func (r *reader) source(a netip.Addr) source {

@@ -36,6 +36,7 @@ type CollectorConfig struct {
 	ReceiveBuffer ByteSize            `yaml:"receive_buffer" doc:"socket buffer asked of the kernel, per worker and address"`
 	Allow         []collector.Network `yaml:"allow" doc:"exporters to accept; empty = all"`
 	RateLimit     int                 `yaml:"rate_limit" doc:"datagrams per second taken from one exporter address; what is over is shed and counted; 0 = no limit"`
+	Tee           []string            `yaml:"tee" doc:"other collectors (host:port) that get every UDP datagram too; it seems to come from this machine, since keeping the exporter's address would need raw sockets"`
 	Exporters     []ExporterConfig    `yaml:"exporters" doc:"settings for exporters by address or network"`
 }
 
@@ -209,7 +210,7 @@ func (c Config) collector() collector.Config {
 	out := collector.Config{
 		Listen: c.Collector.Listen, Workers: c.Collector.Workers,
 		ReceiveBuffer: int(c.Collector.ReceiveBuffer), Allow: c.Collector.Allow,
-		RateLimit: c.Collector.RateLimit,
+		RateLimit: c.Collector.RateLimit, Tee: c.Collector.Tee,
 	}
 	for _, e := range c.Collector.Exporters {
 		out.Exporters = append(out.Exporters, collector.ExporterConfig{
