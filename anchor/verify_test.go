@@ -16,4 +16,17 @@ func TestVerify_UntouchedLogNeverAlarms(t *testing.T) {
 	s.exec("ATTACH TABLE flows")
 	s.clean("after DETACH and ATTACH")
 	t.Log(text(r))
+
+	restore := s.keep()
+	s.exec("ALTER TABLE flows UPDATE src_device = 7, scope = 'lan', event_start_ns = addNanoseconds(event_start_ns, 9), conversation = 1 WHERE 1 SETTINGS mutations_sync = 2")
+	s.clean("enrichment recomputed")
+	for name, claim := range map[string]func(*testing.T, *recordedSite){
+		"QuarantineCountsAsStored":        quarantineCountsAsStored,
+		"BatchesOnTheirWayAreNoIntruders": batchesOnTheirWayAreNoIntruders,
+		"FilterReadsOnlyItsBatches":       filterReadsOnlyItsBatches,
+	} {
+		restore()
+		t.Run(name, func(t *testing.T) { s.t = t; claim(t, s) })
+		s.t = t
+	}
 }
