@@ -15,8 +15,9 @@ import (
 const (
 	tableHead  = 8
 	tableEntry = 64
-	// MaxExporters bounds the rows of an exporter table: 4 MiB.
-	MaxExporters = 65_536
+	// MaxExporters bounds the rows of an exporter table: 4 MiB, the most that the
+	// collector accounts for and, for each protocol, those beyond.
+	MaxExporters = 65_536 + 32
 )
 
 // ErrExporterTable is the class of all faults of an exporter table.
@@ -105,8 +106,8 @@ func checkCount(counts []flow.ExporterCount, i int) error {
 		return fmt.Errorf("%w: row %d: protocol %d, want at most 31", ErrExporterTable, i, c.Protocol)
 	case c.Unit > flow.Samples:
 		return fmt.Errorf("%w: row %d: unit %d, want at most %d", ErrExporterTable, i, c.Unit, flow.Samples)
-	case c.Protocol == 0 && (c.Exporter != [16]byte{} || c.Domain != 0 || c.Unit != flow.Datagrams):
-		return fmt.Errorf("%w: row %d: protocol 0 is for the row of the sockets", ErrExporterTable, i)
+	case c.Protocol == 0 && (c.Domain != 0 || c.Unit != flow.Datagrams):
+		return fmt.Errorf("%w: row %d: protocol 0 has no domain and counts datagrams", ErrExporterTable, i)
 	case i > 0 && compareCounts(counts[i-1], *c) >= 0:
 		return fmt.Errorf("%w: row %d: does not ascend by (exporter, domain, protocol)", ErrExporterTable, i)
 	}

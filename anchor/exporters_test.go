@@ -44,6 +44,25 @@ func TestExporterTable_Golden(t *testing.T) {
 	golden(t, "exporters.golden", out)
 }
 
+// Whoever sends what is no export at all must not stop the ledger, nor must a
+// flood of senders that fills the collector's accounts.
+func TestExporterTable_TakesWhateverTheCollectorCounts(t *testing.T) {
+	counts := []flow.ExporterCount{{Received: 5}}
+	for i := range 65_536 {
+		counts = append(counts, flow.ExporterCount{Exporter: [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: byte(i >> 8), 14: byte(i)}, Undecodable: 3})
+	}
+	for _, p := range []flow.Protocol{flow.NetFlowV1, flow.NetFlowV5, flow.NetFlowV7, flow.NetFlowV9, flow.IPFIX, flow.SFlowV5} {
+		counts = append(counts, flow.ExporterCount{Protocol: p, Unit: flow.Records, Expected: 1})
+	}
+	table, err := AppendExporterTable(nil, counts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := ParseExporterTable(table); err != nil || len(back) != len(counts) {
+		t.Fatalf("read back: %d rows, %v; want %d", len(back), err, len(counts))
+	}
+}
+
 func TestExporterTable_OrderOfCountsDoesNotMatterAndIsKept(t *testing.T) {
 	counts := exporterCounts()
 	a, _ := AppendExporterTable(nil, counts)

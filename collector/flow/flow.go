@@ -178,7 +178,8 @@ func (u Unit) String() string {
 
 // ExporterCount is the cumulative account of one (exporter, domain, protocol)
 // since the collector started: a row of the ledger's exporter table (leaf kind
-// 0x03). Protocol 0 with a zero Exporter is the row of the sockets, in datagrams.
+// 0x03). Protocol 0 counts datagrams of no protocol we know; with a zero Exporter
+// it is the row of the sockets.
 type ExporterCount struct {
 	Exporter    [16]byte
 	Domain      uint32
