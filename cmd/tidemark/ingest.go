@@ -33,6 +33,7 @@ type ingest struct {
 	age      time.Duration // and so is one this old
 	silence  time.Duration // an empty batch is sealed after so long without one
 	room     func() error  // nil while the disk has room for more
+	fault    func(error)   // told how sealing goes, nil: well
 	log      zerolog.Logger
 
 	mu     sync.Mutex
@@ -48,6 +49,7 @@ func newIngest(e *enrich.Enricher, l ledgerWriter, cfg Config, log zerolog.Logge
 		enricher: e, ledger: l, log: log,
 		counts: func() []flow.ExporterCount { return nil },
 		room:   func() error { return nil },
+		fault:  func(error) {},
 		rows:   anchor.MaxRows, age: time.Duration(cfg.Ledger.Seal), silence: time.Duration(cfg.Ledger.Empty),
 		open: &flow.Batch{}, full: make(chan *flow.Batch), free: make(chan *flow.Batch, 1), synced: make(chan struct{}),
 	}
@@ -238,6 +240,7 @@ func (g *ingest) sealOld(ctx context.Context) (bool, error) {
 func (g *ingest) untilDone(ctx context.Context, what string, f func(context.Context) error) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := f(ctx)
+		g.fault(err)
 		if err == nil {
 			return nil
 		}

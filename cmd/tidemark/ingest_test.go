@@ -280,7 +280,8 @@ func TestIngest_LedgerThatRefusesForAWhileBlocksHandleAndLosesNothing(t *testing
 		}
 		return errDiskFull
 	}}
-	g := startIngest(t, l, nil)
+	var states []error
+	g := startIngest(t, l, func(g *ingest) { g.fault = func(err error) { states = append(states, err) } })
 	handled := make(chan error, 1)
 	go func() { // 250 rows: one batch with the sealer, one waiting for it, the rest behind
 		for i := range 25 {
@@ -308,6 +309,9 @@ func TestIngest_LedgerThatRefusesForAWhileBlocksHandleAndLosesNothing(t *testing
 	}
 	if batches, _ := l.written(); !slices.Equal(rowsOf(batches), numbers(0, 250)) {
 		t.Fatalf("sealed %d rows, want 250, in order, once", len(rowsOf(batches)))
+	}
+	if !errors.Is(states[0], errDiskFull) || states[len(states)-1] != nil { // Flush came after them
+		t.Errorf("the state of sealing was told as %v, want a full disk, then none", states)
 	}
 }
 

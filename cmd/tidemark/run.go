@@ -115,6 +115,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.node.close()) }()
 	d.node.ingest.room = d.room()
+	d.node.ingest.fault = func(err error) { d.health.set("sealing", err) }
 	if err := d.chain.openPublisher(ctx, d.node.ledger); err != nil {
 		return err
 	}
