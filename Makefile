@@ -53,9 +53,8 @@ generate: ## make the generated files anew (vendor table, bindings)
 	scripts/oui.sh
 	scripts/contracts.sh
 
-contracts: ## compile and test the contracts (forge and solc from npm)
-	@scripts/setup-chain.sh dev
-	scripts/contracts.sh test
+contracts: ## test and compile the contract, write its bindings (forge and solc from npm)
+	@scripts/contracts.sh
 
 clean: ## remove what was built; the cache and data stay
 	rm -rf bin
