@@ -9,6 +9,8 @@ package merkle
 import (
 	"crypto/sha256"
 	"math/bits"
+
+	"tidemark/anchor/merkle/lanes"
 )
 
 // Hash is a leaf hash, a node hash or a root hash.
@@ -41,38 +43,110 @@ func Root(leaves []Hash) Hash {
 	if len(leaves) == 0 {
 		return Empty()
 	}
-	// stack holds the roots of complete subtrees, sizes strictly falling: one
-	// per set bit of the number of leaves read.
-	var stack [64]Hash
-	top := 0
-	for i := range leaves {
-		stack[top] = leaves[i]
-		top++
-		for n := i + 1; n&1 == 0; n >>= 1 {
-			top--
-			stack[top-1] = HashNode(&stack[top-1], &stack[top])
+	var s stack
+	if len(leaves) < 2*side {
+		for i := range leaves {
+			s.push(&leaves[i])
 		}
+		return s.root()
 	}
-	for ; top > 1; top-- {
-		stack[top-2] = HashNode(&stack[top-2], &stack[top-1])
+	var roots [side]Hash
+	for len(leaves) > 0 {
+		n := min(len(leaves), len(roots)*Block)
+		for i := range blockRoots(&roots, leaves[:n]) {
+			s.push(&roots[i])
+		}
+		leaves = leaves[n:]
 	}
-	return stack[0]
+	return s.root()
+}
+
+// stack holds the roots of complete subtrees, sizes strictly falling: one per
+// set bit of the number of nodes pushed. The last node may be incomplete.
+type stack struct {
+	nodes [64]Hash
+	top   int
+	n     uint64
+}
+
+func (s *stack) push(h *Hash) {
+	s.nodes[s.top] = *h
+	s.top++
+	s.n++
+	for n := s.n; n&1 == 0; n >>= 1 {
+		s.merge()
+	}
+}
+
+func (s *stack) merge() {
+	s.top--
+	s.nodes[s.top-1] = HashNode(&s.nodes[s.top-1], &s.nodes[s.top])
+}
+
+func (s *stack) root() Hash {
+	for s.top > 1 {
+		s.merge()
+	}
+	return s.nodes[0]
 }
 
 // Block is the number of leaves below a node of level 8, the level whose nodes
 // are stored: 32 octets for 256 rows, and the height of a tlog tile.
 const Block = 256
 
+// side is the number of nodes to hash side by side.
+const side = 16
+
 // Blocks appends to dst the root of every Block leaves, of the rest last. As
 // every split of a larger tree is a multiple of Block, Root(Blocks(leaves)) ==
 // Root(leaves) whenever there are leaves.
 func Blocks(dst, leaves []Hash) []Hash {
+	var roots [side]Hash
 	for len(leaves) > 0 {
-		n := min(Block, len(leaves))
-		dst = append(dst, Root(leaves[:n]))
+		n := min(len(leaves), len(roots)*Block)
+		dst = append(dst, blockRoots(&roots, leaves[:n])...)
 		leaves = leaves[n:]
 	}
 	return dst
+}
+
+// blockRoots puts the roots of up to side blocks into roots. It climbs to level
+// 4 block by block, to keep what it needs in the cache, and from there, where a
+// block alone no longer fills the lanes, with all of them.
+func blockRoots(roots *[side]Hash, leaves []Hash) []Hash {
+	var level4 [side * Block >> 4]Hash
+	var buf [Block / 2]Hash
+	nodes := level4[:0]
+	for ; len(leaves) >= Block; leaves = leaves[Block:] {
+		low := parents(buf[:], leaves[:Block])
+		low = parents(low, low)
+		low = parents(low, low)
+		nodes = nodes[:len(nodes)+len(parents(level4[len(nodes):], low))]
+	}
+	for range 4 {
+		nodes = parents(nodes, nodes)
+	}
+	n := copy(roots[:], nodes)
+	if len(leaves) > 0 { // the incomplete last block
+		rest := parents(buf[:], leaves)
+		for len(rest) > 1 {
+			rest = parents(rest, rest)
+		}
+		roots[n], n = rest[0], n+1
+	}
+	return roots[:n]
+}
+
+// parents sets dst, which may be nodes itself, to the level above nodes: an odd
+// last node is promoted.
+func parents(dst, nodes []Hash) []Hash {
+	n := len(nodes) / 2
+	lanes.Best().Nodes(dst[:n], nodes[:2*n])
+	if len(nodes)%2 == 1 {
+		dst[n] = nodes[2*n]
+		n++
+	}
+	return dst[:n]
 }
 
 // NumBlocks is the number of hashes that Blocks gives for size leaves.

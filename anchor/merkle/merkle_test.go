@@ -87,6 +87,26 @@ func TestRoot_EqualsTheDefinitionAtEverySize(t *testing.T) {
 	}
 }
 
+// Root and Blocks take 4096 leaves at a time.
+func TestRoot_EqualsTheDefinitionAcrossChunks(t *testing.T) {
+	leaves := numbered(3*4096 + 300)
+	for _, n := range []int{4095, 4096, 4097, 4096 + 255, 4096 + 256, 8191, 8192, 8193, 8192 + 700, len(leaves)} {
+		want := reference(leaves[:n])
+		if got := Root(leaves[:n]); got != want {
+			t.Errorf("Root of %d leaves = %x, want %x", n, got, want)
+		}
+		blocks := Blocks(nil, leaves[:n])
+		for i, got := range blocks {
+			if want := reference(leaves[i*Block : min((i+1)*Block, n)]); got != want {
+				t.Errorf("%d leaves: block %d = %x, want %x", n, i, got, want)
+			}
+		}
+		if got := Root(blocks); got != want || uint64(len(blocks)) != NumBlocks(uint64(n)) {
+			t.Errorf("root over %d blocks of %d leaves = %x, want %x", len(blocks), n, got, want)
+		}
+	}
+}
+
 // CVE-2012-2459: a tree that duplicates the odd leaf gives [a b c] and
 // [a b c c] one root.
 func TestRoot_OddLeafIsNotDuplicated(t *testing.T) {
