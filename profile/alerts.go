@@ -130,30 +130,35 @@ func (s *Scorer) Ack(ctx context.Context, id uint64, actor, reason string) error
 	if err := s.tell(ctx, "alert_acknowledged", i); err != nil {
 		return err
 	}
-	return s.saveIncident(ctx, i)
-}
-
-func (s *Scorer) saveIncident(ctx context.Context, i *Incident) error {
-	batch, err := s.db.Conn().PrepareBatch(ctx, saveIncidentSQL)
-	if err != nil {
-		return fmt.Errorf("store incident %s: %w", i.Name(), err)
-	}
-	defer batch.Abort()
-	terms := make([]map[string]any, len(i.Terms))
-	for k, t := range i.Terms {
-		terms[k] = map[string]any{"name": t.Name, "value": t.Value}
-	}
-	notify := uint8(0)
-	if i.Notify {
-		notify = 1
-	}
-	err = batch.Append(i.ID, i.Version, i.Site, i.Device, i.Family, i.Target, string(i.State), i.Opened.Truncate(time.Millisecond), i.Changed.Truncate(time.Millisecond),
-		i.Findings, i.Risk, roundRisk(i.Strength), notify, terms, i.Expected, i.Observed, i.Text, i.Attack, i.Flows, i.Query, i.Actor, i.Reason)
-	if err != nil {
-		return fmt.Errorf("store incident %s: %w", i.Name(), err)
-	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("store incident %s: %w", i.Name(), err)
+	if err := s.saveIncidents(ctx, []*Incident{i}); err != nil {
+		return fmt.Errorf("store alert %s: %w", i.Name(), err)
 	}
 	return nil
+}
+
+func (s *Scorer) saveIncidents(ctx context.Context, list []*Incident) error {
+	if len(list) == 0 {
+		return nil
+	}
+	batch, err := s.db.Conn().PrepareBatch(ctx, saveIncidentSQL)
+	if err != nil {
+		return err
+	}
+	defer batch.Abort()
+	for _, i := range list {
+		terms := make([]map[string]any, len(i.Terms))
+		for k, t := range i.Terms {
+			terms[k] = map[string]any{"name": t.Name, "value": t.Value}
+		}
+		notify := uint8(0)
+		if i.Notify {
+			notify = 1
+		}
+		err = batch.Append(i.ID, i.Version, i.Site, i.Device, i.Family, i.Target, string(i.State), i.Opened.Truncate(time.Millisecond), i.Changed.Truncate(time.Millisecond),
+			i.Findings, i.Risk, roundRisk(i.Strength), notify, terms, i.Expected, i.Observed, i.Text, i.Attack, i.Flows, i.Query, i.Actor, i.Reason)
+		if err != nil {
+			return err
+		}
+	}
+	return batch.Send()
 }

@@ -66,7 +66,8 @@ type Incident struct {
 	Actor    string    `json:"actor"`
 	Reason   string    `json:"reason"`
 
-	from   *finding // what changed it in this Score, nil if nothing did
+	from   *finding // what it says now comes from, nil if it says what it said
+	seen   bool     // it had a finding in this Score
 	told   bool     // its change is an event
 	device Device
 }
@@ -142,9 +143,10 @@ func (b *book) add(f *finding, target string) {
 		b.count[group]++
 	}
 	i.Findings++
+	i.seen = true
 	stale := f.Until.Sub(i.Changed) >= repeatTime
 	i.Changed = later(i.Changed, f.Until)
-	if powerOfTen(i.Findings) && i.Findings > 1 {
+	if powerOfTen(i.Findings) && i.Findings > 1 && i.State != StateAcknowledged {
 		i.told = true
 	}
 	if i.Version == 0 || f.score() > i.Strength || stale || i.told {
@@ -187,7 +189,7 @@ func (b *book) weigh(detectors []Detector) {
 	}
 	changed := map[uint64]time.Time{}
 	for _, i := range b.all {
-		if i.from != nil {
+		if i.seen {
 			changed[i.Device] = later(changed[i.Device], i.Changed)
 		}
 	}
@@ -210,8 +212,8 @@ func (b *book) weigh(detectors []Detector) {
 			continue
 		}
 		percent, notify, terms := risk(group)
-		if i.told || i.from != nil || percent >= i.Risk+riskStep {
-			if i.Version > 0 && percent >= i.Risk+riskStep {
+		if i.told || i.seen || percent >= i.Risk+riskStep {
+			if i.Version > 0 && percent >= i.Risk+riskStep && i.State != StateAcknowledged {
 				i.told = true
 			}
 			if i.told || percent > i.Risk {
@@ -348,10 +350,11 @@ func texts(list []string) []any {
 }
 
 // write tells the ledger first and the table second: a crash between the two
-// repeats the event, with the same body, instead of losing it.
+// repeats the events, with the same bodies, instead of losing them.
 func (s *Scorer) write(ctx context.Context, b *book) error {
+	var changed []*Incident
 	for _, i := range b.all {
-		if !i.told && i.from == nil {
+		if !i.told && !i.seen {
 			continue
 		}
 		i.Version++
@@ -364,15 +367,18 @@ func (s *Scorer) write(ctx context.Context, b *book) error {
 		case i.told && i.State == StateOpen:
 			i.State = StateUpdated
 		}
-		i.Text = i.line()
+		if i.told || i.from != nil {
+			i.Text = i.line()
+		}
 		if i.told {
 			if err := s.tell(ctx, kind, i); err != nil {
 				return err
 			}
 		}
-		if err := s.saveIncident(ctx, i); err != nil {
-			return err
-		}
+		changed = append(changed, i)
+	}
+	if err := s.saveIncidents(ctx, changed); err != nil {
+		return fmt.Errorf("store %d incidents: %w", len(changed), err)
 	}
 	return nil
 }

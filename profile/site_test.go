@@ -44,6 +44,7 @@ type site struct {
 
 func newSite(t *testing.T, c profile.Config) *site {
 	t.Helper()
+	t.Parallel()
 	s := &site{t: t, db: storagetest.Open(t), batch: &flow.Batch{}, received: time.Now()}
 	var err error
 	if s.enrich, err = enrich.New(enrich.Config{Site: "home"}); err != nil {

@@ -1,0 +1,272 @@
+package profile_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"tidemark/profile"
+)
+
+func (s *site) alerts(f profile.AlertFilter) []profile.Incident {
+	s.t.Helper()
+	list, err := s.Alerts(s.t.Context(), f)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return list
+}
+
+func denied(at time.Time, n int) (out []talk) {
+	for i := range n {
+		out = append(out, talk{at: at.Add(time.Duration(i) * time.Second), from: "203.0.113.5", to: "10.0.0.2", mac: router, dmac: camera, port: 22, out: 60, firewall: 3})
+	}
+	return out
+}
+
+func scan(at time.Time, from string, mac uint64) (out []talk) {
+	for i := range 30 {
+		out = append(out, talk{at: at.Add(time.Duration(i) * time.Second), from: from, to: fmt.Sprintf("10.0.1.%d", i+1), mac: mac, port: 23, out: 60, flags: 0x02})
+	}
+	return out
+}
+
+func TestScore_RepeatedFindingsAreOneIncident(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.score()
+	day9 := monday.AddDate(0, 0, 8)
+	told := 0
+	for i := range 12 {
+		s.add(denied(day9.Add(time.Duration(i)*time.Minute), 20)...)
+		told += len(s.score())
+	}
+	list := s.alerts(profile.AlertFilter{})
+	if len(list) != 1 {
+		t.Fatalf("%d incidents, want 1: %+v", len(list), list)
+	}
+	i := list[0]
+	if i.Family != "failed_access" || i.State != profile.StateUpdated || i.Findings != 12 || told != 2 {
+		t.Errorf("family %s, state %s, %d findings, told %d times; want failed_access, updated, 12, 2 (the first and the tenth)", i.Family, i.State, i.Findings, told)
+	}
+	if !strings.Contains(i.Observed, "203.0.113.5") || !strings.Contains(i.Text, "AXIS") || len(i.Terms) == 0 || len(i.Attack) == 0 || len(i.Flows) != 20 {
+		t.Errorf("incident does not say what it must: %+v", i)
+	}
+}
+
+func TestScore_NothingIsSaidTwiceAboutTheSameBatches(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.score()
+	s.add(denied(monday.AddDate(0, 0, 8), 20)...)
+	first := s.score()
+	if second := s.score(); len(first) != 1 || len(second) != 0 {
+		t.Fatalf("told %d, then %d, want 1 and 0", len(first), len(second))
+	}
+	// A crash between the ledger and the table: the same event, octet for octet.
+	s.exec("ALTER TABLE score_cursors DELETE WHERE batch_index = 2 SETTINGS mutations_sync = 2")
+	s.exec("TRUNCATE TABLE incidents")
+	again := s.score()
+	a, _ := json.Marshal(first[0])
+	b, _ := json.Marshal(again[0])
+	if len(again) != 1 || string(a) != string(b) {
+		t.Errorf("after a crash the event is\n%s\nwant\n%s", b, a)
+	}
+}
+
+func TestScore_LedgerRefusesThenNothingIsStored(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.score()
+	s.add(denied(monday.AddDate(0, 0, 8), 20)...)
+	s.commit()
+	refuse := errors.New("disk full")
+	broken, err := profile.New(s.db, profile.Config{Site: "home"}, func(context.Context, profile.Event) error { return refuse }, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := broken.Score(t.Context(), time.Time{}); !errors.Is(err, refuse) {
+		t.Fatalf("Score = %v, want the ledger's error", err)
+	}
+	if n := len(s.alerts(profile.AlertFilter{})); n != 0 {
+		t.Errorf("%d incidents, want none before the ledger has them", n)
+	}
+	if n := len(s.score()); n != 1 {
+		t.Errorf("the next Score told %d, want 1", n)
+	}
+}
+
+func TestScore_LearningGate(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 3)...)
+	s.score()
+	at := monday.AddDate(0, 0, 3)
+	s.add(denied(at, 30)...)
+	s.add(talk{at: at, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 4444, out: 40_000_000, in: 9000})
+	if events := s.score(); len(events) != 0 {
+		t.Errorf("while learning: %q", texts(events))
+	}
+	s.add(scan(at.Add(time.Hour), "10.0.0.2", camera)...)
+	if got := families(s.score(), "alert"); len(got) != 1 || got[0] != "scan" {
+		t.Errorf("a scan while learning: %q, want scan alone", got)
+	}
+}
+
+func TestScore_FamiliesSupportEachOther(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.score()
+	at := monday.AddDate(0, 0, 8)
+	s.add(talk{at: at, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 40_000, in: 9000})
+	s.score()
+	alone := s.alerts(profile.AlertFilter{})
+	if len(alone) != 1 || alone[0].Risk >= 40 || alone[0].Notify {
+		t.Fatalf("a new destination alone: %+v", alone)
+	}
+	s.add(scan(at.Add(time.Hour), "10.0.0.2", camera)...)
+	events := s.score()
+	if got := families(events, "alert_updated"); len(got) != 1 || got[0] != "new_destination" {
+		t.Errorf("updated %q, want new_destination: its risk rose with the scan", got)
+	}
+	for _, i := range s.alerts(profile.AlertFilter{}) {
+		if i.Risk < 80 || !i.Notify {
+			t.Errorf("%s: risk %d, notify %v, want critical: %v", i.Family, i.Risk, i.Notify, i.Terms)
+		}
+	}
+}
+
+func TestAck_QuietsUntilClosed(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.score()
+	at := monday.AddDate(0, 0, 8)
+	s.add(denied(at, 20)...)
+	s.score()
+	id := s.alerts(profile.AlertFilter{})[0].ID
+	if err := s.Ack(t.Context(), id, "ann", "our own test"); err != nil {
+		t.Fatal(err)
+	}
+	last := s.events[len(s.events)-1]
+	if last.Kind != "alert_acknowledged" || last.Actor != "ann" || last.Body["reason"] != "our own test" || last.Body["state"] != "acknowledged" {
+		t.Errorf("event %+v", last)
+	}
+	if err := s.Ack(t.Context(), id, "bob", "again"); err == nil {
+		t.Error("a second acknowledgement is taken")
+	}
+	for i := range 15 {
+		s.add(denied(at.Add(time.Duration(i)*time.Minute), 20)...)
+		if events := s.score(); len(events) != 0 {
+			t.Errorf("told %q although acknowledged", texts(events))
+		}
+	}
+	s.add(life(at.AddDate(0, 0, 1), 2)...)
+	if got := families(s.score(), "alert_closed"); len(got) != 1 {
+		t.Errorf("closed %q after two quiet days, want one", got)
+	}
+	if open := s.alerts(profile.AlertFilter{OpenOnly: true}); len(open) != 0 {
+		t.Errorf("still open: %+v", open)
+	}
+	if err := s.Ack(t.Context(), 12345, "ann", ""); !errors.Is(err, profile.ErrNotFound) {
+		t.Errorf("Ack of an unknown alert = %v, want ErrNotFound", err)
+	}
+}
+
+func TestExplain_QueryFindsItAgain(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.score()
+	at := monday.AddDate(0, 0, 8)
+	s.add(talk{at: at, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 5555, out: 40_000, in: 9000})
+	s.add(talk{at: at.Add(8 * time.Hour), lasts: time.Minute, from: "10.0.0.2", to: "34.5.6.7", mac: camera, dmac: router, port: 443, out: 300_000_000})
+	s.add(denied(at, 20)...)
+	s.add(scan(at.Add(time.Hour), "10.0.0.2", camera)...)
+	s.score()
+	list := s.alerts(profile.AlertFilter{})
+	if len(list) < 4 {
+		t.Fatalf("%d incidents, want four or more", len(list))
+	}
+	for _, i := range list {
+		e, err := s.Explain(t.Context(), i.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.db.Conn().Query(t.Context(), e.Query)
+		if err != nil {
+			t.Errorf("%s: %v", i.Family, err)
+			continue
+		}
+		n := 0
+		for rows.Next() {
+			n++
+		}
+		rows.Close()
+		if n == 0 {
+			t.Errorf("%s: the query of the incident finds nothing", i.Family)
+		}
+	}
+}
+
+func TestDevice_IsFoundByEveryName(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 2)...)
+	s.score()
+	list, err := s.Devices(t.Context(), profile.DeviceFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 2 {
+		t.Fatalf("%d devices, want 2, the gateway not among them: %+v", len(list), list)
+	}
+	cam, err := s.Device(t.Context(), "10.0.0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetLabel(t.Context(), cam.ID, "lobby", "ann", monday); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"00:40:8c:00:00:01", "10.0.0.2", cam.Name(), "lobby"} {
+		d, err := s.Device(t.Context(), name)
+		if err != nil || d.ID != cam.ID || d.Label != "lobby" || d.Vendor != "AXIS COMMUNICATIONS AB" || d.Learning != profile.LearningOpen {
+			t.Errorf("Device(%q) = %+v, %v", name, d, err)
+		}
+	}
+	for _, name := range []string{"10.0.0.77", "nobody", "52.1.1.10", "", "::"} {
+		if d, err := s.Device(t.Context(), name); !errors.Is(err, profile.ErrNotFound) {
+			t.Errorf("Device(%q) = %v, %v, want ErrNotFound", name, d.Name(), err)
+		}
+	}
+	bindings, err := s.Bindings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, b := range bindings {
+		got = append(got, fmt.Sprintf("%s %012x %v", b.Addr, b.MAC, b.Gateway))
+	}
+	want := "10.0.0.1 001c7f53d028 true, 10.0.0.2 00408c000001 false, 10.0.0.9 240ac4000002 false"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("bindings %q, want %q", got, want)
+	}
+}
+
+func TestConfig_ValidateReportsEveryFault(t *testing.T) {
+	c := profile.Config{LearningPeriod: time.Second, Disabled: []string{"sacn"}, Parameters: map[string]map[string]float64{"scan": {"net": 3}, "volume": {"min_z": -1}, "x": nil}}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("no fault found")
+	}
+	for _, want := range []string{"learning_period", `"sacn"`, `"net"`, "min_z", `"x"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not reported: %v", want, err)
+		}
+	}
+	if err := (profile.Config{}).Validate(); err != nil {
+		t.Errorf("the zero configuration: %v", err)
+	}
+}
