@@ -115,6 +115,7 @@ func TestApply_Identity(t *testing.T) {
 		{"VRRP's MAC is never a device", [][]record{{{src: "10.0.0.1", dst: "10.0.0.2", smac: 0x00005e000105, dmac: camera}}}, want{addressID("10.0.0.1"), cam, gw, mac}},
 		{"IPv4 and IPv6 of a MAC", [][]record{{{src: "10.0.0.2", dst: "10.0.0.3", smac: camera}, {src: "fe80::1", dst: "fe80::2", smac: camera, dmac: sensor}}}, want{cam, sens, mac, mac}},
 		{"global IPv6 made of the MAC", [][]record{{{src: "10.0.0.2", dst: "10.0.0.3", smac: camera}, {src: "2001:db8::240:8cff:fe00:1", dst: "2001:4860::1", smac: camera, dmac: router}}}, want{cam, 0, mac, none}},
+		{"a gateway's own link-local address", [][]record{{{src: "8.8.8.8", dst: "10.0.0.2", smac: router}, {src: "fe80::1", dst: "fe80::2", smac: router, dmac: camera}}}, want{0, cam, gw, mac}},
 		{"DHCP carries the MAC", [][]record{{{src: "0.0.0.0", dst: "255.255.255.255", sport: 68, dport: 67, smac: camera, dmac: 0xffffffffffff, proto: 17}}}, want{cam, 0, mac, none}},
 		{"multicast is no device", [][]record{{{src: "10.0.0.2", dst: "224.0.0.251", smac: camera, dmac: 0x01005e0000fb, proto: 17}}}, want{cam, 0, mac, none}},
 		{"broadcast of a /24 inside the site", [][]record{{{src: "192.168.1.9", dst: "192.168.1.255", proto: 17}}}, want{addressID("192.168.1.9"), 0, addr, none}},

@@ -255,6 +255,9 @@ func (d *identity) resolve(s *side, t int64, sending bool) (uint64, flow.Identit
 			return s.sta.id, flow.IdentityMAC
 		}
 		if s.sta != nil || s.host.station != nil {
+			if s.addr.linkLocal6() {
+				return 0, flow.IdentityGateway // its own: routers do not forward link-local addresses
+			}
 			return s.host.id, flow.IdentityGateway
 		}
 		return s.host.id, flow.IdentityAddress
