@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"tidemark/anchor/merkle"
+	"tidemark/anchor/merkle/lanes"
 	"tidemark/collector/flow"
 )
 
@@ -19,8 +20,11 @@ const (
 	rowFixed  = 39 * 4 // octets of a row without extensions, the leaf prefix included
 	saltSize  = 16
 	leafBlock = 4096 // rows one worker takes at a time
-	maxMAC    = 1<<48 - 1
-	penFollow = 1 << 15
+	// sideBySide rows are encoded and then hashed together: many, that few lanes
+	// stay empty, and few, that they are still in the cache.
+	sideBySide = 256
+	maxMAC     = 1<<48 - 1
+	penFollow  = 1 << 15
 )
 
 // SaltKey is the AES-128 key of one batch's salts. The salt of leaf i is block
@@ -29,21 +33,20 @@ const (
 // leaf hash; who destroys it makes the remaining leaves tell nothing.
 type SaltKey [16]byte
 
-// salts fills dst with the salts of the leaves beginning with first.
-func (k SaltKey) salts(dst []byte, first uint64) {
+// stream is the keystream from the salt of leaf first on.
+func (k SaltKey) stream(first uint64) cipher.Stream {
 	block, err := aes.NewCipher(k[:])
 	if err != nil { // cannot be: the key has 16 octets
 		panic(err)
 	}
 	var counter [aes.BlockSize]byte
 	binary.BigEndian.PutUint64(counter[8:], first)
-	clear(dst)
-	cipher.NewCTR(block, counter[:]).XORKeyStream(dst, dst)
+	return cipher.NewCTR(block, counter[:])
 }
 
 // Salt returns the salt of leaf i of the batch.
 func (k SaltKey) Salt(i uint64) (salt [16]byte) {
-	k.salts(salt[:], i)
+	k.stream(i).XORKeyStream(salt[:], salt[:])
 	return salt
 }
 
@@ -66,9 +69,11 @@ func AppendRow(dst []byte, b *flow.Batch, i int) ([]byte, error) {
 	if err := checkFixed(b, i); err != nil {
 		return dst, err
 	}
-	var w [rowFixed]byte
+	base := len(dst)
+	dst = slices.Grow(dst, rowFixed)[:base+rowFixed]
+	w := (*[rowFixed]byte)(dst[base:]) // every octet is set below: w[6:8] at the end
 	be := binary.BigEndian
-	w[1], w[2] = typeRow, encodingVersion
+	w[0], w[1], w[2] = 0x00, typeRow, encodingVersion
 	w[3] = byte(b.Protocol[i])<<3 | byte(b.Transport[i])
 	be.PutUint16(w[4:], SchemaID)
 	be.PutUint64(w[8:], uint64(b.TimeReceived[i]))
@@ -99,8 +104,6 @@ func AppendRow(dst []byte, b *flow.Batch, i int) ([]byte, error) {
 	be.PutUint32(w[148:], b.SrcAS[i])
 	be.PutUint32(w[152:], b.DstAS[i])
 
-	base := len(dst)
-	dst = append(dst, w[:]...)
 	dst, n, err := appendExtensions(dst, &b.Ext, i)
 	if err != nil {
 		return dst[:base], err
@@ -234,19 +237,25 @@ func inBlocks(n int, do func(begin, end int) error) error {
 // hashRows hashes records [begin, end). It is the one place where rows become
 // hashes.
 func hashRows(dst [][32]byte, b *flow.Batch, key SaltKey, begin, end int) error {
-	salts := make([]byte, min(end-begin, leafBlock)*saltSize)
-	buf := make([]byte, 0, 512)
 	var err error
-	for i := begin; i < end; i++ {
-		at := (i - begin) % leafBlock * saltSize
-		if at == 0 {
-			key.salts(salts, uint64(i))
+	rows := min(sideBySide, end-begin)
+	data := make([]byte, 0, rows*256) // enough for most rows
+	ends := make([]int, 0, rows)
+	salts, stream := make([]byte, rows*saltSize), key.stream(uint64(begin))
+	for ; begin < end; begin += len(ends) {
+		data, ends = data[:0], ends[:0]
+		clear(salts)
+		stream.XORKeyStream(salts, salts)
+		for i := range min(rows, end-begin) {
+			row := len(data)
+			if data, err = AppendRow(data, b, begin+i); err != nil {
+				return err
+			}
+			data = append(data, salts[i*saltSize:(i+1)*saltSize]...)
+			data = lanes.Pad(data, row)
+			ends = append(ends, len(data))
 		}
-		if buf, err = AppendRow(buf[:0], b, i); err != nil {
-			return err
-		}
-		buf = append(buf, salts[at:at+saltSize]...)
-		dst[i] = sha256.Sum256(buf)
+		lanes.Best().Sum(dst[begin:begin+len(ends)], data, ends)
 	}
 	return nil
 }

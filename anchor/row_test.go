@@ -11,6 +11,7 @@ import (
 	"slices"
 	"testing"
 
+	"tidemark/anchor/merkle/lanes"
 	"tidemark/collector/flow"
 )
 
@@ -335,14 +336,23 @@ func TestSaltKey_IsAESOfTheIndex(t *testing.T) {
 	}
 }
 
+// BenchmarkLeaves encodes and hashes rows; TIDEMARK_LANES sets the lanes.
 func BenchmarkLeaves(b *testing.B) {
-	batch := randomBatch(1, 65_536)
-	dst := make([][32]byte, batch.Len())
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := Leaves(dst, batch, SaltKey{}); err != nil {
-			b.Fatal(err)
-		}
+	plain := new(flow.Batch)
+	for r := rand.New(rand.NewPCG(1, 1)); plain.Len() < benchRows; {
+		setRow(plain, plain.NextRow(), r.Uint64)
+		plain.EndRow()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(batch.Len()), "ns/row")
+	for name, batch := range map[string]*flow.Batch{"plain": plain, "extensions": randomBatch(1, benchRows)} {
+		b.Run(name+"/"+lanes.Best().String(), func(b *testing.B) {
+			dst := make([][32]byte, batch.Len())
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := Leaves(dst, batch, SaltKey{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(batch.Len()), "ns/row")
+		})
+	}
 }
