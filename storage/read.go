@@ -30,9 +30,20 @@ const (
 	maxValue      = 1 << 20 // octets of one extension
 )
 
+// PositionError says that the rows of a batch are not at positions 0, 1, 2 and
+// so on: one is missing, doubled or out of place. Reading again does not help.
+type PositionError struct {
+	Positions []uint32 // of the rows that are there, ascending
+	First     int      // the first of them that is not in its place
+}
+
+func (e *PositionError) Error() string {
+	return fmt.Sprintf("got position %d, want %d: a row is missing, doubled or out of place", e.Positions[e.First], e.First)
+}
+
 // ReadFlows replaces the contents of dst by the records of one batch, ordered by
 // position; enrichment columns are zero. A batch that is not there has no rows.
-// It fails if positions are not 0, 1, 2 and so on: a row is missing or doubled.
+// After a *PositionError dst holds the rows that are there.
 func (db *DB) ReadFlows(ctx context.Context, log, index uint64, dst *flow.Batch) error {
 	return db.ReadFlowsFrom(ctx, Flows, log, index, dst)
 }
@@ -67,14 +78,25 @@ func (db *DB) readFlows(ctx context.Context, table Table, log, index uint64, dst
 		c.grow(dst, dst.Len())
 	}
 	dst.ExportTime = make([]int64, dst.Len())
-	return nil
+	return r.checkPositions()
 }
 
 // blockReader reads Native blocks. Its first error sticks.
 type blockReader struct {
 	r   *bufio.Reader
 	err error
-	pos []uint32
+	pos []uint32 // of all rows read
+}
+
+// checkPositions is called when all has been read: a stream that broke off must
+// not pass for rows out of place.
+func (r *blockReader) checkPositions() error {
+	for i, pos := range r.pos {
+		if uint64(pos) != uint64(i) {
+			return &PositionError{Positions: r.pos, First: i}
+		}
+	}
+	return nil
 }
 
 func (r *blockReader) fail(format string, args ...any) {
@@ -162,13 +184,8 @@ func (r *blockReader) flows(columns []column, dst *flow.Batch) {
 	}
 	rows := int(n)
 	r.header("pos", "UInt32")
-	r.pos = slices.Grow(r.pos[:0], rows)[:rows]
-	readWords(r, r.pos)
-	for i, pos := range r.pos {
-		if r.err == nil && uint64(pos) != uint64(before+i) {
-			r.fail("got position %d, want %d: a row is missing, doubled or out of place", pos, before+i)
-		}
-	}
+	r.pos = slices.Grow(r.pos, rows)[:before+rows]
+	readWords(r, r.pos[before:])
 	for _, c := range columns {
 		r.header(c.name, c.typ)
 		if r.err != nil {

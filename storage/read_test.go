@@ -53,6 +53,9 @@ func readBlocks(octets []byte) (*flow.Batch, error) {
 	for !r.end() {
 		r.flows(recordColumns(), dst)
 	}
+	if r.err == nil {
+		r.err = r.checkPositions()
+	}
 	return dst, r.err
 }
 
@@ -84,16 +87,37 @@ func TestBlockReader_EveryPrefixFails(t *testing.T) {
 	}
 }
 
-func TestBlockReader_RefusesOtherPositionsAndColumns(t *testing.T) {
+func TestBlockReader_RowsOutOfPlaceAreATypeOfError(t *testing.T) {
+	b := smallBatch(4)
+	good := recordBlock(0, b)
+	for name, c := range map[string]struct {
+		octets    []byte
+		positions []uint32
+		first     int
+	}{
+		"first row missing": {recordBlock(1, b), []uint32{1, 2, 3, 4}, 0},
+		"doubled":           {slices.Concat(good, good), []uint32{0, 1, 2, 3, 0, 1, 2, 3}, 4},
+		"gap":               {slices.Concat(good, recordBlock(5, b)), []uint32{0, 1, 2, 3, 5, 6, 7, 8}, 4},
+	} {
+		got, err := readBlocks(c.octets)
+		var wrong *PositionError
+		if !errors.As(err, &wrong) || !slices.Equal(wrong.Positions, c.positions) || wrong.First != c.first || got.Len() != len(c.positions) {
+			t.Errorf("%s: %d rows, %v, want %v and row %d", name, got.Len(), err, c.positions, c.first)
+		}
+		// A stream that breaks off says nothing of the rows.
+		if _, err := readBlocks(c.octets[:len(c.octets)-1]); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s, cut: got %v, want ErrUnexpectedEOF", name, err)
+		}
+	}
+}
+
+func TestBlockReader_RefusesOtherColumns(t *testing.T) {
 	b := smallBatch(4)
 	good := recordBlock(0, b)
 	for name, octets := range map[string][]byte{
-		"first row missing": recordBlock(1, b),
-		"doubled":           slices.Concat(good, good),
-		"gap":               slices.Concat(good, recordBlock(5, b)),
-		"other name":        bytes.Replace(good, []byte("\x08src_port"), []byte("\x08dst_port"), 1),
-		"other type":        bytes.Replace(good, []byte("src_port\x06UInt16"), []byte("src_port\x05Int16"), 1),
-		"fewer columns":     append([]byte{3}, good[1:]...),
+		"other name":    bytes.Replace(good, []byte("\x08src_port"), []byte("\x08dst_port"), 1),
+		"other type":    bytes.Replace(good, []byte("src_port\x06UInt16"), []byte("src_port\x05Int16"), 1),
+		"fewer columns": append([]byte{3}, good[1:]...),
 	} {
 		if got, err := readBlocks(octets); err == nil {
 			t.Errorf("%s: no error, %d rows", name, got.Len())
