@@ -15,8 +15,8 @@ type accounts struct {
 	mu       sync.Mutex
 	max      int
 	accounts map[accountKey]*account
-	streams  map[streamKey]*stream
-	refused  int // accounts opened for exporters that are not on the allow list
+	streams  streams // of exporters without a connection
+	refused  int     // accounts opened for exporters that are not on the allow list
 	opened   func(*account, *observation)
 }
 
@@ -39,6 +39,14 @@ type stream struct {
 	sequence sequence
 	lastSeen int64
 }
+
+// streams is a bounded set of them.
+type streams struct {
+	max int
+	m   map[streamKey]*stream
+}
+
+func newStreams(max int) streams { return streams{max, map[streamKey]*stream{}} }
 
 type account struct {
 	key                 accountKey
@@ -66,7 +74,7 @@ const maxRefused = 1024
 const maxOpened = 256
 
 func newAccounts(max int, opened func(*account, *observation)) *accounts {
-	return &accounts{max: max, opened: opened, accounts: map[accountKey]*account{}, streams: map[streamKey]*stream{}}
+	return &accounts{max: max, opened: opened, accounts: map[accountKey]*account{}, streams: newStreams(max)}
 }
 
 // observation is one datagram and what became of it.
@@ -76,6 +84,7 @@ type observation struct {
 	agent    [16]byte
 	length   int
 	shed     shedding
+	streams  *streams // of the connection it came by, nil over UDP and from files
 	// of the last row this datagram gave
 	samplingRate    uint32
 	samplingQuality uint16
@@ -133,7 +142,11 @@ func (a *accounts) count(acc *account, key accountKey, o *observation) {
 	case r.SequenceUnits == 0 && r.Flows == 0 && headerBroken(r):
 		return
 	}
-	s := a.stream(streamKeyOf(key, o), o.datagram.Received)
+	in := &a.streams
+	if o.streams != nil {
+		in = o.streams
+	}
+	s := in.of(streamKeyOf(key, o), o.datagram.Received)
 	before := s.sequence.tally()
 	s.sequence.observe(r, o.length)
 	after := s.sequence.tally()
@@ -189,28 +202,28 @@ func (a *accounts) account(key accountKey, o *observation) *account {
 	return acc
 }
 
-// stream returns the state of key. At the bound the one silent longest of a few
+// of returns the state of key. At the bound the one silent longest of a few
 // makes room; only its place in the numbering is lost, its counts are in the
 // account.
-func (a *accounts) stream(key streamKey, now int64) *stream {
-	s := a.streams[key]
+func (a *streams) of(key streamKey, now int64) *stream {
+	s := a.m[key]
 	if s == nil {
-		if len(a.streams) >= a.max {
+		if len(a.m) >= a.max {
 			a.evict()
 		}
 		s = new(stream)
-		a.streams[key] = s
+		a.m[key] = s
 	}
 	s.lastSeen = now
 	return s
 }
 
-func (a *accounts) evict() {
+func (a *streams) evict() {
 	const sample = 8
 	var oldest streamKey
 	var age int64
 	n := 0
-	for k, s := range a.streams {
+	for k, s := range a.m {
 		if n == 0 || s.lastSeen < age {
 			oldest, age = k, s.lastSeen
 		}
@@ -218,7 +231,7 @@ func (a *accounts) evict() {
 			break
 		}
 	}
-	delete(a.streams, oldest)
+	delete(a.m, oldest)
 }
 
 // undecodable adds sets dropped outside the reading of a datagram.

@@ -45,22 +45,24 @@ type Deps struct {
 	Templates netflow.TemplateStore
 }
 
-// Collector receives flow exports over UDP.
+// Collector receives flow exports over UDP, and IPFIX over TCP and TLS.
 type Collector struct {
-	config     Config
-	deps       Deps
-	netflow    *netflow.Decoder
-	sflow      *sflow.Decoder
-	accounts   *accounts
-	metrics    *metrics
-	mu         sync.Mutex
-	readers    []*reader     // guarded by mu; set once, by Listen
-	lost       atomic.Uint64 // rows that Handle refused
-	read       atomic.Uint64 // datagrams read from sockets
-	limit      *rateLimit    // nil = none
-	tees       []*teeTarget
-	logged     [flow.NumReasons]limiter
-	loggedShed limiter
+	config           Config
+	deps             Deps
+	netflow          *netflow.Decoder
+	sflow            *sflow.Decoder
+	accounts         *accounts
+	metrics          *metrics
+	mu               sync.Mutex
+	readers          []*reader     // guarded by mu; set once, by Listen
+	lost             atomic.Uint64 // rows that Handle refused
+	read             atomic.Uint64 // datagrams read from sockets
+	limit            *rateLimit    // nil = none
+	tees             []*teeTarget
+	logged           [flow.NumReasons]limiter
+	loggedShed       limiter
+	connections      *connections
+	loggedConnection limiter
 }
 
 // New returns a Collector that has opened nothing yet.
@@ -84,6 +86,7 @@ func New(c Config, d Deps) (*Collector, error) {
 	for _, t := range c.Tee {
 		co.tees = append(co.tees, &teeTarget{address: t})
 	}
+	co.connections = newConnections(co)
 	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
 	co.metrics = newMetrics(co)
 	if d.Registerer != nil {
@@ -112,6 +115,9 @@ func (c *Collector) Listen() error {
 		c.report(opened[0].socket)
 	}
 	if err := c.openTees(readers); err != nil {
+		return errors.Join(err, closeAll(readers))
+	}
+	if err := c.connections.listen(context.Background()); err != nil {
 		return errors.Join(err, closeAll(readers))
 	}
 	c.readers = readers
@@ -160,7 +166,21 @@ func (c *Collector) report(s *socket) {
 		Int("receive_buffer_bytes", s.buffer).Int("wanted_bytes", c.config.ReceiveBuffer).Msg("listening for flow exports")
 }
 
-// Addrs returns the addresses of the sockets, one per listen address.
+// Listening names all that the collector listens on: UDP addresses as they are,
+// others with their transport.
+func (c *Collector) Listening() (out []string) {
+	for _, a := range c.Addrs() {
+		out = append(out, a.String())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.connections.listeners {
+		out = append(out, transportName(l.transport)+" "+l.Addr().String())
+	}
+	return out
+}
+
+// Addrs returns the addresses of the UDP sockets, one per listen address.
 func (c *Collector) Addrs() (out []netip.AddrPort) {
 	readers := c.sockets()
 	for i := 0; i < len(readers); i += c.config.Workers {
@@ -170,7 +190,9 @@ func (c *Collector) Addrs() (out []netip.AddrPort) {
 }
 
 // Close closes the sockets of a Collector that does not run. Run closes them itself.
-func (c *Collector) Close() error { return closeAll(c.sockets()) }
+func (c *Collector) Close() error {
+	return errors.Join(closeAll(c.sockets()), c.connections.closeListeners())
+}
 
 // Run receives until ctx ends, then reads what the sockets hold, hands it over
 // and returns nil. It returns an error if a socket or Handle fails for good.
@@ -198,6 +220,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	for _, r := range readers {
 		group.Go(func() error { return r.run(ctx, handling) })
 	}
+	c.connections.start(ctx, handling, group)
 	group.Go(func() error { c.watchDrops(ctx); return nil })
 	err := group.Wait()
 	c.abandon(c.netflow, func(int) {})

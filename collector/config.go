@@ -25,6 +25,11 @@ type Config struct {
 	// address, IPv4 and IPv6. The protocol is told by content, so any protocol
 	// may come to any port. Default: 2055 (NetFlow), 4739 (IPFIX), 6343 (sFlow).
 	Listen []string `yaml:"listen"`
+	// TCP holds addresses for IPFIX over TCP (RFC 7011, Section 10.4), "host:port";
+	// the registered port is 4739. Default: none.
+	TCP []string `yaml:"tcp"`
+	// TLS is IPFIX over TLS. Default: none.
+	TLS TLSConfig `yaml:"tls"`
 	// ReceiveBuffer is asked of the kernel for each socket, in octets; default
 	// 32 MiB: two seconds of 10,000 full datagrams/s, which is longer than a
 	// write of a batch takes on a busy disk.
@@ -127,18 +132,25 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf("collector."+format, a...)) }
-	seen := map[netip.AddrPort]int{}
-	for i, s := range c.Listen {
-		a, err := parseListen(s)
-		if err != nil {
-			bad("listen[%d]: %w", i, err)
-			continue
+	addresses := func(seen map[netip.AddrPort]string, path string, all []string) {
+		for i, s := range all {
+			a, err := parseListen(s)
+			if err != nil {
+				bad("%s[%d]: %w", path, i, err)
+				continue
+			}
+			name := fmt.Sprintf("%s[%d]", path, i)
+			if other, ok := seen[a]; ok && a.Port() != 0 {
+				bad("%s: %q is %s again", name, s, other)
+			}
+			seen[a] = name
 		}
-		if j, ok := seen[a]; ok && a.Port() != 0 {
-			bad("listen[%d]: %q is listen[%d] again", i, s, j)
-		}
-		seen[a] = i
 	}
+	addresses(map[netip.AddrPort]string{}, "listen", c.Listen)
+	tcp := map[netip.AddrPort]string{}
+	addresses(tcp, "tcp", c.TCP)
+	addresses(tcp, "tls.listen", c.TLS.Listen)
+	c.TLS.faults(bad)
 	between := func(name string, got, low, high int, zero string) {
 		if got != 0 && (got < low || got > high) {
 			bad("%s: got %d, want %d to %d, or 0 (%s)", name, got, low, high, zero)

@@ -48,13 +48,16 @@ func TestConfig_ValidateReportsEveryFault(t *testing.T) {
 		FlushInterval: time.Hour, DrainTimeout: -1, MaxExporters: -5, Allow: []Network{{}},
 		Exporters: []ExporterConfig{{}, {Address: prefix("10.0.0.0/8"), Clock: "sundial", SamplingOverride: true},
 			{Address: prefix("10.1.0.0/8")}},
+		RateLimit: -1, Tee: []string{"192.0.2.1", ":2055", "a:1", "a:1"},
+		TCP: []string{":4739", "x"}, TLS: TLSConfig{Listen: []string{":4739"}, Key: "k"},
 	}.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{"collector.listen[1]", "collector.listen[2]", "collector.listen[3]", "collector.receive_buffer", "collector.workers",
 		"collector.batch_rows", "collector.flush_interval", "collector.drain_timeout", "collector.max_exporters", "collector.allow[0]",
-		"collector.exporters[0].address", "collector.exporters[1].clock", "collector.exporters[1].sampling_override", "collector.exporters[2].address"} {
+		"collector.exporters[0].address", "collector.exporters[1].clock", "collector.exporters[1].sampling_override", "collector.exporters[2].address",
+		"collector.rate_limit", "collector.tee[0]", "collector.tee[1]", "collector.tee[3]", "collector.tcp[1]", "collector.tls.listen[0]", "collector.tls"} {
 		if !strings.Contains(err.Error(), want+":") {
 			t.Errorf("no fault of %s in:\n%v", want, err)
 		}

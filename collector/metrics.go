@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"tidemark/collector/flow"
 )
 
 // maxExporterLabels bounds the exporters with series of their own: the first
@@ -52,6 +54,9 @@ func newMetrics(c *Collector) *metrics {
 	add("receive_buffer_bytes", "Receive buffer granted per socket.", "address")
 	add("tee_datagrams_total", "Datagrams forwarded to collector.tee.", "target")
 	add("tee_drops_total", "Datagrams not forwarded: the kernel did not take them at once.", "target")
+	add("connections", "Connections of exporters open now.", "transport")
+	add("connections_total", "Connections accepted.", "transport")
+	add("connections_refused_total", "Connections refused or ended by us, by reason.", "reason")
 	add("lost_flows_total", "Decoded flows that could not be handed over.")
 	return m
 }
@@ -77,6 +82,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	m.collectSockets(send)
 	m.collectExporters(send)
+	m.collectConnections(send)
 	for _, t := range m.c.tees {
 		send("tee_datagrams_total", prometheus.CounterValue, float64(t.sent.Load()), t.address)
 		send("tee_drops_total", prometheus.CounterValue, float64(t.dropped.Load()), t.address)
@@ -99,6 +105,18 @@ func (m *metrics) collectSockets(send sendFunc) {
 		send("kernel_drops_total", prometheus.CounterValue, float64(drops), address)
 		send("queued_bytes", prometheus.GaugeValue, float64(waiting), address)
 		send("receive_buffer_bytes", prometheus.GaugeValue, float64(readers[i].socket.buffer), address)
+	}
+}
+
+func (m *metrics) collectConnections(send sendFunc) {
+	cs := m.c.connections
+	_, open := cs.counts()
+	for _, t := range []flow.Transport{flow.TCP, flow.TLS} {
+		send("connections", prometheus.GaugeValue, float64(open[t]), transportName(t))
+		send("connections_total", prometheus.CounterValue, float64(cs.accepted[t].Load()), transportName(t))
+	}
+	for r := range numRefusals {
+		send("connections_refused_total", prometheus.CounterValue, float64(cs.refused[r].Load()), r.String())
 	}
 }
 

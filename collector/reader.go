@@ -15,16 +15,22 @@ import (
 	"tidemark/collector/sflow"
 )
 
+// gatherer holds rows, and the account of what they came from, until they are
+// handed over.
+type gatherer struct {
+	c            *Collector
+	batch        *flow.Batch
+	observations []observation
+}
+
 // reader reads one socket into one batch. Nothing of it is shared but the
 // decoder and the accounts.
 type reader struct {
-	c            *Collector
-	socket       *socket
-	batch        *flow.Batch
-	observations []observation
-	sources      map[netip.Addr]source
-	forwarders   []*forwarder
-	flushAt      time.Time // zero while the batch is empty
+	gatherer
+	socket     *socket
+	sources    map[netip.Addr]source
+	forwarders []*forwarder
+	flushAt    time.Time // zero while the batch is empty
 }
 
 // source is what the configuration says of an exporter's address.
@@ -52,8 +58,10 @@ func doze() {
 	_ = unix.Nanosleep(&t, nil) // a signal may end it early
 }
 
+func newGatherer(c *Collector) gatherer { return gatherer{c: c, batch: new(flow.Batch)} }
+
 func newReader(c *Collector, s *socket) *reader {
-	return &reader{c: c, socket: s, batch: new(flow.Batch), sources: map[netip.Addr]source{}}
+	return &reader{gatherer: newGatherer(c), socket: s, sources: map[netip.Addr]source{}}
 }
 
 // run reads until ctx ends, then drains the socket.
@@ -137,9 +145,19 @@ func (r *reader) take(handling context.Context, n int) error {
 
 // account comes before the rows are handed over: counts that are sealed with a
 // batch include its rows.
-func (r *reader) account() {
-	r.c.accounts.add(r.observations)
-	r.observations = r.observations[:0]
+func (g *gatherer) account() {
+	g.c.accounts.add(g.observations)
+	g.observations = g.observations[:0]
+}
+
+// handOver gives the batch to Handle and empties it.
+func (g *gatherer) handOver(ctx context.Context) error {
+	g.account()
+	err := g.c.handOver(ctx, g.batch)
+	if cap(g.batch.Protocol) > maxRows*g.c.config.BatchRows {
+		g.batch = new(flow.Batch) // one huge datagram must not cost memory for ever
+	}
+	return err
 }
 
 // arm sets the deadline that ends the wait for more rows. The end of Run sets
@@ -157,13 +175,8 @@ func (r *reader) arm() {
 	_ = r.socket.deadline(r.flushAt) // fails only on a closed socket, which the next read reports
 }
 
-// handOver gives the batch to Handle and empties it.
 func (r *reader) handOver(ctx context.Context) error {
-	r.account()
-	err := r.c.handOver(ctx, r.batch)
-	if cap(r.batch.Protocol) > maxRows*r.c.config.BatchRows {
-		r.batch = new(flow.Batch) // one huge datagram must not cost memory for ever
-	}
+	err := r.gatherer.handOver(ctx)
 	r.arm()
 	return err
 }

@@ -73,7 +73,7 @@ func openSocket(ctx context.Context, addr netip.AddrPort, first, share bool, buf
 	// back to 0.0.0.0 where there is no IPv6.
 	pc, err := lc.ListenPacket(ctx, network, net.JoinHostPort(host, fmt.Sprint(addr.Port())))
 	if err != nil {
-		return nil, listenError(addr, err)
+		return nil, listenError("udp", addr, err)
 	}
 	s := &socket{conn: pc.(*net.UDPConn)}
 	s.local = s.conn.LocalAddr().(*net.UDPAddr).AddrPort()
@@ -91,21 +91,25 @@ func openSocket(ctx context.Context, addr netip.AddrPort, first, share bool, buf
 }
 
 // listenError says what to do about a port that cannot be had.
-func listenError(addr netip.AddrPort, err error) error {
+func listenError(transport string, addr netip.AddrPort, err error) error {
+	field, ss := "collector.listen", "-lunp"
+	if transport == "tcp" {
+		field, ss = "collector.tcp and collector.tls.listen", "-ltnp"
+	}
 	name := fmt.Sprintf(":%d", addr.Port())
 	if addr.Addr().IsValid() {
 		name = addr.String()
 	}
-	hint := "see collector.listen"
+	hint := "see " + field
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		hint = fmt.Sprintf("another program holds this port: `ss -lunp sport = :%d` names it; stop it, or choose another address in collector.listen", addr.Port())
+		hint = fmt.Sprintf("another program holds this port: `ss %s sport = :%d` names it; stop it, or choose another address in %s", ss, addr.Port(), field)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		hint = "this machine has no such address: `ip addr` lists them; correct collector.listen"
+		hint = "this machine has no such address: `ip addr` lists them; correct " + field
 	case errors.Is(err, syscall.EACCES):
-		hint = "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port in collector.listen"
+		hint = "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port in " + field
 	}
-	return fmt.Errorf("listen on udp %s: %w (%s)", name, err, hint)
+	return fmt.Errorf("listen on %s %s: %w (%s)", transport, name, err, hint)
 }
 
 // grow asks for a receive buffer: past the system's limit if we may, else up to it.

@@ -33,6 +33,8 @@ type ExporterStatus struct {
 	Waiting        int    `json:"sets_waiting"`       // of those, still waiting now
 	Late           uint64 `json:"flows_late"`         // flows of Data Sets that had waited
 
+	Connections int `json:"connections"` // over TCP and TLS, open now from this address
+
 	Unit         string  `json:"unit"` // of the four below
 	Expected     uint64  `json:"expected"`
 	Received     uint64  `json:"received"`
@@ -80,12 +82,16 @@ func (c *Collector) Exporters() []ExporterStatus {
 	a.mu.Unlock()
 
 	out := make([]ExporterStatus, 0, len(byKey))
+	connections, _ := c.connections.counts()
 	for k, s := range byKey {
 		slices.Sort(s.Domains)
 		if s.Address.IsValid() {
 			h := held[netflow.HeldKey{Exporter: k.exporter, Protocol: k.protocol}]
 			s.TemplatesKnown, s.Waiting = h.Templates, h.Waiting
 			s.Allowed = c.config.allowed(s.Address)
+			if k.protocol == flow.IPFIX {
+				s.Connections = connections[s.Address]
+			}
 		}
 		if s.Expected > s.Received {
 			s.Lost = s.Expected - s.Received

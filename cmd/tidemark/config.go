@@ -32,12 +32,22 @@ type Config struct {
 
 type CollectorConfig struct {
 	Listen        []string            `yaml:"listen" doc:"UDP addresses; the protocol is found by content, not by port"`
+	TCP           []string            `yaml:"tcp" doc:"addresses for IPFIX over TCP, such as :4739; empty = none"`
+	TLS           TLSConfig           `yaml:"tls"`
 	Workers       int                 `yaml:"workers" doc:"receiving workers, 0 = one per CPU"`
 	ReceiveBuffer ByteSize            `yaml:"receive_buffer" doc:"socket buffer asked of the kernel, per worker and address"`
 	Allow         []collector.Network `yaml:"allow" doc:"exporters to accept; empty = all"`
 	RateLimit     int                 `yaml:"rate_limit" doc:"datagrams per second taken from one exporter address; what is over is shed and counted; 0 = no limit"`
 	Tee           []string            `yaml:"tee" doc:"other collectors (host:port) that get every UDP datagram too; it seems to come from this machine, since keeping the exporter's address would need raw sockets"`
 	Exporters     []ExporterConfig    `yaml:"exporters" doc:"settings for exporters by address or network"`
+}
+
+// TLSConfig is IPFIX over TLS.
+type TLSConfig struct {
+	Listen      []string `yaml:"listen" doc:"addresses for IPFIX over TLS, such as :4740; empty = none"`
+	Certificate string   `yaml:"certificate" doc:"PEM file with the collector's certificate and its chain; read anew when it changes"`
+	Key         string   `yaml:"key" doc:"PEM file with its key"`
+	ClientCA    string   `yaml:"client_ca" doc:"PEM file with the authorities that sign exporters' certificates; empty = exporters need none"`
 }
 
 // ExporterConfig overrides what an exporter says of itself, or fails to say.
@@ -211,6 +221,7 @@ func (c Config) collector() collector.Config {
 		Listen: c.Collector.Listen, Workers: c.Collector.Workers,
 		ReceiveBuffer: int(c.Collector.ReceiveBuffer), Allow: c.Collector.Allow,
 		RateLimit: c.Collector.RateLimit, Tee: c.Collector.Tee,
+		TCP: c.Collector.TCP, TLS: collector.TLSConfig(c.Collector.TLS),
 	}
 	for _, e := range c.Collector.Exporters {
 		out.Exporters = append(out.Exporters, collector.ExporterConfig{

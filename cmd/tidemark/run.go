@@ -192,10 +192,7 @@ func (d *daemon) serve(base *errgroup.Group, below context.Context) error {
 func (d *daemon) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/exporters", func(w http.ResponseWriter, _ *http.Request) {
-		status := collectorStatus{Exporters: d.node.collector.Exporters()}
-		for _, a := range d.node.collector.Addrs() {
-			status.Listening = append(status.Listening, a.String())
-		}
+		status := collectorStatus{Exporters: d.node.collector.Exporters(), Listening: d.node.collector.Listening()}
 		status.KernelDrops = d.node.collector.Counts()[0].Shed
 		answer(w, status, nil)
 	})

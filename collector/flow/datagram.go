@@ -1,12 +1,14 @@
 package flow
 
-// Datagram says where the octets given to a decoder came from.
+// Datagram says where the octets given to a decoder came from: those of a UDP
+// datagram, or of a message from a connection.
 type Datagram struct {
-	Exporter  [16]byte // UDP source address, IPv4 as ::ffff:a.b.c.d
-	Port      uint16   // UDP source port: with Exporter it names the Transport Session
-	Transport Transport
-	Received  int64  // ns since 1970 on this machine's clock
-	Quality   uint16 // set on every row: Replayed, AsExported
+	Exporter   [16]byte // source address, IPv4 as ::ffff:a.b.c.d
+	Port       uint16   // source port: over UDP, it and Exporter name the Transport Session
+	Transport  Transport
+	Connection uint32 // TCP and TLS: which connection, as a port may come again; else 0
+	Received   int64  // ns since 1970 on this machine's clock
+	Quality    uint16 // set on every row: Replayed, AsExported
 }
 
 // Result is the account of one datagram: what it said of itself and what became

@@ -50,6 +50,10 @@ const (
 	File // read from a capture file
 )
 
+// Connected tells whether t is a connection, which begins and ends a Transport
+// Session and loses nothing in between.
+func (t Transport) Connected() bool { return t == TCP || t == TLS }
+
 // Presence bits tell an exported zero from an absent field.
 const (
 	HasBytes uint16 = 1 << iota

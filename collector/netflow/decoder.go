@@ -143,7 +143,7 @@ func (d *Decoder) Header(payload []byte) (r flow.Result, ok bool) {
 // stateful reads sets with the state of their session.
 func (x *pass) stateful(sets []byte) {
 	dg := &x.m.dg
-	s, lost := x.d.session(sessionKey{dg.Exporter, dg.Port, dg.Transport})
+	s, lost := x.d.session(sessionOf(dg))
 	x.res.Undecodable[flow.ReasonLimit] += uint32(lost)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,14 +180,30 @@ func (d *Decoder) Abandon(report func(dg flow.Datagram, domain uint32, p flow.Pr
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for _, s := range d.sessions {
-		count := map[domainKey]int{}
-		from := flow.Datagram{}
-		s.pending.empty(&d.pendingBytes, func(w waiting) {
-			count[w.m.key()]++
-			from = w.m.dg
-		})
-		for k, n := range count {
-			report(from, k.domain, k.protocol, n)
-		}
+		d.abandon(s, report)
+	}
+}
+
+func (d *Decoder) abandon(s *session, report func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)) {
+	count := map[domainKey]int{}
+	from := flow.Datagram{}
+	s.pending.empty(&d.pendingBytes, func(w waiting) {
+		count[w.m.key()]++
+		from = w.m.dg
+	})
+	for k, n := range count {
+		report(from, k.domain, k.protocol, n)
+	}
+}
+
+// End forgets the Transport Session of a connection that has ended, and with it
+// its templates (RFC 7011, Section 8.1). Data Sets that wait in it are dropped and
+// reported as by Abandon.
+func (d *Decoder) End(dg flow.Datagram, report func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.sessions[sessionOf(&dg)]; s != nil {
+		d.abandon(s, report)
+		d.forget(s)
 	}
 }

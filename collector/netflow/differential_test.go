@@ -70,7 +70,7 @@ func TestDifferential_EveryValueOfGoflow2IsInTheRow(t *testing.T) {
 		first := message(1, set(templateSet, template))
 		run(t, d, router, first)
 		referenceSets(t, templates, first)
-		p := d.sessions[sessionKey{router.Exporter, router.Port, flow.UDP}].plans[templateKey{domainKey{flow.Protocol(version), 1}, 256}]
+		p := d.sessions[sessionOf(&router)].plans[templateKey{domainKey{flow.Protocol(version), 1}, 256}]
 		if p.size < 4 {
 			continue // goflow2 takes padding for records
 		}

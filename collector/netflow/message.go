@@ -302,10 +302,9 @@ func (x *pass) template(t template) {
 // withdraw obeys a Template Withdrawal. Over UDP there must be none (RFC 7011,
 // Section 8.4), and obeying a forged one would blind us.
 func (x *pass) withdraw(t template) {
-	switch x.m.dg.Transport {
-	case flow.TCP, flow.TLS:
-		x.s.withdraw(x.m.key(), t.id, t.options, func(k templateKey) { x.d.save(x.s, k, nil) })
-	default:
+	if !x.m.dg.Transport.Connected() {
 		x.fail(flow.ReasonTemplateInvalid)
+		return
 	}
+	x.s.withdraw(x.m.key(), t.id, t.options)
 }

@@ -21,8 +21,9 @@ type TemplateStore interface {
 // storedVersion begins every template record.
 const storedVersion = 1
 
+// save files a template, nil to remove it. Those of a connection end with it.
 func (d *Decoder) save(s *session, k templateKey, p *plan) {
-	if d.config.Templates == nil {
+	if d.config.Templates == nil || s.key.transport.Connected() {
 		return
 	}
 	name := fmt.Sprintf("%x-%d-%d-%d-%d-%d", s.key.exporter, s.key.port, s.key.transport, k.protocol, k.domain, k.id)
@@ -65,7 +66,7 @@ func unmarshal(b []byte) (s sessionKey, k templateKey, t template, ok bool) {
 		t.fields = append(t.fields, field{binary.BigEndian.Uint32(b), binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])})
 	}
 	known := k.protocol == flow.NetFlowV9 || k.protocol == flow.IPFIX
-	return s, k, t, known && t.id >= 256 && t.scopes <= n
+	return s, k, t, known && !s.transport.Connected() && t.id >= 256 && t.scopes <= n
 }
 
 // Restore reads the templates of Config.Templates; call it before the first

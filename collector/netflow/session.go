@@ -10,11 +10,17 @@ import (
 )
 
 // sessionKey names a Transport Session (RFC 7011, Section 2). Over UDP it is
-// the exporter's address and port: two exporters may use one address.
+// the exporter's address and port: two exporters may use one address. Over TCP
+// and TLS it is the connection.
 type sessionKey struct {
-	exporter  [16]byte
-	port      uint16
-	transport flow.Transport
+	exporter   [16]byte
+	port       uint16
+	transport  flow.Transport
+	connection uint32
+}
+
+func sessionOf(dg *flow.Datagram) sessionKey {
+	return sessionKey{dg.Exporter, dg.Port, dg.Transport, dg.Connection}
 }
 
 // domainKey names what one exporter's numbers are relative to. v9 and IPFIX
@@ -129,14 +135,13 @@ func (s *session) learn(k templateKey, p *plan, limit int) outcome {
 
 // withdraw removes template id, or all of a kind if id is that of their set
 // (RFC 7011, Section 8.1).
-func (s *session) withdraw(d domainKey, id uint16, options bool, removed func(templateKey)) {
+func (s *session) withdraw(d domainKey, id uint16, options bool) {
 	s.plansMu.Lock()
 	defer s.plansMu.Unlock()
 	for k, p := range s.plans {
 		if k.domainKey == d && (k.id == id || (id < 256 && p.options == options)) {
 			delete(s.plans, k)
 			s.chargeLocked(-p.charge())
-			removed(k)
 		}
 	}
 }
@@ -166,6 +171,8 @@ func (d *Decoder) session(k sessionKey) (s *session, lost int) {
 
 // evict forgets an eighth of the sessions, first those without templates, then
 // those silent longest: forged source addresses must not push out real exporters.
+// Connections stay: whoever accepts them bounds them, and their templates are
+// not sent again.
 func (d *Decoder) evict() (lost int) {
 	type candidate struct {
 		s         *session
@@ -174,6 +181,9 @@ func (d *Decoder) evict() (lost int) {
 	}
 	all := make([]candidate, 0, len(d.sessions))
 	for _, s := range d.sessions {
+		if s.key.transport.Connected() {
+			continue
+		}
 		s.plansMu.RLock()
 		all = append(all, candidate{s, len(s.plans) > 0, s.lastSeen.Load()})
 		s.plansMu.RUnlock()
@@ -187,7 +197,7 @@ func (d *Decoder) evict() (lost int) {
 		}
 		return cmp.Compare(a.seen, b.seen)
 	})
-	for _, c := range all[:max(1, len(all)/8)] {
+	for _, c := range all[:(len(all)+7)/8] {
 		lost += d.forget(c.s)
 	}
 	return lost
@@ -217,8 +227,12 @@ const maxPeers = 64
 
 // borrow finds a template for s in other sessions of the same exporter address:
 // exporters that restart or use one port per process change their port, and
-// their layouts stay. It declines when those sessions do not agree.
+// their layouts stay. It declines when those sessions do not agree. The templates
+// of a connection are its own: they come before the data and end with it.
 func (d *Decoder) borrow(s *session, k templateKey) *plan {
+	if s.key.transport.Connected() {
+		return nil
+	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	peers := d.peers[s.key.exporter]
@@ -227,7 +241,7 @@ func (d *Decoder) borrow(s *session, k templateKey) *plan {
 	}
 	var found *plan
 	for _, p := range peers {
-		if p == s {
+		if p == s || p.key.transport.Connected() {
 			continue
 		}
 		q := p.plan(k)
