@@ -72,6 +72,12 @@ func (l lockedRows) DiscardFlows(ctx context.Context, log, index uint64) error {
 	return l.r.DiscardFlows(ctx, log, index)
 }
 
+func (l lockedRows) Stored(ctx context.Context, log uint64) (uint64, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.r.Stored(ctx, log)
+}
+
 // Rows, events, checkpoints, proofs and committing at one time give one log.
 func TestLedger_EverythingAtOnce(t *testing.T) {
 	h := &history{w: newWorld(t.TempDir())}

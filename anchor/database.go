@@ -19,6 +19,8 @@ var (
 	countQuarantine string
 	//go:embed query/discard_flows.sql
 	discardFlows string
+	//go:embed query/stored.sql
+	storedBatches string
 )
 
 // Tables the ledger writes.
@@ -45,6 +47,9 @@ type rows interface {
 	ReadEvents(ctx context.Context, log, index, count uint64) ([][]byte, error)
 	// DiscardFlows deletes the rows of a batch from the table flows.
 	DiscardFlows(ctx context.Context, log, index uint64) error
+	// Stored returns the index behind the last batch of which any table has
+	// something, 0 if none has.
+	Stored(ctx context.Context, log uint64) (uint64, error)
 }
 
 var (
@@ -119,4 +124,11 @@ func (d *database) DiscardFlows(ctx context.Context, log, index uint64) error {
 		return fmt.Errorf("discard rows of batch %d: %w", index, err)
 	}
 	return nil
+}
+
+func (d *database) Stored(ctx context.Context, log uint64) (end uint64, err error) {
+	if err := d.db.Conn().QueryRow(ctx, storedBatches, log, log, log, log).Scan(&end); err != nil {
+		return 0, fmt.Errorf("find the last batch in the database: %w", err)
+	}
+	return end, nil
 }

@@ -307,6 +307,21 @@ func (w worldRows) DiscardFlows(_ context.Context, _, index uint64) error {
 	return w.op("discard flows", func() error { w.discarded++; delete(w.flows[tableFlows], index); return nil }, nil)
 }
 
+func (w worldRows) Stored(context.Context, uint64) (end uint64, err error) {
+	for _, table := range w.flows {
+		for index := range table {
+			end = max(end, index+1)
+		}
+	}
+	for index := range w.events {
+		end = max(end, index+1)
+	}
+	for index := range w.headers {
+		end = max(end, index+1)
+	}
+	return end, nil
+}
+
 // eventsOfBlock reads the bodies out of a block of the table events.
 func eventsOfBlock(p []byte) (bodies [][]byte) {
 	uvarint := func() int {

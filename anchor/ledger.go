@@ -31,8 +31,9 @@ var (
 	ErrKey = errors.New("log key does not belong to this ledger")
 	// ErrFork: two batches claim one place in the log.
 	ErrFork = errors.New("ledger would fork")
-	// ErrRolledBack: the directory is older than a checkpoint it has signed.
-	ErrRolledBack = errors.New("ledger directory is older than its last checkpoint")
+	// ErrRolledBack: the directory is older than a checkpoint it has signed, or
+	// than what the database holds of its log.
+	ErrRolledBack = errors.New("ledger directory is older than what came of it")
 )
 
 // Options are what a ledger needs. Dir, DB and Spool are required, Origin when
@@ -145,13 +146,10 @@ func open(ctx context.Context, o Options, s seams) (_ *Ledger, err error) {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	pending := l.spool.Records()
-	if err := l.recoverLog(pending); err != nil {
+	if err := l.recoverLog(ctx, pending); err != nil {
 		return nil, err
 	}
 	if err := l.recoverSealed(pending); err != nil {
-		return nil, err
-	}
-	if err := l.checkPledge(); err != nil {
 		return nil, err
 	}
 	if l.metrics, err = newMetrics(o.Registerer, l); err != nil {
@@ -287,7 +285,7 @@ func (l *Ledger) publishKey(vkey string) error {
 // recoverLog reads the log and cuts what is behind its last header. If the last
 // batch cannot be right but the spool still has it, the batch is cut too, and
 // committed again by Run: its header was being written when the machine stopped.
-func (l *Ledger) recoverLog(pending []storage.SpoolRecord) error {
+func (l *Ledger) recoverLog(ctx context.Context, pending []storage.SpoolRecord) error {
 	err := l.reader.Refresh()
 	var corrupt *CorruptError
 	if errors.As(err, &corrupt) {
@@ -305,6 +303,9 @@ func (l *Ledger) recoverLog(pending []storage.SpoolRecord) error {
 		l.log.Warn().Err(corrupt.Err).Uint64("batch", corrupt.Batch).Str("file", corrupt.File).
 			Msg("last batch of the ledger was being written when the machine stopped; it is in the spool and will be committed again")
 	} else if err != nil {
+		return err
+	}
+	if err := l.checkAge(ctx, pending); err != nil { // before anything is cut
 		return err
 	}
 	s := &l.reader.state
@@ -375,17 +376,31 @@ func (l *Ledger) recoverSealed(pending []storage.SpoolRecord) error {
 	return nil
 }
 
-// checkPledge refuses to go on from a state older than one that was signed.
-func (l *Ledger) checkPledge() error {
+// checkAge refuses to go on from a state older than one that was signed, or than
+// what the database holds: rows are stored only of batches that the log or the
+// spool has.
+func (l *Ledger) checkAge(ctx context.Context, pending []storage.SpoolRecord) error {
+	size := l.reader.state.size
+	for _, record := range pending {
+		size = max(size, record.Index+1)
+	}
+	const advice = "restore the newest copy of the directory, never continue an older one"
 	c, err := l.reader.checkCheckpoint()
 	if err != nil {
 		return fmt.Errorf("open ledger: %w", err)
 	}
-	if c.Size > l.sealing.next {
-		return fmt.Errorf("open ledger %s: %w: it has %d batches, the checkpoint %d; restore the newest copy of the directory, never continue an older one", l.dir, ErrRolledBack, l.sealing.next, c.Size)
+	if c.Size > size {
+		return fmt.Errorf("open ledger %s: %w: it has %d batches, the checkpoint %d; %s", l.dir, ErrRolledBack, size, c.Size, advice)
 	}
 	if c.Size > l.reader.state.size {
 		l.pledged = c // checked when the batch comes back from the spool
+	}
+	stored, err := l.rows.Stored(ctx, l.reader.ID())
+	if err != nil {
+		return fmt.Errorf("open ledger: %w", err)
+	}
+	if stored > size {
+		return fmt.Errorf("open ledger %s: %w: it has %d batches, the database rows of batch %d; %s", l.dir, ErrRolledBack, size, stored-1, advice)
 	}
 	return nil
 }

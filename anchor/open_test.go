@@ -185,6 +185,33 @@ func TestOpen_RefusesADirectoryOlderThanItsCheckpoint(t *testing.T) {
 	}
 }
 
+// Without a checkpoint the database still knows of batches that the files lost.
+// Nothing is cut then: what is left may be needed to restore the rest.
+func TestOpen_RefusesADirectoryThatLostItsLastHeader(t *testing.T) {
+	f := told(t)
+	if err := os.Remove(f.path(checkpointFile)); err != nil {
+		t.Fatal(err)
+	}
+	headers, err := os.ReadFile(f.path(headersFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []int{1, 2, len(headers) / HeaderSize} {
+		if err := os.WriteFile(f.path(headersFile), headers[:len(headers)-lost*HeaderSize], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.openError(); !errors.Is(err, ErrRolledBack) {
+			t.Fatalf("%d headers lost: open: %v, want ErrRolledBack", lost, err)
+		}
+	}
+	if err := os.WriteFile(f.path(headersFile), headers, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.openError(); err != nil {
+		t.Fatalf("open after the headers were restored: %v", err)
+	}
+}
+
 // The spool of one ledger and the directory of another do not go together.
 func TestOpen_RefusesAForeignSpool(t *testing.T) {
 	f := newFixture(t)
