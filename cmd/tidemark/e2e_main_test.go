@@ -262,6 +262,22 @@ func (s *site) collects(p *process) bool {
 	return false
 }
 
+// refusal wants the daemon not to start, and returns its last line.
+func (s *site) refusal(args ...string) string {
+	s.t.Helper()
+	p := s.tryStart(args...)
+	if s.collects(p) {
+		s.t.Errorf("the daemon started, want a refusal:\n%s", p.tail())
+		s.stop()
+	}
+	if code := p.wait(s.t, 30*time.Second); code <= 0 || strings.Contains(p.text(), "panic") {
+		s.t.Errorf("the daemon ended with %d, want a refusal in words:\n%s", code, p.tail())
+	}
+	s.wantNoProcess()
+	lines := strings.Split(strings.TrimSpace(p.text()), "\n")
+	return lines[len(lines)-1]
+}
+
 // stop ends the daemon as a service manager does, and wants it to end well.
 func (s *site) stop() {
 	s.t.Helper()
