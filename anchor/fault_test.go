@@ -210,7 +210,7 @@ func (w worldSpool) Records() (out []storage.SpoolRecord) {
 	clear(w.listed) // the spool is opened when the ledger is
 	for _, index := range slices.Sorted(maps.Keys(w.spool)) {
 		w.listed[index] = true
-		out = append(out, storage.SpoolRecord{Index: index, Kind: w.spool[index].kind})
+		out = append(out, storage.SpoolRecord{Index: index})
 	}
 	return out
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,21 +14,22 @@ import (
 )
 
 // A spool file is one record: header, meta, block. Numbers are big-endian.
-// docs/formats/spool.md describes it; testdata/spool-v1.golden is one.
+// docs/formats/spool.md describes it; testdata/spool-v2.golden is one.
 //
 //	 0  8  "TDMSPOOL"
-//	 8  2  version, 1
+//	 8  2  version, 2
 //	10  1  kind of batch, the ledger's
 //	11  1  0
 //	12  4  octets of meta
 //	16  8  index of the batch
 //	24  8  octets of block
-//	32  4  CRC-32C of octets 0 to 31
-//	36  4  CRC-32C of meta and block
+//	32  4  CRC-32C of meta
+//	36  4  CRC-32C of block
+//	40  4  CRC-32C of octets 0 to 39
 const (
 	spoolMagic   = "TDMSPOOL"
-	spoolVersion = 1
-	spoolHeader  = 40
+	spoolVersion = 2
+	spoolHeader  = 44
 	spoolSuffix  = ".batch"
 	spoolTemp    = ".tmp"
 )
@@ -50,7 +50,7 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("spool record %s is corrupt: %s: keep it as evidence and restore it from a copy; its batch is lost if there is none", e.Path, e.Reason)
+	return fmt.Sprintf("spool record %s is corrupt: %s", e.Path, e.Reason)
 }
 
 // Spool holds sealed batches until the database has them, one file for each. A
@@ -67,14 +67,12 @@ type Spool struct {
 // SpoolRecord names a record.
 type SpoolRecord struct {
 	Index uint64
-	Kind  uint8
 	Size  int64 // octets on disk
 }
 
 // OpenSpool opens the spool in dir, creating it with mode 0700. Files that a
-// crash left half written are removed: no Append has returned nil for them. A
-// record whose header or length is wrong is a *CorruptError; what is wrong in
-// its contents is found by Read.
+// crash left half written are removed: no Append has returned nil for them. No
+// record is read: what is wrong in one is found by ReadMeta and Read.
 func OpenSpool(dir string) (*Spool, error) {
 	files, err := openSpoolDir(dir)
 	if err != nil {
@@ -111,66 +109,19 @@ func openSpool(files spoolFiles) (*Spool, error) {
 
 func spoolName(index uint64) string { return fmt.Sprintf("%020d%s", index, spoolSuffix) }
 
-// inspect checks the header of a record against its name and length.
+// inspect is what the name and the length of a record say.
 func (s *Spool) inspect(name string) (SpoolRecord, error) {
+	index, err := strconv.ParseUint(strings.TrimSuffix(name, spoolSuffix), 10, 64)
+	if err != nil || name != spoolName(index) {
+		return SpoolRecord{}, fmt.Errorf("%s is no spool record, its name is not an index of 20 digits: move it away", s.files.Path(name))
+	}
 	f, err := s.files.Open(name)
 	if err != nil {
 		return SpoolRecord{}, err
 	}
 	defer f.Close()
-	h, err := s.readHeader(f, name)
-	return h.SpoolRecord, err
-}
-
-// spoolRecordHeader is a header that has been checked.
-type spoolRecordHeader struct {
-	SpoolRecord
-	meta, block int
-	sum         uint32
-}
-
-func (s *Spool) readHeader(f spoolReader, name string) (h spoolRecordHeader, err error) {
-	corrupt := func(format string, args ...any) (spoolRecordHeader, error) {
-		return spoolRecordHeader{}, &CorruptError{Path: s.files.Path(name), Reason: fmt.Sprintf(format, args...)}
-	}
-	index, err := strconv.ParseUint(strings.TrimSuffix(name, spoolSuffix), 10, 64)
-	if err != nil || name != spoolName(index) {
-		return corrupt("its name is not an index of 20 digits")
-	}
 	size, err := f.Size()
-	if err != nil {
-		return h, err
-	}
-	if size < spoolHeader {
-		return corrupt("got %d octets, want at least %d", size, spoolHeader)
-	}
-	var b [spoolHeader]byte
-	if _, err := io.ReadFull(f, b[:]); err != nil {
-		return h, fmt.Errorf("read %s: %w", s.files.Path(name), err)
-	}
-	if string(b[:8]) != spoolMagic {
-		return corrupt("it does not begin with %s", spoolMagic)
-	}
-	if v := binary.BigEndian.Uint16(b[8:]); v != spoolVersion {
-		return corrupt("got format version %d, want %d", v, spoolVersion)
-	}
-	if got, want := crc32.Checksum(b[:32], castagnoli), binary.BigEndian.Uint32(b[32:]); got != want {
-		return corrupt("header checksum: got %08x, want %08x", got, want)
-	}
-	meta, block := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint64(b[24:])
-	if b[11] != 0 {
-		return corrupt("octet 11: got %d, want 0", b[11])
-	}
-	if got := binary.BigEndian.Uint64(b[16:]); got != index {
-		return corrupt("it holds batch %d", got)
-	}
-	if meta > maxSpoolMeta || block > maxSpoolBlock || size != spoolHeader+int64(meta)+int64(block) {
-		return corrupt("got %d octets, want %d + %d + %d", size, spoolHeader, meta, block)
-	}
-	return spoolRecordHeader{
-		SpoolRecord: SpoolRecord{Index: index, Kind: b[10], Size: size},
-		meta:        int(meta), block: int(block), sum: binary.BigEndian.Uint32(b[36:]),
-	}, nil
+	return SpoolRecord{Index: index, Size: size}, err
 }
 
 // Append writes a record and returns when it is on disk, under its name. After
@@ -211,7 +162,7 @@ func (s *Spool) append(index uint64, kind uint8, meta, block []byte) error {
 	if err := s.files.Sync(); err != nil {
 		return err
 	}
-	r := SpoolRecord{Index: index, Kind: kind, Size: int64(spoolHeader + len(meta) + len(block))}
+	r := SpoolRecord{Index: index, Size: int64(spoolHeader + len(meta) + len(block))}
 	s.records[index] = r
 	s.size += r.Size
 	return nil
@@ -227,8 +178,9 @@ func appendSpoolHeader(dst []byte, index uint64, kind uint8, meta, block []byte)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(meta)))
 	dst = binary.BigEndian.AppendUint64(dst, index)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(len(block)))
-	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
-	return binary.BigEndian.AppendUint32(dst, crc32.Update(crc32.Checksum(meta, castagnoli), castagnoli, block))
+	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(meta, castagnoli))
+	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(block, castagnoli))
+	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
 }
 
 // Records lists the records in the order of their indices.
@@ -250,41 +202,39 @@ func (s *Spool) Size() int64 {
 	return s.size
 }
 
-// Read returns the contents of a record after checking them; a failed check is a
-// *CorruptError. The caller owns the slices.
-func (s *Spool) Read(index uint64) (kind uint8, meta, block []byte, err error) {
-	name := spoolName(index)
-	f, err := s.files.Open(name)
+// SetAside moves a record that cannot be read to the directory corrupt inside
+// the spool, and returns its new path: the spool has it no longer, but who looks
+// for its rows can. A record that a power loss brings back is set aside again.
+func (s *Spool) SetAside(index uint64) (path string, err error) {
+	err = s.drop(index, func(name string) error {
+		path, err = s.files.SetAside(name)
+		return err
+	})
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
+		return "", fmt.Errorf("set spooled batch %d aside: %w", index, err)
 	}
-	defer f.Close()
-	h, err := s.readHeader(f, name)
-	if err != nil {
-		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
-	}
-	b := make([]byte, h.meta+h.block)
-	if _, err := io.ReadFull(f, b); err != nil {
-		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
-	}
-	if got := crc32.Checksum(b, castagnoli); got != h.sum {
-		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, &CorruptError{
-			Path: s.files.Path(name), Reason: fmt.Sprintf("checksum: got %08x, want %08x", got, h.sum)})
-	}
-	return h.Kind, b[:h.meta:h.meta], b[h.meta:], nil
+	return path, nil
 }
 
 // Remove drops a record that the database has. It is not synced: a record that
 // comes back after a power loss is inserted again, which changes nothing.
 func (s *Spool) Remove(index uint64) error {
+	if err := s.drop(index, s.files.Remove); err != nil {
+		return fmt.Errorf("remove spooled batch %d: %w", index, err)
+	}
+	return nil
+}
+
+// drop forgets a record that do has taken away.
+func (s *Spool) drop(index uint64, do func(name string) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.records[index]
 	if !ok {
-		return fmt.Errorf("remove spooled batch %d: it is not in the spool", index)
+		return errors.New("it is not in the spool")
 	}
-	if err := s.files.Remove(spoolName(index)); err != nil {
-		return fmt.Errorf("remove spooled batch %d: %w", index, err)
+	if err := do(spoolName(index)); err != nil {
+		return err
 	}
 	delete(s.records, index)
 	s.size -= r.Size

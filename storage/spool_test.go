@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +22,7 @@ type diskFiles struct {
 	failAt       int
 	failure      error
 	persist      bool // the failing call has its effect anyway
+	unreadable   error
 }
 
 var errDisk = errors.New("the disk says no")
@@ -58,10 +58,20 @@ func (d *diskFiles) Open(name string) (spoolReader, error) {
 	if !ok {
 		return nil, os.ErrNotExist
 	}
-	return memReader{bytes.NewReader(b)}, nil
+	return memReader{bytes.NewReader(b), d.unreadable}, nil
 }
 
-type memReader struct{ *bytes.Reader }
+type memReader struct {
+	*bytes.Reader
+	err error
+}
+
+func (r memReader) Read(b []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	return r.Reader.Read(b)
+}
 
 func (r memReader) Size() (int64, error) { return r.Reader.Size(), nil }
 func (memReader) Close() error           { return nil }
@@ -77,6 +87,10 @@ func (d *diskFiles) Rename(from, to string) error {
 }
 
 func (d *diskFiles) Remove(name string) error { return d.do(func() { delete(d.now, name) }) }
+
+func (d *diskFiles) SetAside(name string) (string, error) {
+	return d.Path("corrupt/" + name), d.do(func() { delete(d.now, name) })
+}
 
 func (d *diskFiles) Sync() error {
 	return d.do(func() {
@@ -240,10 +254,95 @@ func TestSpool_EveryChangedOctetIsFound(t *testing.T) {
 	}
 }
 
+// What is wrong behind meta does not keep meta from being read.
+func TestSpool_MetaIsReadWithoutTheBlock(t *testing.T) {
+	whole := slices.Concat(appendSpoolHeader(nil, 5, 1, []byte("meta"), []byte("block")), []byte("metablock"))
+	begin := len(whole) - len("block")
+	for i := range whole {
+		flipped := slices.Clone(whole)
+		flipped[i] ^= 0x40
+		for what, b := range map[string][]byte{"flipped": flipped, "cut": whole[:i]} {
+			disk := newDisk()
+			disk.now[spoolName(5)] = b
+			s, err := openSpool(disk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind, meta, err := s.ReadMeta(5)
+			if i < begin {
+				var corrupt *CorruptError
+				if !errors.As(err, &corrupt) {
+					t.Errorf("octet %d %s: got %v, want a CorruptError", i, what, err)
+				}
+			} else if err != nil || kind != 1 || string(meta) != "meta" {
+				t.Errorf("octet %d %s: got kind %d, %q, %v", i, what, kind, meta, err)
+			}
+		}
+	}
+}
+
+func TestSpool_SectorThatCannotBeReadIsCorrupt(t *testing.T) {
+	disk := newDisk()
+	s, err := openSpool(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(5, 1, []byte("meta"), []byte("block")); err != nil {
+		t.Fatal(err)
+	}
+	for failure, want := range map[syscall.Errno]bool{syscall.EIO: true, syscall.EMFILE: false} {
+		disk.unreadable = &os.PathError{Op: "read", Path: "x", Err: failure}
+		_, _, _, err := s.Read(5)
+		var corrupt *CorruptError
+		if err == nil || errors.As(err, &corrupt) != want {
+			t.Errorf("%v: got %v, want a CorruptError: %v", failure, err, want)
+		}
+	}
+}
+
+func TestSpool_SetAsideKeepsTheFileAndItsNamesake(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s, err := OpenSpool(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for range 2 {
+		if err := s.Append(7, 9, []byte("m"), []byte("b")); err != nil {
+			t.Fatal(err)
+		}
+		path, err := s.SetAside(7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+		if len(s.Records()) != 0 || s.Size() != 0 {
+			t.Errorf("got %v, %d octets in the spool, want nothing", s.Records(), s.Size())
+		}
+	}
+	if want := filepath.Join(dir, "corrupt", spoolName(7)); paths[0] != want || paths[1] == want {
+		t.Errorf("set aside to %q, want the first to be %s and the second another", paths, want)
+	}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil || info.Size() != spoolHeader+2 {
+			t.Errorf("%s: %v, %v", path, info, err)
+		}
+	}
+	if _, err := s.SetAside(7); err == nil {
+		t.Error("a record that is not there: no error")
+	}
+	if s, err = OpenSpool(dir); err != nil || len(s.Records()) != 0 {
+		t.Errorf("opened again: %v, %v, want an empty spool", s.Records(), err)
+	}
+	if indexes, err := SpoolIndexes(dir); err != nil || len(indexes) != 0 {
+		t.Errorf("SpoolIndexes: %v, %v, want none", indexes, err)
+	}
+}
+
 func TestSpool_GoldenFile(t *testing.T) {
 	meta, block := []byte("the ledger's own octets"), []byte("a block in Native format")
 	got := slices.Concat(appendSpoolHeader(nil, 0x0102030405060708, 1, meta, block), meta, block)
-	const golden = "testdata/spool-v1.golden"
+	const golden = "testdata/spool-v2.golden"
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
@@ -282,8 +381,14 @@ func FuzzSpool_HeaderNeverPanics(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, _, _, err := s.Read(5); errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("a record of the right length was read short: %v", err)
+		_, whole, block, err := s.Read(5)
+		_, meta, metaErr := s.ReadMeta(5)
+		var corrupt *CorruptError
+		switch {
+		case err == nil && (metaErr != nil || !bytes.Equal(meta, whole) || len(meta)+len(block)+spoolHeader != len(b)):
+			t.Errorf("Read returns %q and %q, ReadMeta %q, %v", whole, block, meta, metaErr)
+		case err != nil && !errors.As(err, &corrupt), metaErr != nil && !errors.As(metaErr, &corrupt):
+			t.Errorf("%v, %v, want CorruptErrors", err, metaErr)
 		}
 	})
 }

@@ -19,7 +19,10 @@ type spoolFiles interface {
 	Write(name string, parts ...[]byte) error
 	Rename(from, to string) error
 	Remove(name string) error // nil if there is none
-	Sync() error              // returns when all names are on disk
+	// SetAside moves a file to the directory corrupt, where List does not see
+	// it, replacing nothing, and returns where it is.
+	SetAside(name string) (path string, err error)
+	Sync() error // returns when all names are on disk
 	Path(name string) string
 }
 
@@ -96,6 +99,26 @@ func (d spoolDir) Remove(name string) error {
 		return err
 	}
 	return nil
+}
+
+func (d spoolDir) SetAside(name string) (path string, err error) {
+	aside := spoolDir(d.Path("corrupt"))
+	if err := os.MkdirAll(string(aside), 0o700); err != nil {
+		return "", err
+	}
+	path = aside.Path(name)
+	for n := 2; exists(path); n++ {
+		path = aside.Path(fmt.Sprintf("%s.%d", name, n))
+	}
+	if err := os.Rename(d.Path(name), path); err != nil {
+		return "", err
+	}
+	return path, errors.Join(aside.Sync(), d.Sync())
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func (d spoolDir) Sync() error {
