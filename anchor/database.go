@@ -13,10 +13,6 @@ import (
 var (
 	//go:embed query/read_events.sql
 	readEvents string
-	//go:embed query/count_flows.sql
-	countFlows string
-	//go:embed query/count_quarantine.sql
-	countQuarantine string
 	//go:embed query/discard_flows.sql
 	discardFlows string
 	//go:embed query/stored.sql
@@ -75,20 +71,12 @@ func (d *database) Insert(ctx context.Context, table, token string, block []byte
 
 func (d *database) ReadFlows(ctx context.Context, table string, log, index, count uint64, dst *flow.Batch) error {
 	err := d.db.ReadFlowsFrom(ctx, storage.Table(table), log, index, dst)
-	if err == nil && uint64(dst.Len()) == count {
-		return nil
-	}
-	// Either the rows are wrong or the database is away: ask it.
-	query := countFlows
-	if table == tableQuarantine {
-		query = countQuarantine
-	}
-	var got uint64
-	if countErr := d.db.Conn().QueryRow(ctx, query, log, index).Scan(&got); countErr != nil {
-		return errors.Join(err, countErr)
-	}
-	if got != count {
-		return fmt.Errorf("%w: %s has %d of batch %d, want %d", errRows, table, got, index, count)
+	var misplaced *storage.PositionError
+	switch {
+	case errors.As(err, &misplaced):
+		return fmt.Errorf("%w: %w", errRows, err)
+	case err == nil && uint64(dst.Len()) != count:
+		return fmt.Errorf("%w: %s has %d of batch %d, want %d", errRows, table, dst.Len(), index, count)
 	}
 	return err
 }

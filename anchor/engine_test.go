@@ -192,6 +192,28 @@ func TestLedger_BitFlippedOnTheWayToTheEngine(t *testing.T) {
 	}
 }
 
+// Rows that come back at other positions, as many as there should be, are not
+// the ones that were sealed, and asking again would not change that.
+func TestLedger_RowsAtOtherPositionsGoToQuarantine(t *testing.T) {
+	db := storagetest.Open(t)
+	l := openReal(t, t.TempDir(), db, func(table string, block []byte) []byte {
+		if table == tableFlows {
+			at := bytes.Index(block, []byte("pos\x06UInt32")) + len("pos\x06UInt32")
+			block[at+4*17] = 18 // 17 is missing, 18 there twice
+		}
+		return block
+	})
+	if _, err := l.Seal(t.Context(), storable(1, 100), nil); err != nil {
+		t.Fatal(err)
+	}
+	run(t, l)
+	audit(t, l, db)
+	var n uint64
+	if err := db.Conn().QueryRow(t.Context(), "SELECT count() FROM flows_quarantine").Scan(&n); err != nil || n != 100 {
+		t.Errorf("flows_quarantine holds %d rows, %v, want 100", n, err)
+	}
+}
+
 // What the engine refuses for good is recorded all the same.
 func TestLedger_RefusedBlockIsQuarantined(t *testing.T) {
 	db := storagetest.Open(t)

@@ -1,3 +1,0 @@
-SELECT count()
-FROM flows
-WHERE log = ? AND batch_index = ?

@@ -1,3 +1,0 @@
-SELECT count()
-FROM flows_quarantine
-WHERE log = ? AND batch_index = ?
