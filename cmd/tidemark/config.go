@@ -39,6 +39,7 @@ type CollectorConfig struct {
 	Allow         []collector.Network `yaml:"allow" doc:"exporters to accept; empty = all"`
 	RateLimit     int                 `yaml:"rate_limit" doc:"datagrams per second taken from one exporter address; what is over is shed and counted; 0 = no limit"`
 	Tee           []string            `yaml:"tee" doc:"other collectors (host:port) that get every UDP datagram too; it seems to come from this machine, since keeping the exporter's address would need raw sockets"`
+	Elements      string              `yaml:"elements" doc:"YAML file with names of Information Elements, ENTERPRISE: {ID: NAME}, for the output of flows; IANA's and common vendors' are known"`
 	Exporters     []ExporterConfig    `yaml:"exporters" doc:"settings for exporters by address or network"`
 }
 

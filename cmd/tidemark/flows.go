@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/collector/flow"
+	"tidemark/collector/netflow"
 )
 
 //go:embed sql/flows.sql
@@ -76,33 +78,53 @@ func (s *store) flows(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	names, err := readElements(s.cfg.Collector.Elements)
+	if err != nil {
+		return err
+	}
 	ctx := clickhouse.Context(c.Context, clickhouse.WithParameters(params))
 	rows, err := s.db.Conn().QueryFormat(ctx, "JSONEachRow", flowsSQL)
 	if err != nil {
 		return fmt.Errorf("list flows: %w", err)
 	}
 	defer rows.Close()
-	if c.String("output") == "ndjson" { // as it comes: there may be many
-		if _, err := io.Copy(c.App.Writer, rows); err != nil {
-			return fmt.Errorf("list flows: %w", err)
-		}
-		return nil
+	if c.String("output") == "ndjson" { // as they come: there may be many
+		out := bufio.NewWriter(c.App.Writer)
+		err := eachFlow(rows, names, func(raw json.RawMessage) error {
+			_, err := fmt.Fprintf(out, "%s\n", raw)
+			return err
+		})
+		return errors.Join(err, out.Flush())
 	}
 	var lines []flowLine
-	for dec := json.NewDecoder(rows); ; {
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return fmt.Errorf("list flows: %w", err)
-		}
-		line := flowLine{raw: raw}
-		if err := json.Unmarshal(raw, &line); err != nil {
-			return fmt.Errorf("list flows: %w", err)
-		}
-		lines = append(lines, line)
+	err = eachFlow(rows, names, func(raw json.RawMessage) error {
+		lines = append(lines, flowLine{raw: raw})
+		return json.Unmarshal(raw, &lines[len(lines)-1])
+	})
+	if err != nil {
+		return err
 	}
 	return list(c, lines, flowColumns())
+}
+
+// eachFlow calls f for each row, its elements named.
+func eachFlow(rows io.Reader, names netflow.Elements, f func(json.RawMessage) error) error {
+	for dec := json.NewDecoder(rows); ; {
+		var raw json.RawMessage
+		err := dec.Decode(&raw)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			raw, err = nameExtensions(raw, names)
+		}
+		if err == nil {
+			err = f(raw)
+		}
+		if err != nil {
+			return fmt.Errorf("list flows: %w", err)
+		}
+	}
 }
 
 func (s *store) flowParameters(c *cli.Context) (clickhouse.Parameters, error) {

@@ -17,6 +17,7 @@ const (
 	dot1qCustomerVLAN      = 245
 	ethernetType           = 256
 	dataLinkFrameSize      = 312
+	layer2SegmentID        = 351
 )
 
 const (
@@ -214,6 +215,19 @@ func (h *headerReader) ipv6() bool {
 	}
 }
 
+// vxlan keeps the network identifier of a VXLAN packet (RFC 7348, Section 5) as
+// layer2SegmentId, whose first octet says what it is of. What travels inside a
+// tunnel (VXLAN, GRE, IP in IP) is not read: the row is about the outer packet.
+func (h *headerReader) vxlan(protocol uint8) {
+	const port, valid = 4789, 0x08
+	if protocol != protocolUDP || h.b.DstPort[h.r] != port || len(h.rest) < 12 {
+		return
+	}
+	if v := h.rest[4:12]; v[0]&valid != 0 { // behind the rest of the UDP header
+		h.b.Extend(layer2SegmentID, []byte{1, 0, 0, 0, 0, v[4], v[5], v[6]})
+	}
+}
+
 // transport reads ports, flags, ICMP type and code.
 func (h *headerReader) transport(protocol uint8) bool {
 	b, r := h.b, h.r
@@ -225,6 +239,7 @@ func (h *headerReader) transport(protocol uint8) bool {
 		}
 		b.SrcPort[r], b.DstPort[r] = binary.BigEndian.Uint16(v), binary.BigEndian.Uint16(v[2:])
 		if protocol != protocolTCP {
+			h.vxlan(protocol)
 			return true
 		}
 		if v = h.cut(10); v == nil {

@@ -113,3 +113,35 @@ func TestHeader_PayloadIsNotKept(t *testing.T) {
 		}
 	})
 }
+
+// A tunnel's row is about the outer packet; nothing inside it takes its place.
+func TestHeader_InsideOfTunnelsIsNotRead(t *testing.T) {
+	inner := ipv4Of(6, 60, 0, tcpOf(40000, 22, 2))
+	copy(inner[12:], ip("198.51.100.1"))
+	copy(inner[16:], ip("198.51.100.2"))
+	vxlan := join([]byte{0x08, 0, 0, 0, 0x12, 0x34, 0x56, 0}, ethernet(typeIPv4, inner))
+	udp := udpOf(50000, 4789)
+	for name, c := range map[string]struct {
+		packet  []byte
+		proto   uint8
+		dstPort uint16
+	}{
+		"vxlan":    {ipv4Of(17, 200, 0, join(udp, vxlan)), 17, 4789},
+		"gre":      {ipv4Of(47, 200, 0, join([]byte{0, 0, 8, 0}, inner)), 47, 0},
+		"ip in ip": {ipv4Of(4, 200, 0, inner), 4, 0},
+		"6in4":     {ipv4Of(41, 200, 0, ipv6Of(6, 20, tcpOf(1, 22, 2))), 41, 0},
+	} {
+		b := one(t, headerEthernet, 250, ethernet(typeIPv4, c.packet))
+		want(t, name+": protocol", b.Proto[0], c.proto)
+		want(t, name+": port", b.DstPort[0], c.dstPort)
+		want(t, name+": octets", b.Bytes[0], 200)
+		for _, a := range [][16]byte{b.SrcAddr[0], b.DstAddr[0]} {
+			if strings.HasPrefix(netip.AddrFrom16(a).Unmap().String(), "198.51.100.") {
+				t.Errorf("%s: address %v is the inner one", name, a)
+			}
+		}
+		if name == "vxlan" {
+			want(t, "network identifier", extension(t, b, 0, 0, layer2SegmentID), "\x01\x00\x00\x00\x00\x12\x34\x56")
+		}
+	}
+}
