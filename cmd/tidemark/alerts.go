@@ -64,11 +64,11 @@ one incident, updated as they repeat.
 			{
 				Name: "ack", Usage: "acknowledge an alert; who and why becomes part of the record", ArgsUsage: "ALERT",
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "reason", Required: true, Usage: "why it is no trouble, or who takes care of it"},
+					&cli.StringFlag{Name: "reason", Usage: "why it is no trouble, or who takes care of it"},
 					&cli.StringFlag{Name: "as", Usage: "`NAME` of who acts, beside the operating system's user"},
 				},
 				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 1, 1, "one ALERT"); err != nil {
+					if err := errors.Join(wantArgs(c, 1, 1, "one ALERT"), wantFlag(c, "reason")); err != nil {
 						return err
 					}
 					return ack(c)
@@ -185,7 +185,7 @@ func (s *store) explain(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("sql") {
-		_, err := fmt.Fprintln(c.App.Writer, strings.TrimSpace(found.Query))
+		_, err := fmt.Fprintln(c.App.Writer, statement(found.Query))
 		return err
 	}
 	views, err := s.viewAlerts(c, q, []profile.Incident{found})
@@ -193,6 +193,17 @@ func (s *store) explain(c *cli.Context) error {
 		return err
 	}
 	return page(c, views[0], views[0].write)
+}
+
+// statement is a query without the comments before it: an argument that begins
+// with two dashes would be taken for a flag.
+func statement(query string) string {
+	query = strings.TrimSpace(query)
+	for strings.HasPrefix(query, "--") {
+		_, query, _ = strings.Cut(query, "\n")
+		query = strings.TrimSpace(query)
+	}
+	return query
 }
 
 func (a alertView) write(w io.Writer) error {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -153,6 +154,14 @@ func commandNames(app *cli.App) (names []string) {
 		names = append(names, c.Name)
 	}
 	return names
+}
+
+// wantFlag refuses a call without the flag.
+func wantFlag(c *cli.Context, name string) error {
+	if strings.TrimSpace(c.String(name)) == "" {
+		return usageError{fmt.Errorf("%s: --%s is missing; see `tidemark %s --help`", c.Command.Name, name, c.Command.Name)}
+	}
+	return nil
 }
 
 // wantArgs refuses a wrong number of arguments and says what they are.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -31,9 +32,12 @@ is what ` + "`tidemark verify`" + ` is for.
 }
 
 func (s *store) sql(c *cli.Context) error {
-	statement := strings.TrimSpace(c.Args().First())
-	verb, _, _ := strings.Cut(strings.ToUpper(statement), " ")
-	switch verb {
+	statement := c.Args().First()
+	words := strings.Fields(statement)
+	if len(words) == 0 {
+		return usageError{errors.New("sql: the statement is empty")}
+	}
+	switch strings.ToUpper(words[0]) {
 	case "SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS":
 	default:
 		if err := s.db.Conn().Exec(c.Context, statement); err != nil {

@@ -236,13 +236,13 @@ func proveCommand() *cli.Command {
 The bundle holds the record, its path to the batch, the batch's path to the log, the
 signed checkpoint and where that was anchored.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "flow", Required: true, Usage: "`NAME` of the flow, as `tidemark flows` shows it"},
+			&cli.StringFlag{Name: "flow", Usage: "`NAME` of the flow, as `tidemark flows` shows it"},
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"},
 			&cli.BoolFlag{Name: "exporters", Usage: "add the loss account of the batch"},
 			rpcFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none: the flow is named by --flow"); err != nil {
+			if err := errors.Join(wantArgs(c, 0, 0, "none: the flow is named by --flow"), wantFlag(c, "flow")); err != nil {
 				return err
 			}
 			return withStore(c, func(s *store) error { return s.prove(c) })
