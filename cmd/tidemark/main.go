@@ -105,7 +105,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			runCommand(), replayCommand(),
 			devicesCommand(), baselineCommand(), flowsCommand(), alertsCommand(), exportersCommand(),
 			verifyCommand(), proveCommand(), verifyBundleCommand(), anchorCommand(), contractCommand(),
-			configCommand(), sqlCommand(), versionCommand(), engineCommand(),
+			configCommand(), aggregatesCommand(), sqlCommand(), versionCommand(), engineCommand(),
 		},
 		CommandNotFound: nil,
 		Action: func(c *cli.Context) error {

@@ -76,7 +76,9 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	if err != nil {
 		return nil, err
 	}
-	n.scorer, err = profile.New(db, cfg.profile(), n.emit, deps.log)
+	watched := cfg.profile()
+	watched.Log = n.ledger.ID()
+	n.scorer, err = profile.New(db, watched, n.emit, deps.log)
 	if err != nil {
 		return nil, err
 	}
@@ -171,14 +173,20 @@ func (n *node) drain(ctx context.Context) error {
 	return n.ledger.Drain(ctx)
 }
 
+// scoreIdle is how long an attack that ends all traffic may wait to be judged.
+const scoreIdle = 30 * time.Second
+
 // score scores after each commit. A failure costs only time: the scorer goes on
 // from where it was when the next batch is committed.
 func (n *node) score(ctx context.Context) {
+	idle := time.NewTicker(scoreIdle)
+	defer idle.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.committed:
+		case <-idle.C: // detectors that wait for an hour to pass are asked in a lull too
 		}
 		if err := n.scoreOnce(ctx); err != nil && ctx.Err() == nil {
 			n.log.Error().Err(err).Msg("score new flows: tried again with the next batch")
