@@ -39,13 +39,13 @@ one incident, updated as they repeat.
    tidemark alerts ack --reason "new firmware" 0123456789abcdef`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "closed and acknowledged ones too"},
-			&cli.StringFlag{Name: "device", Usage: "of this device, named by MAC, address, id or label"},
-			&cli.IntFlag{Name: "min-risk", Usage: "of this risk (0-100) or more"},
-			&cli.StringFlag{Name: "fail-on", Usage: "exit with 3 if an alert is listed of this level or above: low, medium, high, critical"},
-			outputFlag(),
+			&cli.StringFlag{Name: "device", Usage: "of this `DEVICE`, named by MAC, address, id or label"},
+			&cli.IntFlag{Name: "min-risk", Usage: "of this `RISK` (0-100) or more"},
+			&cli.StringFlag{Name: "fail-on", Usage: "exit with 3 if an alert is listed of this `LEVEL` or above: low, medium, high, critical"},
+			outputFlag(listForms),
 		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none, or explain or ack"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument, or the command explain or ack"); err != nil {
 				return err
 			}
 			return withStore(c, func(s *store) error { return s.alerts(c) })
@@ -53,7 +53,7 @@ one incident, updated as they repeat.
 		Subcommands: []*cli.Command{
 			{
 				Name: "explain", Usage: "expected, observed, the flows, risk term by term, and the query", ArgsUsage: "ALERT",
-				Flags: []cli.Flag{&cli.BoolFlag{Name: "sql", Usage: "only the statement that found it, ready to run"}, outputFlag()},
+				Flags: []cli.Flag{&cli.BoolFlag{Name: "sql", Usage: "only the statement that found it, ready to run"}, outputFlag(pageForms)},
 				Action: func(c *cli.Context) error {
 					if err := wantArgs(c, 1, 1, "one ALERT"); err != nil {
 						return err
@@ -64,7 +64,7 @@ one incident, updated as they repeat.
 			{
 				Name: "ack", Usage: "acknowledge an alert; who and why becomes part of the record", ArgsUsage: "ALERT",
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "reason", Usage: "why it is no trouble, or who takes care of it"},
+					&cli.StringFlag{Name: "reason", Usage: "`TEXT`: why it is no trouble, or who takes care of it (required)"},
 					&cli.StringFlag{Name: "as", Usage: "`NAME` of who acts, beside the operating system's user"},
 				},
 				Action: func(c *cli.Context) error {
@@ -106,9 +106,7 @@ func (s *store) alerts(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(views) == 0 && c.String("output") == "table" {
-		fmt.Fprintln(c.App.ErrWriter, "no alerts")
-	} else if err := list(c, views, alertColumns()); err != nil {
+	if err := list(c, views, alertColumns(c.Bool("all"))); err != nil {
 		return err
 	}
 	for _, v := range views {
@@ -156,15 +154,20 @@ func (s *store) viewAlerts(c *cli.Context, q *profile.Scorer, found []profile.In
 	return views, nil
 }
 
-func alertColumns() []column[alertView] {
+func alertColumns(all bool) []column[alertView] {
+	state := func(a alertView) string { return string(a.State) }
+	shown := state
+	if !all {
+		shown = func(alertView) string { return "" } // they are open
+	}
 	return []column[alertView]{
-		{"alert", left, func(a alertView) string { return a.ID }},
-		{"risk", right, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }},
-		{"since (UTC)", left, func(a alertView) string { return stamp(a.Opened)[5:16] }},
-		{"device", left, func(a alertView) string { return shorten(a.title, 28) }},
-		{"what", left, func(a alertView) string { return a.Family }},
-		{"observed", flex, func(a alertView) string { return a.Observed }},
-		{"state", left, func(a alertView) string { return string(a.State) }},
+		{"alert", left, func(a alertView) string { return a.ID }, nil},
+		{"risk", left, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }, func(a alertView) string { return fmt.Sprint(a.Risk) }},
+		{"since (UTC)", left, func(a alertView) string { return stamp(a.Opened)[5:16] }, func(a alertView) string { return instant(a.Opened) }},
+		{"device", flex, func(a alertView) string { return a.title }, nil},
+		{"what", left, func(a alertView) string { return a.Family }, nil},
+		{"observed", flex, func(a alertView) string { return a.Observed }, nil},
+		{"state", left, shown, state},
 	}
 }
 
@@ -210,7 +213,7 @@ func (a alertView) write(w io.Writer) error {
 	line := func(name, text string) { fmt.Fprintf(w, "%-9s %s\n", name, printable(text)) }
 	line("alert", fmt.Sprintf("%s, %s, %s", a.ID, a.Family, a.State))
 	line("device", a.title)
-	line("since", fmt.Sprintf("%s UTC, last %s UTC, %s finding(s)", stamp(a.Opened), stamp(a.Changed), count(a.Findings)))
+	line("since", fmt.Sprintf("%s UTC, last %s UTC, %s", stamp(a.Opened), stamp(a.Changed), plural(a.Findings, "finding")))
 	line("expected", a.Expected)
 	line("observed", a.Observed)
 	line("risk", fmt.Sprintf("%d of 100 (%s)", a.Risk, a.Level))

@@ -67,9 +67,9 @@ func anchorCommand() *cli.Command {
    tidemark anchor now         anchor at once, and wait until the contract holds it`,
 		Subcommands: []*cli.Command{
 			{
-				Name: "status", Usage: "what is protected up to when", Flags: []cli.Flag{outputFlag()},
+				Name: "status", Usage: "what is protected up to when", Flags: []cli.Flag{outputFlag(pageForms)},
 				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 0, 0, "none"); err != nil {
+					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
 					status, err := readAnchorStatus(c)
@@ -80,9 +80,9 @@ func anchorCommand() *cli.Command {
 				},
 			},
 			{
-				Name: "now", Usage: "store, log and anchor all that was received", Flags: []cli.Flag{outputFlag()},
+				Name: "now", Usage: "store, log and anchor all that was received", Flags: []cli.Flag{outputFlag(pageForms)},
 				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 0, 0, "none"); err != nil {
+					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
 					var status anchorStatus
@@ -192,11 +192,11 @@ func contractCommand() *cli.Command {
 		Description: `   tidemark contract show                    what the contract holds, asked of the chain
    tidemark contract trust > trust.json      chain, contract, log and key: to be kept elsewhere, early`,
 		Subcommands: []*cli.Command{
-			{Name: "show", Usage: "ask the chain what the contract holds of this log", Flags: []cli.Flag{outputFlag(), rpcFlag()}, Action: contractShow},
+			{Name: "show", Usage: "ask the chain what the contract holds of this log", Flags: []cli.Flag{outputFlag(pageForms), rpcFlag()}, Action: contractShow},
 			{
 				Name: "trust", Usage: "write the trust file that verify and verify-bundle take",
 				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 0, 0, "none"); err != nil {
+					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
 					trust, err := ownTrust(c.String("data-dir"))
@@ -248,7 +248,7 @@ type contractView struct {
 }
 
 func contractShow(c *cli.Context) error {
-	if err := wantArgs(c, 0, 0, "none"); err != nil {
+	if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 		return err
 	}
 	dir := c.String("data-dir")

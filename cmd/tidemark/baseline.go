@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -15,13 +16,14 @@ func baselineCommand() *cli.Command {
 		Name:      "baseline",
 		Usage:     "what one device normally does: peers, services, hours, volumes",
 		ArgsUsage: "DEVICE",
-		Description: `DEVICE is a MAC, an address, an id of 16 hex digits or a label.
+		Description: `DEVICE is a MAC, an address, an id of 16 hex digits or a label. json and ndjson hold all
+of it, csv and markdown the peers.
 
    tidemark baseline 00:40:8c:12:34:56
    tidemark baseline --output json 10.20.1.11`,
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "peers", Value: 15, Usage: "list so many peers, 0 = all"},
-			outputFlag(),
+			&cli.UintFlag{Name: "peers", Value: 15, Usage: "list at most `N` peers, 0 = all"},
+			outputFlag(listForms),
 		},
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 1, 1, "one DEVICE"); err != nil {
@@ -56,9 +58,9 @@ func (s *store) baseline(c *cli.Context) error {
 		writeDevice(w, d)
 		writeVolumes(w, b.Volumes)
 		writeHours(w, b.Hours)
-		most := c.Int("peers")
-		if most <= 0 || most > len(b.Peers) {
-			most = len(b.Peers)
+		most := len(b.Peers)
+		if n := c.Uint("peers"); n > 0 {
+			most = min(most, int(min(n, math.MaxInt32)))
 		}
 		fmt.Fprintln(w)
 		if err := list(c, b.Peers[:most], peerColumns()); err != nil {
@@ -78,16 +80,16 @@ func writeDevice(w io.Writer, d profile.Device) {
 	line("device", "%s", d.Title())
 	line("id", "%s, identified by %s", d.Name(), identityText(d))
 	line("addresses", "%s", addresses(d, 8))
-	line("seen", "%s to %s UTC, %s flows", stamp(d.First), stamp(d.Last), count(d.Flows))
+	line("seen", "%s to %s UTC, %s", stamp(d.First), stamp(d.Last), plural(d.Flows, "flow"))
 	if d.Learning == profile.LearningDone {
 		line("state", "learned (since %s UTC)", stamp(d.Learned))
 	} else {
 		line("state", "%s until %s UTC: its deviations do not alert yet", d.Learning, stamp(d.Learned))
 	}
-	line("serves", "%s", services(d.Serves, 12))
-	line("uses", "%s", services(d.Uses, 12))
+	line("serves", "%s", orDash(services(d.Serves)))
+	line("uses", "%s", orDash(services(d.Uses)))
 	if d.Alerts > 0 {
-		line("alerts", "%d open, highest risk %d (%s)", d.Alerts, d.Risk, profile.Level(d.Risk))
+		line("alerts", "%d open, highest risk %d of 100 (%s)", d.Alerts, d.Risk, profile.Level(d.Risk))
 	}
 }
 
@@ -103,8 +105,8 @@ func identityText(d profile.Device) string {
 
 func writeVolumes(w io.Writer, volumes []profile.Quantiles) {
 	for _, q := range volumes {
-		fmt.Fprintf(w, "%-10s out %s an hour, at most %s; in %s, at most %s (median and largest of %s hours with traffic)\n",
-			q.Scope, octets(q.Out), octets(q.OutMax), octets(q.In), octets(q.InMax), count(q.Hours))
+		fmt.Fprintf(w, "%-10s %s: out %s (at most %s), in %s (at most %s); median and most of %s with traffic\n",
+			"an hour", q.Scope, octets(q.Out), octets(q.OutMax), octets(q.In), octets(q.InMax), plural(q.Hours, "hour"))
 	}
 }
 
@@ -153,15 +155,15 @@ func shade(v, most uint64) rune {
 func peerColumns() []column[profile.Peer] {
 	type P = profile.Peer
 	return []column[P]{
-		{"peer", flex, func(p P) string { return p.Title }},
-		{"as", left, func(p P) string { return p.Role }},
-		{"service", left, func(p P) string { return p.Service.Name }},
-		{"scope", left, func(p P) string { return p.Scope }},
-		{"out", right, func(p P) string { return octets(p.BytesOut) }},
-		{"in", right, func(p P) string { return octets(p.BytesIn) }},
-		{"flows", right, func(p P) string { return count(p.Flows) }},
-		{"failed", right, func(p P) string { return count(p.Failed) }},
-		{"days", right, func(p P) string { return count(p.Days) }},
-		{"last seen (UTC)", left, func(p P) string { return stamp(p.Last)[:16] }},
+		{"peer", flex, func(p P) string { return p.Title }, nil},
+		{"device is", left, func(p P) string { return p.Role }, nil},
+		{"service", left, func(p P) string { return p.Service.Name }, nil},
+		{"scope", left, func(p P) string { return p.Scope }, nil},
+		{"out", right, func(p P) string { return octets(p.BytesOut) }, func(p P) string { return fmt.Sprint(p.BytesOut) }},
+		{"in", right, func(p P) string { return octets(p.BytesIn) }, func(p P) string { return fmt.Sprint(p.BytesIn) }},
+		{"flows", right, func(p P) string { return count(p.Flows) }, func(p P) string { return fmt.Sprint(p.Flows) }},
+		{"failed", right, func(p P) string { return count(p.Failed) }, func(p P) string { return fmt.Sprint(p.Failed) }},
+		{"days", right, func(p P) string { return count(p.Days) }, func(p P) string { return fmt.Sprint(p.Days) }},
+		{"last seen (UTC)", left, func(p P) string { return stamp(p.Last)[:16] }, func(p P) string { return instant(p.Last) }},
 	}
 }

@@ -45,7 +45,7 @@ func configCommand() *cli.Command {
 				Name:  "print",
 				Usage: "print the configuration in force, as YAML",
 				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 0, 0, "none"); err != nil {
+					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
 					cfg, err := LoadConfig(c.String("config"))

@@ -122,7 +122,7 @@ func kindName(n *yaml.Node) string {
 
 // didYouMean names the known key nearest to got, if one is near.
 func didYouMean(got string, known []string) string {
-	best, distance := "", 3
+	best, distance := "", min(3, len(got)/2+1)
 	for _, k := range known {
 		if n := editDistance(strings.ToLower(got), k); n < distance {
 			best, distance = k, n

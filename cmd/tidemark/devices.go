@@ -36,11 +36,11 @@ func devicesCommand() *cli.Command {
    tidemark devices --sort risk
    tidemark devices --output csv > inventory.csv`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "sort", Value: "address", Usage: "address, first, last, flows or risk"},
-			outputFlag(),
+			&cli.StringFlag{Name: "sort", Value: "address", Usage: "`ORDER` is address, first (seen), last (seen), flows or risk"},
+			outputFlag(listForms),
 		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none; `tidemark baseline DEVICE` shows one"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument (`tidemark baseline DEVICE` shows one device)"); err != nil {
 				return err
 			}
 			less, err := deviceOrder(c.String("sort"))
@@ -60,6 +60,9 @@ func devicesCommand() *cli.Command {
 				views := make([]deviceView, len(found))
 				for i, d := range found {
 					views[i] = viewDevice(d)
+				}
+				if len(views) == 0 {
+					fmt.Fprintln(c.App.ErrWriter, "nothing inside the site's networks (networks in the configuration) has been seen in a flow yet")
 				}
 				return list(c, views, deviceColumns())
 			})
@@ -90,21 +93,21 @@ func deviceOrder(name string) (func(a, b profile.Device) int, error) {
 
 func deviceColumns() []column[deviceView] {
 	return []column[deviceView]{
-		{"address", left, func(d deviceView) string { return addresses(d.Device, 2) }},
-		{"label", left, func(d deviceView) string { return d.Label }},
-		{"mac", left, func(d deviceView) string { return orDash(d.MAC) }},
-		{"vendor", left, func(d deviceView) string { return shorten(orDash(d.Vendor), 22) }},
-		{"serves", left, func(d deviceView) string { return services(d.Serves, 3) }},
-		{"uses", flex, func(d deviceView) string { return services(d.Uses, 20) }},
-		{"flows", right, func(d deviceView) string { return count(d.Flows) }},
-		{"last seen (UTC)", left, func(d deviceView) string { return stamp(d.Last)[:16] }},
-		{"state", left, func(d deviceView) string { return string(d.Learning) }},
-		{"risk", right, func(d deviceView) string {
+		{"address", left, func(d deviceView) string { return addresses(d.Device, 2) }, func(d deviceView) string { return addresses(d.Device, len(d.Addresses)) }},
+		{"label", left, func(d deviceView) string { return d.Label }, nil},
+		{"mac", left, func(d deviceView) string { return d.MAC }, nil},
+		{"vendor", flex, func(d deviceView) string { return d.Vendor }, nil},
+		{"serves", flex, func(d deviceView) string { return services(d.Serves) }, nil},
+		{"uses", flex, func(d deviceView) string { return services(d.Uses) }, nil},
+		{"flows", right, func(d deviceView) string { return count(d.Flows) }, func(d deviceView) string { return fmt.Sprint(d.Flows) }},
+		{"last seen (UTC)", left, func(d deviceView) string { return stamp(d.Last)[:16] }, func(d deviceView) string { return instant(d.Last) }},
+		{"state", left, func(d deviceView) string { return string(d.Learning) }, nil},
+		{"risk", left, func(d deviceView) string {
 			if d.Alerts == 0 {
 				return "-"
 			}
 			return fmt.Sprintf("%d %s", d.Risk, profile.Level(d.Risk))
-		}},
+		}, func(d deviceView) string { return fmt.Sprint(d.Risk) }},
 	}
 }
 
@@ -119,15 +122,12 @@ func addresses(d profile.Device, most int) string {
 	return orDash(strings.Join(out, " "))
 }
 
-func services(list []profile.Service, most int) string {
+func services(list []profile.Service) string {
 	var out []string
-	for _, s := range list[:min(len(list), most)] {
+	for _, s := range list {
 		out = append(out, s.Name)
 	}
-	if more := len(list) - most; more > 0 {
-		out = append(out, fmt.Sprintf("+%d", more))
-	}
-	return orDash(strings.Join(out, " "))
+	return strings.Join(out, " ")
 }
 
 func orDash(s string) string {

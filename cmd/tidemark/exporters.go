@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,16 +25,18 @@ func exportersCommand() *cli.Command {
 		Name:  "exporters",
 		Usage: "who sends what, how much, and what was lost on the way",
 		Description: `Lists each exporter and protocol the running daemon has heard since it started.
-"lost" is told by sequence numbers, in the unit the protocol counts in; what this
-machine's kernel dropped is counted apart and printed below the table. "not decoded" counts
-datagrams shed by collector.allow or collector.rate_limit, those that could not be
-read, by reason, and the Data Sets that wait for their template.
+"flows/s" is the mean of the last minute. "lost" is told by sequence numbers, in the
+unit the protocol counts in; what this machine's kernel dropped is counted apart and
+printed below the table. "not decoded" counts datagrams shed by collector.allow or
+collector.rate_limit, those that could not be read, by reason, and the Data Sets that
+wait for their template. "sampling" says who told the rate: "assumed" is nobody.
+"clock" is how far the exporter's clock is from this machine's.
 
    tidemark exporters
    tidemark exporters --output json`,
-		Flags: []cli.Flag{outputFlag()},
+		Flags: []cli.Flag{outputFlag(listForms)},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 				return err
 			}
 			var status collectorStatus
@@ -43,8 +46,8 @@ read, by reason, and the Data Sets that wait for their template.
 			if err := list(c, status.Exporters, exporterColumns(time.Now())); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.App.ErrWriter, "listening on %s; %s datagrams dropped by this machine's kernel since start\n",
-				strings.Join(status.Listening, ", "), count(status.KernelDrops))
+			fmt.Fprintf(c.App.ErrWriter, "listening on %s; %s dropped by this machine's kernel since start\n",
+				strings.Join(status.Listening, ", "), plural(status.KernelDrops, "datagram"))
 			return nil
 		},
 	}
@@ -52,9 +55,9 @@ read, by reason, and the Data Sets that wait for their template.
 
 // needDaemon explains an answer that only a daemon can give.
 func needDaemon(c *cli.Context, err error) error {
-	if err == errNoDaemon {
+	if errors.Is(err, errNoDaemon) {
 		return codedError{exitUnreachable, fmt.Errorf("%s: no daemon runs on %s; start one with `tidemark --data-dir %s run`",
-			c.Command.Name, c.String("data-dir"), c.String("data-dir"))}
+			commandPath(c), c.String("data-dir"), c.String("data-dir"))}
 	}
 	return err
 }
@@ -67,17 +70,25 @@ func exporterColumns(now time.Time) []column[collector.ExporterStatus] {
 				return "(all others)"
 			}
 			return e.Address.String()
-		}},
-		{"protocol", left, func(e E) string { return e.Protocol }},
-		{"flows", right, func(e E) string { return count(e.Flows) }},
-		{"flows/s", right, func(e E) string { return fmt.Sprintf("%.1f", e.FlowsPerSecond) }},
-		{"lost", right, func(e E) string { return count(e.Lost) + " " + e.Unit + ", " + percent(e.Lost, e.Expected) }},
-		{"templates", right, templates},
-		{"not decoded", flex, func(e E) string { return reasons(notDecoded(e)) }},
-		{"sampling", left, sampling},
-		{"clock", left, func(e E) string { return clockOffset(e) }},
-		{"last seen", right, func(e E) string { return ago(now, e.LastSeen) }},
+		}, nil},
+		{"protocol", left, func(e E) string { return e.Protocol }, nil},
+		{"flows", right, func(e E) string { return count(e.Flows) }, func(e E) string { return fmt.Sprint(e.Flows) }},
+		{"flows/s", right, func(e E) string { return rate(e.FlowsPerSecond) }, func(e E) string { return fmt.Sprintf("%.3f", e.FlowsPerSecond) }},
+		{"lost", right, lost, func(e E) string { return fmt.Sprint(e.Lost) }},
+		{"templates", right, templates, nil},
+		{"not decoded", flex, func(e E) string { return reasons(notDecoded(e)) }, nil},
+		{"sampling", left, sampling, nil},
+		{"clock", left, clockOffset, nil},
+		{"last seen", right, func(e E) string { return ago(now, e.LastSeen) }, func(e E) string { return instant(e.LastSeen) }},
 	}
+}
+
+// lost is in the unit the protocol counts in.
+func lost(e collector.ExporterStatus) string {
+	if e.Lost == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%s (%s)", plural(e.Lost, strings.TrimSuffix(e.Unit, "s")), percent(e.Lost, e.Expected))
 }
 
 func templates(e collector.ExporterStatus) string {
@@ -118,7 +129,7 @@ func sampling(e collector.ExporterStatus) string {
 	if e.SamplingRate == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("1:%d (%s)", e.SamplingRate, e.SamplingSource)
+	return fmt.Sprintf("1 in %s (%s)", count(e.SamplingRate), e.SamplingSource)
 }
 
 func clockOffset(e collector.ExporterStatus) string {

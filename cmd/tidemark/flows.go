@@ -48,24 +48,26 @@ func flowsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "flows",
 		Usage: "the flow records, newest first",
-		Description: `The table shows the main columns; json and ndjson hold every column of the record.
+		Description: `The table shows the main columns, bytes and packets as exported; the arrow points from
+who began the conversation, where that is known. json and ndjson hold every column of
+the record. --since and --until ask for when a flow began.
 
    tidemark flows --device 00:40:8c:12:34:56 --since 24h
    tidemark flows --address 10.20.1.11 --port 23 --rows 20
    tidemark flows --name 0123456789abcdef-42-7 --output json
    tidemark flows --rows 0 --output ndjson > flows.ndjson     all of them`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "device", Usage: "of this device, named by MAC, address, id or label"},
+			&cli.StringFlag{Name: "device", Usage: "of this `DEVICE`, named by MAC, address, id or label"},
 			&cli.StringFlag{Name: "address", Usage: "from or to this IP `ADDRESS`"},
-			&cli.UintFlag{Name: "port", Usage: "from or to this `PORT`"},
+			&cli.UintFlag{Name: "port", Usage: "from or to this `PORT`", DefaultText: "any"},
 			&cli.StringFlag{Name: "since", Usage: "`TIME` (RFC 3339) or span before now (24h, 7d)"},
 			&cli.StringFlag{Name: "until", Usage: "`TIME` (RFC 3339) or span before now"},
 			&cli.StringFlag{Name: "name", Usage: "one flow by `NAME`"},
-			&cli.Uint64Flag{Name: "rows", Value: 50, Usage: "at most so many, 0 = all"},
-			outputFlag(),
+			&cli.Uint64Flag{Name: "rows", Value: 50, Usage: "at most `N`, 0 = all"},
+			outputFlag(listForms),
 		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 				return err
 			}
 			return withStore(c, func(s *store) error { return s.flows(c) })
@@ -188,22 +190,22 @@ func timeFlag(c *cli.Context, name string) (time.Time, error) {
 
 func flowColumns() []column[flowLine] {
 	return []column[flowLine]{
-		{"start (UTC)", left, func(f flowLine) string { return cut(f.Start, 19) }},
-		{"source", left, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Src), f.SrcPort).String() }},
-		{"", left, arrow},
-		{"destination", left, func(f flowLine) string { return netip.AddrPortFrom(addr(f.Dst), f.DstPort).String() }},
-		{"protocol", left, func(f flowLine) string { return protocolName(f.Proto) }},
-		{"bytes", right, func(f flowLine) string { return octets(f.Bytes) }},
-		{"packets", right, func(f flowLine) string { return count(f.Packets) }},
-		{"1 in", right, func(f flowLine) string { return count(f.Rate) }},
-		{"exporter", left, func(f flowLine) string { return f.Sampler }},
-		{"name", left, func(f flowLine) string { return f.Name }},
+		{"start (UTC)", left, func(f flowLine) string { return cut(f.Start, 19) }, func(f flowLine) string { return f.Start }},
+		{"source", left, func(f flowLine) string { return endpoint(f.Src, f.SrcPort) }, nil},
+		{"by", left, arrow, nil},
+		{"destination", left, func(f flowLine) string { return endpoint(f.Dst, f.DstPort) }, nil},
+		{"proto", left, func(f flowLine) string { return protocolName(f.Proto) }, nil},
+		{"bytes", right, func(f flowLine) string { return octets(f.Bytes) }, func(f flowLine) string { return fmt.Sprint(f.Bytes) }},
+		{"packets", right, func(f flowLine) string { return count(f.Packets) }, func(f flowLine) string { return fmt.Sprint(f.Packets) }},
+		{"sampled", right, func(f flowLine) string { return "1:" + fmt.Sprint(f.Rate) }, func(f flowLine) string { return fmt.Sprint(f.Rate) }},
+		{"exporter", left, func(f flowLine) string { return f.Sampler }, nil},
+		{"name", left, func(f flowLine) string { return f.Name }, nil},
 	}
 }
 
-func addr(s string) netip.Addr {
-	a, _ := netip.ParseAddr(s) // the engine wrote it
-	return a
+func endpoint(address string, port uint16) string {
+	a, _ := netip.ParseAddr(address) // the engine wrote it
+	return netip.AddrPortFrom(a, port).String()
 }
 
 // arrow points from who began the conversation, if that is known.

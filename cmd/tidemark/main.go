@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -35,6 +36,11 @@ const (
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+func isUsage(err error) bool {
+	var usage usageError
+	return errors.As(err, &usage)
+}
 
 // codedError carries its own exit code; with an empty text nothing is printed,
 // since the output has said it already.
@@ -67,11 +73,10 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func exitCode(err error) int {
 	var coded codedError
-	var usage usageError
 	switch {
 	case errors.As(err, &coded):
 		return coded.code
-	case errors.As(err, &usage):
+	case isUsage(err):
 		return exitUsage
 	}
 	return exitRuntime
@@ -87,9 +92,14 @@ func newApp(stdout, stderr io.Writer) *cli.App {
    tidemark run --dev-chain           collect, learn, alert and anchor on a local chain
    tidemark exporters                 who sends what, and what got lost on the way
    tidemark devices                   the devices found
-   tidemark baseline 00:40:8c:12:34:56   what one of them normally does
+   tidemark baseline 10.20.1.11       what one of them normally does
    tidemark alerts                    what stopped being normal, and why
-   tidemark verify --trust trust.json is the record what was anchored?`,
+   tidemark verify --trust trust.json is the record what was anchored?
+
+"tidemark COMMAND --help" explains each command by examples. Data goes to standard
+output, all else to standard error. Exit codes: 0 done, 1 fault, 2 wrong call or
+configuration, 3 findings, 4 NOT VERIFIED, 5 something does not answer, 6 not anchored
+in full, 7 origin not checked.`,
 		Version:              version,
 		HideVersion:          true, // there is a command
 		Writer:               stdout,
@@ -98,7 +108,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:       func(*cli.Context, error) {}, // execute decides
 		OnUsageError:         onUsageError,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data-dir", Aliases: []string{"d"}, EnvVars: []string{"TIDEMARK_DATA_DIR"}, Value: "tidemark-data", Usage: "directory of the engine, the spool and the ledger"},
+			&cli.StringFlag{Name: "data-dir", Aliases: []string{"d"}, EnvVars: []string{"TIDEMARK_DATA_DIR"}, Value: "tidemark-data", Usage: "`DIR` of the engine, the spool and the ledger"},
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, EnvVars: []string{"TIDEMARK_CONFIG"}, Usage: "YAML `FILE`; without one every value has its default"},
 		},
 		Commands: []*cli.Command{
@@ -122,31 +132,108 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 }
 
 // prepare gives a command and its subcommands the house's habits: wrong flags
-// are usage errors, and a flag after an argument is refused instead of being
-// silently taken for one (urfave/cli v2 stops reading flags there).
+// and subcommands are usage errors, and a flag after an argument is refused
+// instead of being silently taken for one (urfave/cli v2 stops reading flags there).
 func prepare(c *cli.Command) {
 	c.OnUsageError = onUsageError
 	for _, sub := range c.Subcommands {
 		prepare(sub)
 	}
-	if action := c.Action; action != nil {
-		c.Action = func(ctx *cli.Context) error {
-			for _, a := range ctx.Args().Slice() {
-				if len(a) > 1 && a[0] == '-' {
-					return usageError{fmt.Errorf("flag %s stands after an argument, where it is not read: write `tidemark %s %s ... %s`", a, ctx.Command.Name, a, ctx.Args().First())}
-				}
-			}
-			return action(ctx)
+	for _, f := range c.Flags {
+		if b, ok := f.(*cli.BoolFlag); ok {
+			b.DisableDefaultText = true
 		}
+	}
+	action := c.Action
+	if action == nil {
+		action = helpOfGroup
+	}
+	c.Action = func(ctx *cli.Context) error {
+		for _, a := range ctx.Args().Slice() {
+			if len(a) > 1 && a[0] == '-' {
+				return usageError{fmt.Errorf("flag %s stands after an argument, where it is not read: write `tidemark %s %s ... %s`", a, commandPath(ctx), a, ctx.Args().First())}
+			}
+		}
+		return action(ctx)
 	}
 }
 
-func onUsageError(c *cli.Context, err error, _ bool) error {
-	name := "tidemark"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
-		name += " " + c.Command.Name
+// helpOfGroup is what a command does that only holds others.
+func helpOfGroup(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowSubcommandHelp(c)
 	}
-	return usageError{fmt.Errorf("%w; see `%s --help`", err, name)}
+	var names []string
+	for _, sub := range c.Command.VisibleCommands() {
+		names = append(names, sub.Name)
+	}
+	return usageError{fmt.Errorf("no command %q in `tidemark %s`%s", c.Args().First(), commandPath(c), didYouMean(c.Args().First(), names))}
+}
+
+// commandPath names a command as it is written, such as "alerts explain".
+func commandPath(c *cli.Context) string {
+	return strings.TrimPrefix(c.Command.HelpName, c.App.Name+" ")
+}
+
+// onUsageError says what the flag package says, in the words of the house.
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	see := "tidemark"
+	if c.Command.HelpName != c.App.HelpName {
+		see += " " + commandPath(c)
+	}
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		name = strings.TrimLeft(name, "-")
+		for _, f := range c.App.Flags {
+			if slices.Contains(f.Names(), name) {
+				return usageError{fmt.Errorf("%s stands before the command: write `tidemark %s VALUE %s`", dashed(name), dashed(name), commandPath(c))}
+			}
+		}
+		text = fmt.Sprintf("no flag %s%s", dashed(name), didYouMean(dashed(name), flagNames(c)))
+	} else if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
+		text = fmt.Sprintf("%s: got nothing behind it, want a value", dashed(strings.TrimLeft(name, "-")))
+	} else if rest, ok := strings.CutPrefix(strings.Replace(text, "invalid boolean", "invalid", 1), "invalid value "); ok {
+		if got, rest, ok := strings.Cut(rest, " for flag -"); ok {
+			name, _, _ := strings.Cut(rest, ":")
+			text = fmt.Sprintf("%s: got %s, want %s", dashed(name), got, flagKind(c, name))
+		}
+	}
+	return usageError{fmt.Errorf("%s; see `%s --help`", text, see)}
+}
+
+// dashed writes a flag as on a command line.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+func flagNames(c *cli.Context) (names []string) {
+	for _, f := range c.Command.VisibleFlags() {
+		names = append(names, dashed(f.Names()[0]))
+	}
+	return names
+}
+
+// flagKind says what a flag takes.
+func flagKind(c *cli.Context, name string) string {
+	for _, f := range c.Command.Flags {
+		if !slices.Contains(f.Names(), name) {
+			continue
+		}
+		switch f.(type) {
+		case *cli.UintFlag, *cli.Uint64Flag:
+			return "a whole number, 0 or more"
+		case *cli.IntFlag:
+			return "a whole number"
+		case *cli.Float64Flag:
+			return "a number"
+		case *cli.BoolFlag:
+			return "no value"
+		}
+	}
+	return "another value"
 }
 
 func commandNames(app *cli.App) (names []string) {
@@ -156,18 +243,24 @@ func commandNames(app *cli.App) (names []string) {
 	return names
 }
 
-// wantFlag refuses a call without the flag.
-func wantFlag(c *cli.Context, name string) error {
-	if strings.TrimSpace(c.String(name)) == "" {
-		return usageError{fmt.Errorf("%s: --%s is missing; see `tidemark %s --help`", c.Command.Name, name, c.Command.Name)}
-	}
-	return nil
-}
-
 // wantArgs refuses a wrong number of arguments and says what they are.
 func wantArgs(c *cli.Context, low, high int, what string) error {
-	if n := c.NArg(); n < low || n > high {
-		return usageError{fmt.Errorf("%s: got %d arguments, want %s; see `tidemark %s --help`", c.Command.Name, n, what, c.Command.Name)}
+	n := c.NArg()
+	if n >= low && n <= high {
+		return nil
 	}
-	return nil
+	got := "no argument"
+	if n > 0 {
+		got = strings.Trim(fmt.Sprintf("%q", c.Args().Slice()), "[]")
+	}
+	return usageError{fmt.Errorf("%s: got %s, want %s; see `tidemark %s --help`", commandPath(c), got, what, commandPath(c))}
+}
+
+// wantFlag refuses a call without a flag that must be there. urfave/cli's own
+// Required prints the help on stdout.
+func wantFlag(c *cli.Context, name string) error {
+	if strings.TrimSpace(c.String(name)) != "" {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s: --%s is missing; see `tidemark %s --help`", commandPath(c), name, commandPath(c))}
 }

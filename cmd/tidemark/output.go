@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +22,7 @@ type column[T any] struct {
 	title string
 	kind  columnKind
 	cell  func(T) string
+	plain func(T) string // for programs (CSV): whole, numbers without separators or unit; nil: as cell
 }
 
 type columnKind uint8
@@ -27,18 +30,38 @@ type columnKind uint8
 const (
 	left  columnKind = iota
 	right            // numbers
-	flex             // cut to what the width of the terminal leaves; one in a listing
+	flex             // cut when lines get too long, the widest first
 )
 
 // usualWidth is assumed where there is no terminal: what fits most screens.
 const usualWidth = 120
 
-func outputFlag() cli.Flag {
-	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "table, json, ndjson, csv or markdown"}
+// leastWidth is what a column is never cut below.
+const leastWidth = 8
+
+// listForms and pageForms are what --output takes for many things and for one.
+var (
+	listForms = []string{"table", "json", "ndjson", "csv", "markdown"}
+	pageForms = []string{"table", "json", "ndjson"}
+)
+
+// outputFlag refuses an unknown form before any work is done.
+func outputFlag(forms []string) cli.Flag {
+	return &cli.StringFlag{
+		Name: "output", Aliases: []string{"o"}, Value: forms[0],
+		Usage: "`FORM` is " + strings.Join(forms[:len(forms)-1], ", ") + " or " + forms[len(forms)-1],
+		Action: func(_ *cli.Context, got string) error {
+			if !slices.Contains(forms, got) {
+				return badOutput(got, forms)
+			}
+			return nil
+		},
+	}
 }
 
 // list writes items in the form asked for by --output. JSON forms hold the whole
-// item; the others the columns.
+// item; the others the columns. Instead of a table without lines there is a word
+// on stderr.
 func list[T any](c *cli.Context, items []T, columns []column[T]) error {
 	w := c.App.Writer
 	switch format := c.String("output"); format {
@@ -49,25 +72,24 @@ func list[T any](c *cli.Context, items []T, columns []column[T]) error {
 		return writeJSON(w, items)
 	case "ndjson":
 		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
 		for _, item := range items {
 			if err := enc.Encode(item); err != nil {
 				return err
 			}
 		}
 		return nil
-	case "table", "csv", "markdown":
-		if format == "table" {
-			columns = fit(w, items, columns)
-		}
-		t := grid(items, columns)
-		switch format {
-		case "csv":
-			_, err := fmt.Fprintln(w, t.RenderCSV())
-			return err
-		case "markdown":
-			_, err := fmt.Fprintln(w, t.RenderMarkdown())
+	case "csv":
+		return writeCSV(w, items, columns)
+	case "markdown":
+		_, err := fmt.Fprintln(w, grid(items, columns).RenderMarkdown())
+		return err
+	case "table":
+		if len(items) == 0 {
+			_, err := fmt.Fprintln(c.App.ErrWriter, "no "+c.Command.Name)
 			return err
 		}
+		t := grid(items, fit(w, items, columns))
 		t.SetStyle(tableStyle())
 		for line := range strings.Lines(t.Render()) {
 			if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
@@ -76,7 +98,7 @@ func list[T any](c *cli.Context, items []T, columns []column[T]) error {
 		}
 		return nil
 	default:
-		return badOutput(format, "table", "json", "ndjson", "csv", "markdown")
+		return badOutput(format, listForms)
 	}
 }
 
@@ -90,11 +112,11 @@ func page(c *cli.Context, thing any, write func(io.Writer) error) error {
 	case "table":
 		return write(c.App.Writer)
 	default:
-		return badOutput(format, "table", "json", "ndjson")
+		return badOutput(format, pageForms)
 	}
 }
 
-func badOutput(got string, want ...string) error {
+func badOutput(got string, want []string) error {
 	return usageError{fmt.Errorf("--output: got %q, want one of %s", got, strings.Join(want, ", "))}
 }
 
@@ -105,36 +127,68 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// fit cuts the cells of the flexible column to what the others leave, so that
-// no line wraps.
+// fit makes lines as long as the terminal is wide, or usualWidth: it leaves out
+// columns that are empty in every line, and cuts the flexible ones.
 func fit[T any](w io.Writer, items []T, columns []column[T]) []column[T] {
-	width := terminalWidth(w)
-	if width == 0 {
-		width = usualWidth
+	room := terminalWidth(w)
+	if room == 0 {
+		room = usualWidth
 	}
-	out := slices.Clone(columns)
-	for i, col := range columns {
+	var out []column[T]
+	var widths []int
+	for _, col := range columns {
+		widest := 0
+		for _, item := range items {
+			widest = max(widest, utf8.RuneCountInString(col.cell(item)))
+		}
+		if widest == 0 {
+			continue
+		}
+		out, widths = append(out, col), append(widths, max(widest, len(col.title)))
+		room -= widths[len(widths)-1] + len(columnGap)
+	}
+	for room += len(columnGap); room < 0; room++ {
+		widest := -1
+		for i, col := range out {
+			if col.kind == flex && widths[i] > leastWidth && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	for i, col := range out {
 		if col.kind == flex {
-			room := max(width-taken(items, columns, i), 16)
-			out[i].cell = func(item T) string { return shorten(col.cell(item), room) }
+			out[i].cell = func(item T) string { return shorten(col.cell(item), widths[i]) }
 		}
 	}
 	return out
 }
 
-// taken is the width of all columns but one, with the gaps between them.
-func taken[T any](items []T, columns []column[T], but int) (sum int) {
+// columnGap stands between two columns of a table.
+const columnGap = "  "
+
+func writeCSV[T any](w io.Writer, items []T, columns []column[T]) error {
+	out := csv.NewWriter(w)
+	record := make([]string, len(columns))
 	for i, col := range columns {
-		if i == but {
-			continue
-		}
-		widest := len(col.title)
-		for _, item := range items {
-			widest = max(widest, utf8.RuneCountInString(col.cell(item)))
-		}
-		sum += widest + 2
+		record[i] = col.title
 	}
-	return sum
+	err := out.Write(record)
+	for _, item := range items {
+		for i, col := range columns {
+			if record[i] = ""; col.plain != nil {
+				record[i] = printable(col.plain(item))
+			} else {
+				record[i] = printable(col.cell(item))
+			}
+		}
+		err = errors.Join(err, out.Write(record))
+	}
+	out.Flush()
+	return errors.Join(err, out.Error())
 }
 
 func grid[T any](items []T, columns []column[T]) table.Writer {
@@ -175,12 +229,12 @@ func printable(s string) string {
 func tableStyle() table.Style {
 	s := table.StyleDefault
 	s.Options = table.Options{SeparateHeader: false}
-	s.Box.PaddingLeft, s.Box.PaddingRight = "", "  "
+	s.Box.PaddingLeft, s.Box.PaddingRight = "", columnGap
 	s.Format.Header = text.FormatUpper
 	return s
 }
 
-// terminalWidth is 0 when w is no terminal: then nothing is cut.
+// terminalWidth is 0 when w is no terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

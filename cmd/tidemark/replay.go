@@ -33,9 +33,9 @@ no exports in it: turn it into one with softflowd first.
    tidemark replay --speed 1 exports.pcap          at the pace it was captured
    tidemark replay --output json exports.pcap      the account as one JSON object`,
 		Flags: []cli.Flag{
-			&cli.Float64Flag{Name: "speed", Usage: "seconds of the capture per second, 0 = as fast as it goes"},
+			&cli.Float64Flag{Name: "speed", Usage: "`N` seconds of the capture per second, 0 = as fast as it goes"},
 			&cli.BoolFlag{Name: "no-progress", Usage: "no progress bar"},
-			outputFlag(),
+			outputFlag(pageForms),
 		},
 		Action: replay,
 	}

@@ -35,7 +35,7 @@ received is then stored before it ends.
 			&cli.BoolFlag{Name: "dev-chain", Usage: "run an Anvil node beside the collector and anchor there; it protects against nobody who controls this machine"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 				return err
 			}
 			cfg, err := LoadConfig(c.String("config"))

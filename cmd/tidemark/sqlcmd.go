@@ -60,9 +60,9 @@ func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "version",
 		Usage: "print the version",
-		Flags: []cli.Flag{outputFlag()},
+		Flags: []cli.Flag{outputFlag(pageForms)},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 				return err
 			}
 			v := map[string]string{"version": version, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}

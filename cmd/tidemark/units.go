@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,26 @@ func count[N ~int | ~int64 | ~uint64 | ~uint32](n N) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// plural writes n things; noun is one of them.
+func plural[N ~int | ~int64 | ~uint64 | ~uint32](n N, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "ch"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return count(n) + " " + noun
+}
+
+// rate writes what comes per second.
+func rate(v float64) string {
+	if v < 10 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return count(int64(v + 0.5))
 }
 
 // octets writes n with a decimal unit and three digits.
@@ -69,6 +90,14 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// instant writes a time for programs; "" if it is not known.
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 // stamp writes a time to the second in UTC.

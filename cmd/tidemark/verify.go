@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"tidemark/anchor"
 	"tidemark/anchor/chain"
 	"tidemark/anchor/publish"
-	"tidemark/collector/flow"
 	"tidemark/storage"
 )
 
@@ -46,11 +44,14 @@ full; 7 internally consistent, origin NOT checked (no --trust).`,
 			&cli.Uint64Flag{Name: "from", Usage: "first `BATCH` whose rows are read"},
 			&cli.Uint64Flag{Name: "to", Usage: "`BATCH` behind the last, 0 = all"},
 			&cli.BoolFlag{Name: "no-progress", Usage: "no progress bar"},
-			outputFlag(),
+			outputFlag(pageForms),
 		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "none"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 				return err
+			}
+			if from, to := c.Uint64("from"), c.Uint64("to"); to != 0 && from >= to {
+				return usageError{fmt.Errorf("verify: got --from %d and --to %d, want --to above --from: it is the batch behind the last", from, to)}
 			}
 			return withStore(c, func(s *store) error { return s.verify(c) })
 		},
@@ -60,6 +61,9 @@ full; 7 internally consistent, origin NOT checked (no --trust).`,
 func (s *store) verify(c *cli.Context) error {
 	trust, err := readTrust(c)
 	if err != nil {
+		return err
+	}
+	if err := s.wantBatches(c); err != nil {
 		return err
 	}
 	reader, done, err := chainReader(c, s.cfg, trust)
@@ -94,6 +98,22 @@ func (s *store) verify(c *cli.Context) error {
 	return quietly(report.ExitCode())
 }
 
+// wantBatches refuses a range that goes past the log.
+func (s *store) wantBatches(c *cli.Context) error {
+	if !c.IsSet("from") && !c.IsSet("to") {
+		return nil
+	}
+	ledger, err := openLedger(s.dir)
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	if size := ledger.Size(); c.Uint64("from") >= size || c.Uint64("to") > size {
+		return usageError{fmt.Errorf("verify: got --from %d and --to %d, want batches of a log of %d, numbered from 0", c.Uint64("from"), c.Uint64("to"), size)}
+	}
+	return nil
+}
+
 // quietly ends with a code that the output has explained already.
 func quietly(code int) error {
 	if code == exitOK {
@@ -109,7 +129,7 @@ func readTrust(c *cli.Context) (*anchor.Trust, error) {
 	}
 	trust, err := anchor.ReadTrust(path)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{fmt.Errorf("--trust %s: %w; want the file that `tidemark contract trust` wrote on the collector, unchanged", path, err)}
 	}
 	return trust, nil
 }
@@ -130,8 +150,10 @@ func chainReader(c *cli.Context, cfg Config, trust *anchor.Trust) (anchor.ChainR
 		return nil, func() {}, nil
 	}
 	client, done, err := dialChain(c, want)
+	if isUsage(err) {
+		return nil, nil, err
+	}
 	if err != nil {
-		fmt.Fprintln(c.App.ErrWriter, "tidemark:", err)
 		return awayChain{err}, func() {}, nil
 	}
 	return anchor.NewChainReader(client), done, nil
@@ -167,9 +189,9 @@ func dialChain(c *cli.Context, want uint64) (*chain.Client, func(), error) {
 		rpc = cfg.Chain.RPC
 	}
 	if rpc != "" {
-		client, err := chain.Dial(c.Context, rpc, want)
+		client, err := dialNode(c.Context, rpc, want)
 		if err != nil {
-			return nil, nil, codedError{exitUnreachable, err}
+			return nil, nil, err
 		}
 		return client, client.Close, nil
 	}
@@ -182,6 +204,18 @@ func dialChain(c *cli.Context, want uint64) (*chain.Client, func(), error) {
 		return client, client.Close, nil
 	}
 	return borrowAnvil(c.Context, dir, want)
+}
+
+// dialNode connects to the node at rpc, which must be of chain want unless that is 0.
+func dialNode(ctx context.Context, rpc string, want uint64) (*chain.Client, error) {
+	if u, err := url.Parse(rpc); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, usageError{errors.New("--rpc: want http://HOST[:PORT] or https://HOST[/PATH], such as http://127.0.0.1:8545")} // not echoed: it may hold a token
+	}
+	client, err := chain.Dial(ctx, rpc, want)
+	if err != nil {
+		return nil, codedError{exitUnreachable, fmt.Errorf("%w; is it the right node, and does it run? --rpc names another", err)}
+	}
+	return client, nil
 }
 
 // borrowAnvil runs the stopped development chain while a command asks it.
@@ -224,148 +258,4 @@ func untilFinalState(ctx context.Context, client *chain.Client) error {
 			return err
 		}
 	}
-}
-
-func proveCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "prove",
-		Usage: "write the evidence of one flow into a file that verifies without our database",
-		Description: `   tidemark prove --flow 0123456789abcdef-42-7 --out bundle.json
-   tidemark verify-bundle --trust trust.json --rpc URL bundle.json
-
-The bundle holds the record, its path to the batch, the batch's path to the log, the
-signed checkpoint and where that was anchored.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "flow", Usage: "`NAME` of the flow, as `tidemark flows` shows it"},
-			&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"},
-			&cli.BoolFlag{Name: "exporters", Usage: "add the loss account of the batch"},
-			rpcFlag(),
-		},
-		Action: func(c *cli.Context) error {
-			if err := errors.Join(wantArgs(c, 0, 0, "none: the flow is named by --flow"), wantFlag(c, "flow")); err != nil {
-				return err
-			}
-			return withStore(c, func(s *store) error { return s.prove(c) })
-		},
-	}
-}
-
-func (s *store) prove(c *cli.Context) error {
-	name, err := flow.ParseName(c.String("flow"))
-	if err != nil {
-		return usageError{err}
-	}
-	ledger, err := openLedger(s.dir)
-	if err != nil {
-		return err
-	}
-	defer ledger.Close()
-	own, err := ownTrust(s.dir)
-	if err != nil {
-		return err
-	}
-	reader, done, err := chainReader(c, s.cfg, own)
-	if err != nil {
-		return err
-	}
-	defer done()
-	bundle, err := anchor.Prove(c.Context, anchor.ProveOptions{
-		Ledger: ledger, DB: s.db, Flow: name, Chain: reader, Log: own.Chain, FromBlock: own.FromBlock, Exporters: c.Bool("exporters"),
-	})
-	switch {
-	case errors.Is(err, anchor.ErrNoFlow):
-		return usageError{err}
-	case errors.Is(err, anchor.ErrAltered):
-		return codedError{exitVerification, err}
-	case errors.Is(err, anchor.ErrNotSigned):
-		return codedError{exitUnanchored, fmt.Errorf("%w; `tidemark anchor now` anchors it", err)}
-	case errors.Is(err, anchor.ErrUnreachable):
-		return codedError{exitUnreachable, err}
-	case err != nil:
-		return err
-	}
-	text, err := bundle.Marshal()
-	if err != nil {
-		return err
-	}
-	if out := c.String("out"); out != "" {
-		if err := os.WriteFile(out, text, 0o644); err != nil {
-			return fmt.Errorf("write bundle: %w", err)
-		}
-		fmt.Fprintf(c.App.ErrWriter, "wrote %s (%s)\n", out, octets(uint64(len(text))))
-	} else if _, err := c.App.Writer.Write(text); err != nil {
-		return err
-	}
-	if bundle.Anchor == nil {
-		fmt.Fprintln(c.App.ErrWriter, "the flow is not anchored yet: the bundle proves only what the log key signed; `tidemark anchor now`, then prove it again")
-		return quietly(exitUnanchored)
-	}
-	return nil
-}
-
-func verifyBundleCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "verify-bundle",
-		Usage:     "check the evidence of one flow with nothing but the file, a trust file and a chain",
-		ArgsUsage: "FILE",
-		Description: `   tidemark verify-bundle --trust trust.json --rpc https://node.example.org bundle.json
-
-The data directory is not used.`,
-		Flags: []cli.Flag{trustFlag(), rpcFlag(), outputFlag()},
-		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 1, 1, "one bundle FILE"); err != nil {
-				return err
-			}
-			return verifyBundle(c)
-		},
-	}
-}
-
-func verifyBundle(c *cli.Context) error {
-	text, err := readBounded(c.Args().First(), anchor.MaxBundle)
-	if err != nil {
-		return usageError{err}
-	}
-	bundle, err := anchor.ParseBundle(text)
-	if err != nil {
-		return codedError{exitVerification, fmt.Errorf("%s: %w", c.Args().First(), err)}
-	}
-	trust, err := readTrust(c)
-	if err != nil {
-		return err
-	}
-	var reader anchor.ChainReader
-	if rpc := c.String("rpc"); rpc != "" {
-		want := uint64(0)
-		if trust != nil && trust.Chain != nil {
-			want = trust.Chain.ChainID
-		}
-		client, err := chain.Dial(c.Context, rpc, want)
-		if err != nil {
-			return codedError{exitUnreachable, err}
-		}
-		defer client.Close()
-		reader = anchor.NewChainReader(client)
-	}
-	report, err := anchor.VerifyBundle(c.Context, bundle, trust, reader)
-	if err != nil {
-		return err
-	}
-	if err := page(c, report, report.WriteText); err != nil {
-		return err
-	}
-	return quietly(report.ExitCode())
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(filepath.Clean(path))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("%s: longer than %d octets, which is no bundle", path, limit)
-	}
-	return text, err
 }
