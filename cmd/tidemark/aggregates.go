@@ -20,9 +20,9 @@ func aggregatesCommand() *cli.Command {
 They hold no evidence: what they say can be made again at any time.`,
 		Subcommands: []*cli.Command{
 			{
-				Name: "check", Usage: "compare their totals with those of the flows", Flags: []cli.Flag{outputFlag()},
+				Name: "check", Usage: "compare their totals with those of the flows", Flags: []cli.Flag{outputFlag(listForms)},
 				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 0, 0, "none"); err != nil {
+					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
 					return withStore(c, func(s *store) error { return s.checkAggregates(c) })
@@ -31,7 +31,7 @@ They hold no evidence: what they say can be made again at any time.`,
 			{
 				Name: "rebuild", Usage: "make them anew",
 				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 0, 0, "none"); err != nil {
+					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
 					if newDaemonClient(c.String("data-dir")).running(c.Context) {
@@ -72,10 +72,10 @@ func (s *store) checkAggregates(c *cli.Context) error {
 func differenceColumns() []column[profile.Difference] {
 	type D = profile.Difference
 	return []column[D]{
-		{"aggregate", left, func(d D) string { return d.Aggregate }},
-		{"day of receipt", left, func(d D) string { return d.Day.Format(time.DateOnly) }},
-		{"column", left, func(d D) string { return d.Column }},
-		{"got", right, func(d D) string { return count(d.Got) }},
-		{"want", right, func(d D) string { return count(d.Want) }},
+		{"aggregate", left, func(d D) string { return d.Aggregate }, nil},
+		{"day of receipt", left, func(d D) string { return d.Day.Format(time.DateOnly) }, nil},
+		{"column", left, func(d D) string { return d.Column }, nil},
+		{"got", right, func(d D) string { return count(d.Got) }, func(d D) string { return fmt.Sprint(d.Got) }},
+		{"want", right, func(d D) string { return count(d.Want) }, func(d D) string { return fmt.Sprint(d.Want) }},
 	}
 }
