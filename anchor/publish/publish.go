@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -285,11 +286,13 @@ func (p *Publisher) Wait(ctx context.Context, size uint64, final bool) error {
 		if final {
 			a = s.Finalized
 		}
-		if size == 0 || a != nil && a.Size >= size {
+		switch {
+		case size == 0:
 			return nil
-		}
-		if s.Refused {
-			return fmt.Errorf("%w: %s", ErrRefused, s.Error)
+		case s.Refused: // what the contract holds may be another history, however long
+			return fmt.Errorf("%w: %s", ErrRefused, strings.TrimPrefix(s.Error, ErrRefused.Error()+": "))
+		case a != nil && a.Size >= size:
+			return nil
 		}
 		select {
 		case <-ctx.Done():
