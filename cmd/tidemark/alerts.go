@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -101,6 +102,9 @@ func (s *store) alerts(c *cli.Context) error {
 	found, err := q.Alerts(c.Context, filter)
 	if err != nil {
 		return err
+	}
+	if !c.Bool("all") {
+		found = slices.DeleteFunc(found, func(i profile.Incident) bool { return i.State == profile.StateAcknowledged })
 	}
 	views, err := s.viewAlerts(c, q, found)
 	if err != nil {
