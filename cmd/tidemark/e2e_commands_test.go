@@ -156,7 +156,7 @@ func TestCommands_WrongCallsExitWith2AndSayWhatIsMeant(t *testing.T) {
 		args []string
 	}{
 		{[]string{`no command "devcies"`, `"devices"`, "tidemark --help"}, []string{"devcies"}},
-		{[]string{"flag provided but not defined: -colour", "tidemark devices --help"}, []string{"devices", "--colour"}},
+		{[]string{"-colour", "tidemark devices --help"}, []string{"devices", "--colour"}},
 		{[]string{"--output stands after an argument", "replay --output"}, []string{"replay", s.config, "--output", "json"}},
 		{[]string{"want one of table, json"}, []string{"version", "--output", "xml"}},
 		{[]string{"nothing was collected in " + empty, "--data-dir"}, []string{"devices"}},
@@ -171,7 +171,8 @@ func TestCommands_WrongCallsExitWith2AndSayWhatIsMeant(t *testing.T) {
 		{[]string{"no-such-file"}, []string{"replay", "no-such-file.pcap"}},
 		{[]string{"at least one capture"}, []string{"replay"}},
 		{[]string{"no-such-file"}, []string{"verify-bundle", "no-such-file.json"}},
-		{[]string{"got 1 arguments", "none"}, []string{"run", "now"}},
+		{[]string{"now", "tidemark run --help"}, []string{"run", "now"}},
+		{[]string{"--flow is missing"}, []string{"prove"}},
 	} {
 		if c.args[0] == "flows" && len(c.args) > 1 {
 			continue // needs a directory with data; see below
@@ -188,6 +189,7 @@ func TestCommands_WrongCallsExitWith2AndSayWhatIsMeant(t *testing.T) {
 	s.says(exitUsage, []string{"--since", "24h"}, "flows", "--since", "yesterday")
 	s.says(exitUsage, []string{"trust"}, "verify", "--trust", s.config)
 	s.says(exitRuntime, []string{"Syntax error"}, "sql", "SELEKT 1")
+	s.says(exitUsage, []string{"statement is empty"}, "sql", " ")
 	s.says(exitUsage, []string{"--dev-chain"}, "anchor", "now")
 	s.stop()
 }

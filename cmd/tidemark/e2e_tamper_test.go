@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -183,8 +184,36 @@ func TestVerify_AHistoryRebuiltUnderANewLogFailsAgainstTheOldTrustFile(t *testin
 	}
 	rebuilt.says(exitOriginUnknown, []string{"origin NOT checked"}, "verify")
 	rebuilt.says(exitVerification, []string{"INTEGRITY", "origin differs"}, "verify", "--trust", trust)
-	// With the key of the old log in the directory, the old contract's log says no.
 	rebuilt.stop()
+	s.stop()
+}
+
+// Whoever has stolen every key of the old log can sign another history. The
+// contract has the first one.
+func TestVerify_AHistoryRebuiltWithTheKeysOfTheOldLogIsRefusedByTheContract(t *testing.T) {
+	t.Parallel()
+	s, trust := anchoredSite(t)
+	url := strings.TrimSpace(string(must(os.ReadFile(filepath.Join(s.dir, "chain", "url")))))
+	forged := newSite(t, fmt.Sprintf("chain: {rpc: %q, interval: 2s}", url))
+	for _, name := range []string{"log.key", "log.pub", "publisher"} {
+		if err := os.MkdirAll(filepath.Join(forged.dir, "ledger"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("cp", "-rp", filepath.Join(s.dir, "ledger", name), filepath.Join(forged.dir, "ledger")).CombinedOutput(); err != nil {
+			t.Fatalf("steal %s: %v: %s", name, err, out)
+		}
+	}
+	forged.start()
+	forged.simulate("life", "--to", forged.udp, "--days", "0.3", "--seed", "2", "--pace", "3000")
+	forged.says(exitRuntime, []string{"anchoring refused", "the contract holds"}, "anchor", "now")
+	report, code := forged.verify("--trust", trust, "--rpc", url)
+	if code != exitVerification || len(report.Faults) == 0 {
+		t.Errorf("verify: exit %d, %+v; want %d", code, report.Faults, exitVerification)
+	}
+	forged.stop()
+	if report, code := s.verify("--trust", trust); code != exitOK {
+		t.Errorf("the true history: exit %d, %+v", code, report.Faults)
+	}
 	s.stop()
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type listedAlert struct {
+	ID       string   `json:"id"`
+	State    string   `json:"state"`
+	Level    string   `json:"level"`
+	Family   string   `json:"family"`
+	Expected string   `json:"expected"`
+	Observed string   `json:"observed"`
+	Risk     uint8    `json:"risk"`
+	Terms    []any    `json:"terms"`
+	Flows    []string `json:"flows"`
+}
+
+// Two quiet days are learned, then everything happens at once; what is said of
+// it, and what a person answers, is part of the record.
+func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "profile: {learning: 1d}")
+	s.start("--dev-chain")
+	state := filepath.Join(s.root, "state.json")
+	s.simulate("life", "--to", s.udp, "--days", "2", "--exporters", "v9,ipfix", "--state", state, "--pace", "15000")
+	s.want(exitOK, "anchor", "now")
+	trust := s.trust()
+	s.says(exitOK, []string{"no alerts"}, "alerts", "--fail-on", "low")
+
+	s.simulate("attack", "--to", s.udp, "--exporters", "v9,ipfix", "--state", state, "--pace", "15000")
+	s.want(exitOK, "anchor", "now")
+	var alerts []listedAlert
+	s.read(&alerts, "alerts", "--output", "json")
+	families := map[string]bool{}
+	for _, a := range alerts {
+		families[a.Family] = true
+		if a.Expected == "" || a.Observed == "" || len(a.Terms) == 0 || len(a.Flows) == 0 || a.Risk == 0 {
+			t.Errorf("alert without an expectation, an observation, risk terms or flows: %+v", a)
+		}
+		if n := s.number(fmt.Sprintf("SELECT count() FROM events WHERE kind = 'alert' AND position(body, '%s') > 0", a.ID)); n != 1 {
+			t.Errorf("%d events raised alert %s, want 1", n, a.ID)
+		}
+	}
+	for _, want := range []string{"new_service", "failed_access", "scan"} {
+		if !families[want] {
+			t.Errorf("no alert of the family %s: %+v", want, alerts)
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	s.want(exitFindings, "alerts", "--fail-on", "high")
+
+	worst := alerts[0]
+	s.says(exitOK, []string{worst.Expected, worst.Observed, "ATT&CK", worst.Flows[0], "tidemark prove"}, "alerts", "explain", worst.ID)
+	query := s.want(exitOK, "alerts", "explain", "--sql", worst.ID).stdout
+	if found := s.sql(query); found == "" {
+		t.Errorf("the query of alert %s finds nothing:\n%s", worst.ID, query)
+	}
+	s.untilFinal(trust)
+	s.want(exitOK, "prove", "--flow", worst.Flows[0], "--out", filepath.Join(s.root, "bundle.json"))
+
+	// A person answers, beside the daemon and without it.
+	s.says(exitUsage, []string{"--reason is missing"}, "alerts", "ack", worst.ID)
+	s.says(exitUsage, []string{"0123456789abcdef"}, "alerts", "ack", "--reason", "no such thing", "0123456789abcdef")
+	s.want(exitOK, "alerts", "ack", "--reason", "a test of ours", "--as", "night shift", worst.ID)
+	s.stop()
+	second := alerts[1]
+	s.want(exitOK, "alerts", "ack", "--reason", "known", second.ID)
+	for id, words := range map[string][]string{worst.ID: {"a test of ours", "night shift"}, second.ID: {"known"}} {
+		body := s.sql(fmt.Sprintf("SELECT body FROM events WHERE kind = 'alert_acknowledged' AND position(body, '%s') > 0", id))
+		for _, w := range words {
+			if !strings.Contains(body, w) || strings.Contains(body, "\n") {
+				t.Errorf("the event that acknowledges %s does not say %q, or is not one: %s", id, w, body)
+			}
+		}
+	}
+	var left []listedAlert
+	s.read(&left, "alerts", "--output", "json")
+	for _, a := range left {
+		if a.ID == worst.ID || a.ID == second.ID {
+			t.Errorf("an acknowledged alert is still listed: %+v", a)
+		}
+	}
+	if report := s.intact(trust); report.Events < uint64(len(alerts))+2 {
+		t.Errorf("%d events verified, want at least %d", report.Events, len(alerts)+2)
+	}
+}
