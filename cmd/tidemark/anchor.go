@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/anchor"
 	"tidemark/anchor/chain"
 	"tidemark/anchor/publish"
+	"tidemark/anchor/txmgr"
 )
 
 // anchorStatus says what is protected up to when.
@@ -124,7 +126,7 @@ func openLedger(dir string) (*anchor.Reader, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usageError{fmt.Errorf("no ledger in %s: nothing was collected there yet; name another directory with --data-dir", dir)}
 	}
-	return r, err
+	return r, dirError(dir, err)
 }
 
 func (a anchorStatus) write(w io.Writer) error {
@@ -141,7 +143,7 @@ func (a anchorStatus) write(w io.Writer) error {
 	}
 	line("sealed until", "%s UTC (%s)", stamp(a.Sealed), ago(now, a.Sealed))
 	if a.Backlog > 0 {
-		line("spool", "%s batches sealed and not yet in the log (%s)", count(a.Backlog), octets(a.SpoolBytes))
+		line("spool", "%s sealed and not yet in the log (%s)", plural(a.Backlog, "batch"), octets(a.SpoolBytes))
 	}
 	if p == nil {
 		line("anchored", "nothing: no chain is configured (chain.rpc, or run --dev-chain)")
@@ -150,34 +152,51 @@ func (a anchorStatus) write(w io.Writer) error {
 	if p.Anchored == nil {
 		line("anchored", "nothing yet")
 	} else {
-		line("anchored until", "%s UTC: %s of %s batches, block %s (%s)", stamp(a.ProtectedUntil), count(p.Anchored.Size), count(p.Size), count(p.Anchored.Block), p.Anchored.State)
+		line("anchored until", "%s UTC: %s of %s, block %s (%s)", stamp(a.ProtectedUntil), count(p.Anchored.Size), plural(p.Size, "batch"), count(p.Anchored.Block), inclusion(p.Anchored.State))
 	}
 	if p.Finalized != nil {
-		line("final until", "%s UTC: %s batches, block %s", stamp(a.FinalUntil), count(p.Finalized.Size), count(p.Finalized.Block))
+		line("final until", "%s UTC: %s, block %s", stamp(a.FinalUntil), plural(p.Finalized.Size, "batch"), count(p.Finalized.Block))
 	}
 	if p.Pending != nil {
-		line("in flight", "%s batches, transaction %s", count(p.Pending.Size), p.Pending.Tx)
+		line("in flight", "%s, transaction %s", plural(p.Pending.Size, "batch"), p.Pending.Tx)
 	}
 	if p.Backlog > 0 {
-		line("not anchored", "%s batches; oldest waits %s", count(p.Backlog), span(p.Lag))
+		line("not anchored", "%s; the last anchor was %s ago", plural(p.Backlog, "batch"), span(p.Lag))
 	}
-	line("chain", "%d at %s", p.ChainID, p.Node)
+	if p.Node == "" {
+		line("chain", "%d", p.ChainID)
+	} else {
+		line("chain", "%d at %s", p.ChainID, p.Node)
+	}
 	line("contract", "%s", p.Contract)
-	line("publisher", "%s, balance %s", p.Publisher, ether(p.Balance))
+	if p.Balance == "" {
+		line("publisher", "%s", p.Publisher)
+	} else {
+		line("publisher", "%s, balance %s", p.Publisher, ether(p.Balance))
+	}
 	if !p.Next.IsZero() {
 		line("next anchor", "%s UTC", stamp(p.Next))
 	}
-	if p.Error != "" {
-		line("trouble", "%s (%s)", p.Error, ago(now, p.ErrorTime))
+	switch {
+	case p.Refused:
+		line("REFUSED", "%s; this will not pass by itself", p.Error)
+	case p.Error != "":
+		line("trouble", "%s (%s); tried again until it passes", p.Error, ago(now, p.ErrorTime))
 	}
 	return nil
 }
 
+// inclusion says what the state of an anchor means.
+func inclusion(state string) string {
+	switch state {
+	case string(txmgr.Included), string(txmgr.Safe):
+		return state + ", may still be replaced"
+	}
+	return state
+}
+
 // ether writes an amount of wei with four decimals.
 func ether(wei string) string {
-	if wei == "" {
-		return "unknown"
-	}
 	for len(wei) < 19 {
 		wei = "0" + wei
 	}
@@ -239,12 +258,26 @@ func ownTrust(dir string) (*anchor.Trust, error) {
 
 // contractView is what the chain answers about the log.
 type contractView struct {
-	ChainID     uint64 `json:"chain_id"`
-	Development bool   `json:"development_chain"`
-	Contract    string `json:"contract"`
-	LogKey      string `json:"log_key"`
-	Latest      chain.LogState
-	Finalized   chain.LogState
+	ChainID     uint64        `json:"chain_id"`
+	Development bool          `json:"development_chain"`
+	Contract    string        `json:"contract"`
+	LogKey      string        `json:"log_key"`
+	Publisher   string        `json:"publisher"`
+	Rotator     string        `json:"rotator"`
+	Latest      anchoredState `json:"latest"`
+	Finalized   anchoredState `json:"finalized"`
+}
+
+// anchoredState is what the contract holds after a block.
+type anchoredState struct {
+	Size    uint64 `json:"size"` // batches
+	Root    string `json:"root"`
+	Anchors uint32 `json:"anchors"`
+	Block   uint64 `json:"block"`
+}
+
+func viewState(s chain.LogState) anchoredState {
+	return anchoredState{s.Size, fmt.Sprintf("%x", s.Root), s.Seq, s.At.Number}
 }
 
 func contractShow(c *cli.Context) error {
@@ -252,12 +285,17 @@ func contractShow(c *cli.Context) error {
 		return err
 	}
 	dir := c.String("data-dir")
+	ledger, err := openLedger(dir)
+	if err != nil {
+		return err
+	}
+	ledger.Close()
 	state, err := publish.ReadState(publisherDir(dir))
 	if err != nil {
 		return err
 	}
 	if state.LogKey == ([32]byte{}) {
-		return codedError{exitUnanchored, fmt.Errorf("contract show: the log of %s was never anchored", dir)}
+		return codedError{exitUnanchored, fmt.Errorf("contract show: the log of %s was never anchored; set chain.rpc or start the daemon with --dev-chain, then `tidemark anchor now`", dir)}
 	}
 	client, done, err := dialChain(c, state.ChainID)
 	if err != nil {
@@ -269,12 +307,16 @@ func contractShow(c *cli.Context) error {
 		return codedError{exitVerification, err}
 	}
 	v := contractView{ChainID: client.ID(), Development: client.Development(), Contract: state.Contract.Hex(), LogKey: state.LogKey.Hex()}
-	if v.Latest, err = k.Log(c.Context, state.LogKey, chain.Latest); err != nil {
+	latest, err := k.Log(c.Context, state.LogKey, chain.Latest)
+	if err != nil {
 		return codedError{exitUnreachable, err}
 	}
-	if v.Finalized, err = k.Log(c.Context, state.LogKey, chain.Finalized); err != nil {
+	final, err := k.Log(c.Context, state.LogKey, chain.Finalized)
+	if err != nil {
 		return codedError{exitUnreachable, err}
 	}
+	v.Publisher, v.Rotator = latest.Publisher.Hex(), latest.Rotator.Hex()
+	v.Latest, v.Finalized = viewState(latest), viewState(final)
 	return page(c, v, v.write)
 }
 
@@ -288,9 +330,13 @@ func (v contractView) write(w io.Writer) error {
 	line("chain", "%d", v.ChainID)
 	line("contract", "%s (the code of this release)", v.Contract)
 	line("log", "%s", v.LogKey)
-	line("publisher", "%s", v.Latest.Publisher)
-	line("rotator", "%s", v.Latest.Rotator)
-	line("latest", "%s batches, root %x, block %s", count(v.Latest.Size), v.Latest.Root, count(v.Latest.At.Number))
-	line("finalized", "%s batches, root %x, block %s", count(v.Finalized.Size), v.Finalized.Root, count(v.Finalized.At.Number))
+	line("publisher", "%s", v.Publisher)
+	if v.Rotator == (common.Address{}).Hex() {
+		line("rotator", "nobody: the publisher's key cannot be replaced")
+	} else {
+		line("rotator", "%s", v.Rotator)
+	}
+	line("latest", "%s, root %s, at block %s", plural(v.Latest.Size, "batch"), v.Latest.Root, count(v.Latest.Block))
+	line("final", "%s, root %s, at block %s", plural(v.Finalized.Size, "batch"), v.Finalized.Root, count(v.Finalized.Block))
 	return nil
 }

@@ -40,7 +40,7 @@ func openChain(d *daemon, devChain bool) (*chainSide, error) {
 	case devChain:
 		anvil, err := chain.NewAnvil(chain.AnvilOptions{Dir: chainDir(d.dir), BlockTime: blockTime(time.Duration(d.cfg.Chain.Interval)), Log: d.log})
 		if err != nil {
-			return nil, err
+			return nil, codedError{exitUnreachable, fmt.Errorf("%w; or run without --dev-chain: the record is then sealed, and anchored nowhere", err)}
 		}
 		s.anvil, s.rpc = anvil, anvil.URL()
 	case s.rpc == "":
@@ -63,7 +63,10 @@ func (s *chainSide) startNode(ctx context.Context, base *errgroup.Group, below c
 	base.Go(func() error { return s.anvil.Run(below) })
 	ready, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return s.anvil.Ready(ready)
+	if err := s.anvil.Ready(ready); err != nil {
+		return codedError{exitUnreachable, err}
+	}
+	return nil
 }
 
 // genesis is what the first event of the log says of chains.

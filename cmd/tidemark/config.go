@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 
 	"tidemark/collector"
 	"tidemark/enrich"
+	"tidemark/profile"
 )
 
 // Config is the whole configuration. Every field has a default (Defaults), so
@@ -141,9 +145,20 @@ func LoadConfig(path string) (Config, error) {
 	if err != nil {
 		return c, usageError{fmt.Errorf("read configuration: %w", err)}
 	}
-	err = errors.Join(decodeStrict(text, &c), c.Validate())
-	if err != nil {
-		return c, usageError{fmt.Errorf("configuration %s:\n%w", path, err)}
+	unread := decodeStrict(text, &c)
+	var faults []string
+	for _, f := range unread {
+		faults = append(faults, f.String())
+	}
+	if err := c.Validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			if !slices.ContainsFunc(unread, func(f fault) bool { return f.path != "" && strings.HasPrefix(line, "  "+f.path+":") }) {
+				faults = append(faults, line)
+			}
+		}
+	}
+	if len(faults) > 0 {
+		return c, usageError{fmt.Errorf("configuration %s:\n%s", path, strings.Join(faults, "\n"))}
 	}
 	return c, nil
 }
@@ -186,14 +201,29 @@ func (c Config) Validate() error {
 	inside("ledger.seal", c.Ledger.Seal, 100*time.Millisecond, time.Minute)
 	inside("ledger.empty", c.Ledger.Empty, time.Second, 24*time.Hour)
 	inside("chain.interval", c.Chain.Interval, time.Second, 7*24*time.Hour)
-	inside("profile.learning", c.Profile.Learning, time.Hour, 365*24*time.Hour)
+	inside("profile.learning", c.Profile.Learning, time.Hour, 180*24*time.Hour)
+	var detectors []string
+	for _, d := range profile.Detectors() {
+		detectors = append(detectors, d.Name)
+	}
+	for i, name := range c.Profile.Disable {
+		if !slices.Contains(detectors, name) {
+			fault(fmt.Sprintf("profile.disable[%d]", i), "no detector %q%s", name, didYouMean(name, detectors))
+		}
+	}
+	if a := c.HTTP.Listen; a != "" {
+		_, port, err := net.SplitHostPort(a)
+		if _, number := strconv.ParseUint(port, 10, 16); err != nil || number != nil {
+			fault("http.listen", "got %q, want an address and port such as 127.0.0.1:9155, or \"\" to do without", a)
+		}
+	}
 	if c.Chain.RPC != "" {
-		if u, err := url.Parse(c.Chain.RPC); err != nil || u.Host == "" {
+		if u, err := url.Parse(c.Chain.RPC); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			fault("chain.rpc", "want an address such as http://127.0.0.1:8545") // not echoed: it may hold a token
 		}
 	}
-	for path, a := range map[string]string{"chain.contract": c.Chain.Contract, "chain.rotator": c.Chain.Rotator} {
-		if a != "" && !common.IsHexAddress(a) {
+	for _, account := range [][2]string{{"chain.contract", c.Chain.Contract}, {"chain.rotator", c.Chain.Rotator}} {
+		if path, a := account[0], account[1]; a != "" && !common.IsHexAddress(a) {
 			fault(path, "got %q, want an address of 40 hex digits such as 0x5FbDB2315678afecb367f032d93F642f64180aa3", a)
 		}
 	}

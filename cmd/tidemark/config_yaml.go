@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 
@@ -13,23 +15,48 @@ import (
 // decodeStrict reads YAML into the struct that dst points to. Unlike the
 // library's own strict mode it goes on after a fault: unknown and repeated keys,
 // wrong types and bad values are all reported, each with line and path.
-func decodeStrict(text []byte, dst any) error {
+func decodeStrict(text []byte, dst any) []fault {
 	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return fmt.Errorf("  not YAML: %w", err)
-	}
-	if len(doc.Content) == 0 {
+	in := yaml.NewDecoder(bytes.NewReader(text))
+	if err := in.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil
+	} else if err != nil {
+		return []fault{{text: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}}
 	}
 	d := strictDecoder{}
-	d.value(doc.Content[0], reflect.ValueOf(dst).Elem(), "")
-	return errors.Join(d.faults...)
+	if len(doc.Content) > 0 {
+		d.value(doc.Content[0], reflect.ValueOf(dst).Elem(), "")
+	}
+	var second yaml.Node
+	if err := in.Decode(&second); !errors.Is(err, io.EOF) {
+		d.fault(&second, "", "a second document begins (---); want one")
+	}
+	return d.faults
 }
 
-type strictDecoder struct{ faults []error }
+// fault is one thing wrong at one place. The path is empty where the file as a
+// whole is meant, the line 0 where it is not known.
+type fault struct {
+	line int
+	path string
+	text string
+}
+
+func (f fault) String() string {
+	place := "  "
+	if f.line > 0 {
+		place += fmt.Sprintf("line %d: ", f.line)
+	}
+	if f.path != "" {
+		place += f.path + ": "
+	}
+	return place + f.text
+}
+
+type strictDecoder struct{ faults []fault }
 
 func (d *strictDecoder) fault(n *yaml.Node, path, format string, args ...any) {
-	d.faults = append(d.faults, fmt.Errorf("  line %d: %s: %s", n.Line, path, fmt.Sprintf(format, args...)))
+	d.faults = append(d.faults, fault{n.Line, path, fmt.Sprintf(format, args...)})
 }
 
 func (d *strictDecoder) value(n *yaml.Node, v reflect.Value, path string) {
@@ -49,10 +76,10 @@ func (d *strictDecoder) value(n *yaml.Node, v reflect.Value, path string) {
 	case v.Kind() == reflect.Slice:
 		d.sequence(n, v, path)
 	case n.Kind != yaml.ScalarNode:
-		d.fault(n, path, "got a %s, want a %s", kindName(n), v.Kind())
+		d.fault(n, path, "got a %s, want %s", kindName(n), goKind(v.Kind()))
 	default:
 		if err := n.Decode(v.Addr().Interface()); err != nil {
-			d.fault(n, path, "got %q, want a %s", n.Value, v.Kind())
+			d.fault(n, path, "got %q, want %s", n.Value, goKind(v.Kind()))
 		}
 	}
 }
@@ -108,6 +135,21 @@ func (d *strictDecoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 		d.value(item, list.Index(i), fmt.Sprintf("%s[%d]", path, i))
 	}
 	v.Set(list)
+}
+
+// goKind says to people what a field of kind k takes.
+func goKind(k reflect.Kind) string {
+	switch k {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Uint32, reflect.Uint64:
+		return "a whole number, 0 or more"
+	case reflect.Float64:
+		return "a number"
+	}
+	return "a text"
 }
 
 func kindName(n *yaml.Node) string {

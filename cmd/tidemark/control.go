@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -56,7 +57,14 @@ func (d *daemonClient) call(ctx context.Context, method, path string, query url.
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, errNoDaemon
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, dirError(d.dir, fmt.Errorf("ask the daemon on %s: %w", d.dir, fs.ErrPermission))
+	}
 	if err != nil {
+		var noise *url.Error // the address in it is made up
+		if errors.As(err, &noise) {
+			err = noise.Err
+		}
 		return nil, codedError{exitUnreachable, fmt.Errorf("ask the daemon on %s: %w", d.dir, err)}
 	}
 	if resp.StatusCode >= 300 {

@@ -6,56 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
-
-// health gathers what is wrong right now, by part; healthz is 200 while nothing is.
-type health struct {
-	mu     sync.Mutex
-	faults map[string]string
-}
-
-// set notes the state of a part; nil is well.
-func (h *health) set(part string, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.faults == nil {
-		h.faults = map[string]string{}
-	}
-	if err == nil {
-		delete(h.faults, part)
-	} else {
-		h.faults[part] = err.Error()
-	}
-}
-
-func (h *health) text() (string, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.faults) == 0 {
-		return "ok\n", true
-	}
-	var lines []string
-	for part, fault := range h.faults {
-		lines = append(lines, part+": "+fault+"\n")
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, ""), false
-}
-
-func (h *health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	text, well := h.text()
-	if !well {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	fmt.Fprint(w, text)
-}
 
 func monitoringHandler(h *health, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 )
 
@@ -52,6 +53,7 @@ type codedError struct {
 func (e codedError) Unwrap() error { return e.error }
 
 func main() {
+	zerolog.DurationFieldFormat = zerolog.DurationFormatString // with its unit
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args, os.Stdout, os.Stderr)
 	stop()
@@ -110,6 +112,12 @@ in full, 7 origin not checked.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data-dir", Aliases: []string{"d"}, EnvVars: []string{"TIDEMARK_DATA_DIR"}, Value: "tidemark-data", Usage: "`DIR` of the engine, the spool and the ledger"},
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, EnvVars: []string{"TIDEMARK_CONFIG"}, Usage: "YAML `FILE`; without one every value has its default"},
+		},
+		Before: func(c *cli.Context) error {
+			if info, err := os.Stat(c.String("data-dir")); err == nil && !info.IsDir() {
+				return usageError{fmt.Errorf("--data-dir: %s is no directory", c.String("data-dir"))}
+			}
+			return nil
 		},
 		Commands: []*cli.Command{
 			runCommand(), replayCommand(),

@@ -75,6 +75,9 @@ func (d *daemon) watchDisk(ctx context.Context) {
 	if usage.State != storage.DiskOK {
 		e = d.log.Warn().Str("advice", "free some space, or lower storage.retention")
 	}
-	e.Str("free", octets(usage.Free)).Str("database", octets(usage.Database)).Str("per_day", octets(usage.PerDay)).
-		Float64("days_left", min(usage.DaysLeft, 9999)).Stringer("state", usage.State).Msg("disk")
+	e.Str("free", octets(usage.Free)).Str("database", octets(usage.Database)).Stringer("state", usage.State)
+	if usage.PerDay > 0 { // it is known
+		e.Str("per_day", octets(usage.PerDay)).Int64("days_left", int64(min(usage.DaysLeft, 9999)))
+	}
+	e.Msg("disk")
 }

@@ -57,6 +57,9 @@ func engineCommand() *cli.Command {
 		Description: "Serves the database of the data directory on engine.sock until standard input closes.",
 		Flags:       []cli.Flag{&cli.StringFlag{Name: "data-dir"}, &cli.StringFlag{Name: "memory", Value: "0"}},
 		Action: func(c *cli.Context) error {
+			if err := wantFlag(c, "data-dir"); err != nil {
+				return err
+			}
 			memory, err := strconv.ParseUint(c.String("memory"), 10, 64)
 			if err != nil {
 				return usageError{fmt.Errorf("--memory: got %q, want octets", c.String("memory"))}
@@ -84,7 +87,7 @@ type daemon struct {
 // them from the top down: sockets, sequencer, ledger, publisher, engine, chain.
 func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
+		return fmt.Errorf("make data directory: %w; name one with --data-dir where this user may write", err)
 	}
 	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx)) // outlives the work above
 	base, below := errgroup.WithContext(below)
@@ -98,7 +101,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	}
 	db, err := storage.Open(ctx, d.cfg.storage(d.dir, d.log))
 	if err != nil {
-		return codedError{exitUnreachable, err}
+		return engineError(d.dir, err)
 	}
 	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
 
@@ -128,8 +131,10 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 		return err
 	}
 	base.Go(func() error { d.retain(below); return nil })
+	base.Go(func() error { d.watchHealth(below); return nil })
 	_ = notifySystemd("READY=1") // no systemd, no harm
-	d.log.Info().Str("version", version).Str("data_dir", d.dir).Str("site", d.cfg.Site).Msg("tidemark is running")
+	d.log.Info().Str("version", version).Str("data_dir", d.dir).Str("site", d.cfg.Site).
+		Msgf("tidemark is running; point the export of routers at it and see who sends: tidemark --data-dir %s exporters", d.dir)
 
 	// A part below that fails ends the work above, which then drains.
 	working, stopWorking := context.WithCancel(ctx)
@@ -160,7 +165,7 @@ func (d *daemon) startEngine(ctx context.Context, base *errgroup.Group, below co
 		Command: []string{self, "engine", "--data-dir", d.dir, "--memory", strconv.FormatUint(uint64(d.cfg.Storage.Memory), 10)},
 	})
 	if err != nil {
-		return codedError{exitUnreachable, err}
+		return engineError(d.dir, err)
 	}
 	base.Go(func() error { return engine.Run(below) })
 	return nil

@@ -38,22 +38,27 @@ func (s *store) sql(c *cli.Context) error {
 		return usageError{errors.New("sql: the statement is empty")}
 	}
 	switch strings.ToUpper(words[0]) {
-	case "SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS":
-	default:
-		if err := s.db.Conn().Exec(c.Context, statement); err != nil {
-			return fmt.Errorf("sql: %w", err)
-		}
-		return nil
+	case "ALTER", "ATTACH", "CREATE", "DELETE", "DETACH", "DROP", "EXCHANGE", "INSERT", "OPTIMIZE", "RENAME", "SET", "SYSTEM", "TRUNCATE", "UPDATE":
+		return sqlError(s.db.Conn().Exec(c.Context, statement))
 	}
 	rows, err := s.db.Conn().QueryFormat(c.Context, c.String("format"), statement)
 	if err != nil {
-		return fmt.Errorf("sql: %w", err)
+		return sqlError(err)
 	}
 	defer rows.Close()
-	if _, err := io.Copy(c.App.Writer, rows); err != nil {
-		return fmt.Errorf("sql: %w", err)
+	_, err = io.Copy(c.App.Writer, rows)
+	return sqlError(err)
+}
+
+// sqlError leaves out the list of all that could have stood at a syntax error.
+func sqlError(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	if said, _, found := strings.Cut(err.Error(), " Expected one of: "); found {
+		return errors.New("sql: " + said)
+	}
+	return fmt.Errorf("sql: %w", err)
 }
 
 func versionCommand() *cli.Command {

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -44,7 +47,7 @@ func openStore(c *cli.Context, cfg Config, f func(*store) error) (err error) {
 	s := &store{cfg: cfg, dir: c.String("data-dir"), log: newLogger(cfg.Log, c.App.ErrWriter)}
 	s.db, err = storage.Open(c.Context, cfg.storage(s.dir, s.log.Level(max(s.log.GetLevel(), zerolog.WarnLevel))))
 	if err != nil {
-		return codedError{exitUnreachable, err}
+		return engineError(s.dir, err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context), 10*time.Second)
@@ -52,6 +55,34 @@ func openStore(c *cli.Context, cfg Config, f func(*store) error) (err error) {
 		err = errors.Join(err, s.db.Close(ctx))
 	}()
 	return f(s)
+}
+
+// engineError says what kind of fault keeps the engine of dir away.
+func engineError(dir string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return dirError(dir, err)
+	}
+	return codedError{exitUnreachable, err}
+}
+
+// dirError says what to do about a data directory that this user may not use.
+func dirError(dir string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	info, failed := os.Stat(dir)
+	if failed != nil {
+		return fmt.Errorf("%w; name a data directory of this user (%s) with --data-dir", err, actor(""))
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(s.Uid) == os.Getuid() {
+		return fmt.Errorf("%w; its owner needs to read and write data directory %s and all in it", err, dir)
+	}
+	owner := fmt.Sprintf("uid %d", s.Uid)
+	if u, err := user.LookupId(strconv.FormatUint(uint64(s.Uid), 10)); err == nil {
+		owner = u.Username
+	}
+	return fmt.Errorf("%w; data directory %s belongs to %s, and this is %s: run the command as %s", err, dir, owner, actor(""), owner)
 }
 
 func (c Config) storage(dir string, log zerolog.Logger) storage.Options {
