@@ -70,6 +70,7 @@ type committer struct {
 	batch  flow.Batch
 	leaves []merkle.Hash
 	nodes  []merkle.Hash
+	tags   []byte
 	block  []byte
 
 	unwilling      int // attempts that ended in errUnwilling
@@ -373,6 +374,10 @@ func (c *committer) append(b *sealed) error {
 			p = append(p, c.nodes[i][:]...)
 		}
 		if err := c.write(nodesFile, r.nodes, p, s.nodesEnd); err != nil {
+			return err
+		}
+		c.tags = appendTags(c.tags[:0], c.leaves)
+		if err := c.write(tagsFile, r.tags, c.tags, s.last.tagsEnd()); err != nil {
 			return err
 		}
 	}

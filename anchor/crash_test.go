@@ -1,6 +1,7 @@
 package anchor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -202,6 +203,8 @@ func (h *history) checkBatch(t *testing.T, r *Reader, header *Header) {
 		t.Errorf("batch %d: %v", i, err) // wrong number of rows: lost or doubled
 	} else if root := merkle.Root(leaves); root != header.RowRoot {
 		t.Errorf("batch %d: root of what is stored is %x, want %x", i, root, header.RowRoot)
+	} else if tags := r.readTags(header); !bytes.Equal(tags, appendTags(nil, leaves)) {
+		t.Errorf("batch %d: tags are not those of its leaves", i)
 	}
 	if h.w.headers[i] != 1 {
 		t.Errorf("batch %d: %d copies of the header, want 1", i, h.w.headers[i])

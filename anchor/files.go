@@ -18,6 +18,7 @@ const (
 	headersFile    = "headers"    // HeaderSize octets per batch
 	batchesFile    = "batches"    // batchSize octets per batch: salt key, offsets, checksum
 	nodesFile      = "nodes"      // level-8 node hashes, 32 octets per 256 leaves
+	tagsFile       = "tags"       // tagSize octets per leaf, see tags.go; may be missing or short
 	tablesFile     = "tables"     // exporter tables behind their u32 length, a repeated one stored once
 	checkpointFile = "checkpoint" // the last signed checkpoint
 )

@@ -135,7 +135,7 @@ func TestOpen_FindsEveryFlippedOctet(t *testing.T) {
 func TestOpen_CutsATornTail(t *testing.T) {
 	f := told(t)
 	sizes := map[string]int64{}
-	for _, name := range []string{headersFile, batchesFile, nodesFile, tablesFile} {
+	for _, name := range []string{headersFile, batchesFile, nodesFile, tagsFile, tablesFile} {
 		info, err := os.Stat(f.path(name))
 		if err != nil {
 			t.Fatal(err)
@@ -165,6 +165,43 @@ func TestOpen_RefusesAFileThatEndsEarly(t *testing.T) {
 		var corrupt *CorruptError
 		if !errors.As(err, &corrupt) && !errors.Is(err, ErrRolledBack) {
 			t.Errorf("%s: %v, want a CorruptError or ErrRolledBack", name, err)
+		}
+	}
+}
+
+// Ledgers that were begun before there were tags have none of their batches.
+func TestOpen_TagsMayBeMissingOrShort(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"missing": os.Remove,
+		"short":   func(path string) error { return os.Truncate(path, 8) },
+	} {
+		f := told(t)
+		if err := change(f.path(tagsFile)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenReader(f.w.dir)
+		if err != nil {
+			t.Fatalf("%s: OpenReader: %v", name, err)
+		}
+		h, err := r.Header(4)
+		if err != nil || r.readTags(&h) != nil {
+			t.Errorf("%s: batch 4 has tags, or %v", name, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.l = nil
+		f.reopen()
+		f.seal(5, 300)
+		f.mustCommit()
+		for index, want := range map[uint64]int{1: 0, 4: 0, 5: 300 * tagSize} {
+			if name == "short" && index == 1 {
+				continue // has some
+			}
+			h := f.header(index)
+			if got := len(f.l.reader.readTags(&h)); got != want {
+				t.Errorf("%s: %d octets of tags of batch %d, want %d", name, got, index, want)
+			}
 		}
 	}
 }

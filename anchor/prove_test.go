@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"tidemark/anchor/merkle"
 	"tidemark/collector/flow"
 	"tidemark/storage/storagetest"
 )
@@ -158,49 +157,5 @@ func BenchmarkProve(b *testing.B) {
 		if _, err := Prove(b.Context(), s.proveOptions(1, pos)); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// Random edits of rows in memory: every one is found and placed, and rows that
-// were not edited never are.
-func TestCompare_RandomEditsAreFoundAndPlaced(t *testing.T) {
-	const rows = 600
-	var sealed, w reader
-	sealed.batch.Append(siteRows(3, rows, testClock), 0, rows)
-	key := SaltKey([]byte("fedcba9876543210"))
-	sealed.leaves = make([]merkle.Hash, rows)
-	if err := Leaves(sealed.leaves, &sealed.batch, key); err != nil {
-		t.Fatal(err)
-	}
-	nodes := merkle.Blocks(nil, sealed.leaves)
-	h := &Header{Index: 5, Rows: rows, RowRoot: merkle.Root(nodes), MinReceived: sealed.batch.TimeReceived[0], MaxReceived: sealed.batch.TimeReceived[rows-1]}
-	r := randomEdits{}
-	for i := range 5000 {
-		w.batch.Reset()
-		edited := r.edit(uint64(i), &w.batch, &sealed.batch)
-		var found verdict
-		w.compare(1, h, key, nodes, &found)
-		if edited < 0 {
-			if len(found.faults) != 0 {
-				t.Fatalf("edit %d: false alarm: %+v", i, found.faults)
-			}
-			continue
-		}
-		placed := false
-		for _, f := range found.faults {
-			placed = placed || f.First != nil && *f.First <= uint32(edited) && uint32(edited) <= *f.Last && *f.Last-*f.First < 2*merkle.Block
-		}
-		if !placed {
-			t.Fatalf("edit %d of row %d (%s): found %+v", i, edited, r.what, found.faults)
-		}
-	}
-	wrong := key
-	wrong[3] ^= 1
-	w.batch.Reset()
-	w.batch.Append(&sealed.batch, 0, rows)
-	var found verdict
-	w.compare(1, h, wrong, nodes, &found)
-	if len(found.faults) != 1 || *found.faults[0].Last != rows-1 {
-		t.Errorf("another salt key: %+v, want one fault over all rows", found.faults)
 	}
 }

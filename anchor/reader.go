@@ -43,6 +43,7 @@ type Reader struct {
 	vkey     string
 
 	headers, batches, nodes, tables file
+	tags                            file // nil if an older program left none and this one only reads
 
 	mu    sync.RWMutex
 	state logState
@@ -102,13 +103,16 @@ func newReader(fsys files, dir string, flag int, vkey string) (*Reader, error) {
 			return nil, errors.Join(fmt.Errorf("open ledger: %w", err), r.Close())
 		}
 	}
+	if r.tags, err = fsys.OpenFile(filepath.Join(dir, tagsFile), flag, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("open ledger: %w", err), r.Close())
+	}
 	return r, nil
 }
 
 // Close closes the files.
 func (r *Reader) Close() error {
 	var errs []error
-	for _, f := range []file{r.headers, r.batches, r.nodes, r.tables} {
+	for _, f := range []file{r.headers, r.batches, r.nodes, r.tables, r.tags} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

@@ -89,6 +89,48 @@ func TestVerify_LedgerFilesAltered(t *testing.T) {
 	})
 }
 
+// Without tags, or with ones that cannot be right, verify says which blocks of
+// rows are not as they were sealed, as it did before there were tags.
+func TestVerify_LedgerWithoutTagsNamesBlocks(t *testing.T) {
+	s := newSite(t)
+	tags := filepath.Join(s.dir, "ledger", tagsFile)
+	s.editFile(tagsFile, func(p []byte) []byte { return nil })
+	if err := os.Remove(tags); err != nil {
+		t.Fatal(err)
+	}
+	s.clean("without tags")
+	alter := func(batch, pos int) {
+		s.exec("ALTER TABLE flows UPDATE bytes = bytes + 1 WHERE log = {log} AND batch_index = %d AND pos = %d SETTINGS mutations_sync = 2", batch, pos)
+	}
+	block := func(when string) {
+		t.Helper()
+		r := s.verify()
+		if f := r.has(RowAltered, bigBatch); f == nil || *f.First != 256 || *f.Last != 511 || f.Rows != nil || !strings.Contains(text(r), "batch 1, one or more of rows 256 to 511") {
+			t.Errorf("%s: want rows 256 to 511 of batch 1:\n%s", when, text(r))
+		}
+	}
+	alter(bigBatch, 300)
+	block("no tags")
+	s.stop()
+	s.ledger, s.stop = openLedger(t, s.dir, s.db, "example.com/lab")
+	s.record(s.ledger) // batches 7 to 12: 700 rows first
+	block("no tags of the old batches")
+	alter(7, 300)
+	if f := s.verify().has(RowAltered, 7); f == nil {
+		t.Error("altered row of a batch with tags: not found")
+	} else {
+		s.requireRow(f, 7, 300)
+	}
+	size, err := os.Stat(tags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(tags, size.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	block("tags that end early")
+}
+
 // The owner of the log key alters a row and makes every file anew to match:
 // only what is outside the machine can tell.
 func TestVerify_HistoryRewrittenUnderTheSameKey(t *testing.T) {

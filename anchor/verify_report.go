@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -62,11 +63,18 @@ type Fault struct {
 	Batch     *uint64 `json:"batch,omitempty"`
 	LastBatch *uint64 `json:"last_batch,omitempty"`
 	// Positions [First, Last] hold every row concerned; equal: that very row.
-	First  *uint32 `json:"first_pos,omitempty"`
-	Last   *uint32 `json:"last_pos,omitempty"`
-	Flow   string  `json:"flow,omitempty"` // name of the row, if it is known which
-	Detail string  `json:"detail"`
+	First *uint32 `json:"first_pos,omitempty"`
+	Last  *uint32 `json:"last_pos,omitempty"`
+	// Rows are the positions of the rows concerned if it is known which, the
+	// first maxRows of them.
+	Rows     []uint32 `json:"rows,omitempty"`
+	MoreRows uint64   `json:"more_rows,omitempty"`
+	Flow     string   `json:"flow,omitempty"` // name of the row, if it is one flow
+	Detail   string   `json:"detail"`
 }
+
+// maxRows is how many rows a fault lists.
+const maxRows = 20
 
 // State says how far a batch is protected by a chain.
 type State string
@@ -260,18 +268,26 @@ func (t *textWriter) line(format string, args ...any) {
 // place says where a fault is.
 func (f *Fault) place() string {
 	switch {
-	case f.Flow != "":
-		return "flow " + f.Flow
 	case f.Batch == nil:
 		return "the log"
 	case f.LastBatch != nil:
 		return fmt.Sprintf("batches %d to %d", *f.Batch, *f.LastBatch)
 	case f.First == nil || f.Last == nil:
 		return fmt.Sprintf("batch %d", *f.Batch)
+	case f.Flow != "":
+		return fmt.Sprintf("batch %d, row %d (name %s)", *f.Batch, *f.First, f.Flow)
 	case *f.First == *f.Last:
 		return fmt.Sprintf("batch %d, row %d", *f.Batch, *f.First)
+	case f.MoreRows > 0:
+		return fmt.Sprintf("batch %d, rows %s and %d more", *f.Batch, listed(f.Rows), f.MoreRows)
+	case len(f.Rows) > 0:
+		return fmt.Sprintf("batch %d, rows %s", *f.Batch, listed(f.Rows))
 	}
 	return fmt.Sprintf("batch %d, one or more of rows %d to %d", *f.Batch, *f.First, *f.Last)
+}
+
+func listed(rows []uint32) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(rows), " ", ", "), "[]")
 }
 
 // WriteText writes r for a person to read.

@@ -19,13 +19,18 @@ func TestReport_FaultsOfBatchesInARowBecomeOne(t *testing.T) {
 	}
 	r.add(Fault{Kind: RowAltered, Batch: at(12), First: row32(0), Last: row32(255)})
 	r.add(Fault{Kind: RowAltered, Batch: at(13), First: row32(0), Last: row32(255)})
+	r.add(Fault{Kind: RowAltered, Batch: at(14), First: row32(10), Last: row32(20), Rows: []uint32{10, 20}})
+	r.add(Fault{Kind: RowsMissing, Batch: at(15), First: row32(1), Last: row32(99), Rows: []uint32{1, 2}, MoreRows: 97})
+	r.add(Fault{Kind: RowAltered, Batch: at(16), First: row32(7), Last: row32(7), Rows: []uint32{7}, Flow: "0123-16-7"})
+	r.add(Fault{Kind: EventAltered, Batch: at(17), First: row32(7), Last: row32(7), Rows: []uint32{7}})
 	r.add(Fault{Kind: LogRewritten})
 	r.sortFaults()
 	var places []string
 	for i := range r.Faults {
 		places = append(places, r.Faults[i].place())
 	}
-	want := "the log; batches 7 to 9; batch 11; batch 12, one or more of rows 0 to 255; batch 13, one or more of rows 0 to 255"
+	want := "the log; batches 7 to 9; batch 11; batch 12, one or more of rows 0 to 255; batch 13, one or more of rows 0 to 255; " +
+		"batch 14, rows 10, 20; batch 15, rows 1, 2 and 97 more; batch 16, row 7 (name 0123-16-7); batch 17, row 7"
 	if got := strings.Join(places, "; "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

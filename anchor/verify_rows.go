@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"golang.org/x/sync/errgroup"
 
 	"tidemark/anchor/merkle"
-	"tidemark/collector/flow"
 	"tidemark/storage"
 )
 
@@ -155,16 +153,17 @@ func (v *verification) checkBatch(ctx context.Context, w *reader, h *Header, hav
 	if err != nil {
 		fault(NodesAltered, "%v", err)
 	}
+	k := &kept{log: v.log, key: at.key, nodes: nodes, tags: func() []byte { return v.ledger.readTags(h) }}
 	found.state = Intact
 	switch {
 	case isEvents:
-		err = v.checkEvents(ctx, w, h, at.key, nodes, &found)
+		err = v.checkEvents(ctx, w, h, k, &found)
 	case h.Rows == 0:
 		if rows > 0 {
 			fault(RowsAdded, "%d flows are of this batch, which was sealed empty", rows)
 		}
 	default:
-		err = v.checkFlows(ctx, w, h, at.key, nodes, have, &found)
+		err = v.checkFlows(ctx, w, h, k, have, &found)
 	}
 	if len(found.faults) > 0 {
 		found.state = Faulty
@@ -172,7 +171,7 @@ func (v *verification) checkBatch(ctx context.Context, w *reader, h *Header, hav
 	return found, err
 }
 
-func (v *verification) checkEvents(ctx context.Context, w *reader, h *Header, key SaltKey, nodes []merkle.Hash, found *verdict) error {
+func (v *verification) checkEvents(ctx context.Context, w *reader, h *Header, k *kept, found *verdict) error {
 	bodies, err := (&database{db: v.DB}).ReadEvents(ctx, v.log, h.Index, h.Rows)
 	if errors.Is(err, errRows) || schemaChanged(err) {
 		found.add(h, EventAltered, nil, nil, err.Error())
@@ -180,22 +179,20 @@ func (v *verification) checkEvents(ctx context.Context, w *reader, h *Header, ke
 	} else if err != nil {
 		return unreachable("read events", err)
 	}
-	w.leaves = slices.Grow(w.leaves[:0], len(bodies))[:len(bodies)]
-	if err := EventLeaves(w.leaves, bodies, key); err != nil {
+	w.clear(h)
+	if err := EventLeaves(w.leaves, bodies, k.key); err != nil {
 		return err
 	}
-	w.blocks = merkle.Blocks(w.blocks[:0], w.leaves)
-	if merkle.Root(w.blocks) == h.RowRoot {
-		return nil
+	for i := range w.there {
+		w.there[i] = true
 	}
-	for _, b := range differing(w.blocks, nodes) {
-		first, last := b.rows(len(bodies))
-		found.add(h, EventAltered, &first, &last, "events are not the ones that were sealed")
+	if rows, runs, _ := w.differences(k.nodes, k.tags()); merkle.Root(w.blocks) != h.RowRoot {
+		w.accuse(h, EventAltered, k, rows, runs, nil, found)
 	}
 	return nil
 }
 
-func (v *verification) checkFlows(ctx context.Context, w *reader, h *Header, key SaltKey, nodes []merkle.Hash, have *holding, found *verdict) error {
+func (v *verification) checkFlows(ctx context.Context, w *reader, h *Header, k *kept, have *holding, found *verdict) error {
 	if have.flows+have.quarantine == 0 {
 		pruned, err := v.pruned(ctx, h)
 		if pruned {
@@ -206,7 +203,7 @@ func (v *verification) checkFlows(ctx context.Context, w *reader, h *Header, key
 		return err
 	}
 	if have.flows > 0 && have.quarantine > 0 || have.flows+have.quarantine != h.Rows {
-		return v.checkPositions(ctx, h, have, found)
+		return v.checkPositions(ctx, w, h, k, have, found)
 	}
 	table := storage.Flows
 	if have.quarantine > 0 {
@@ -217,9 +214,9 @@ func (v *verification) checkFlows(ctx context.Context, w *reader, h *Header, key
 		err = fmt.Errorf("%d rows were read", w.batch.Len())
 	}
 	if err != nil {
-		return v.explain(ctx, h, have, err, found)
+		return v.explain(ctx, w, h, k, have, err, found)
 	}
-	w.compare(v.log, h, key, nodes, found)
+	w.compare(h, k, found)
 	if len(have.sites) > 1 {
 		found.add(h, SiteAltered, nil, nil, fmt.Sprintf("rows of one batch are of different sites, %q; the column is not covered by the hash", have.sites))
 	} else if len(have.sites) == 1 && have.sites[0] != v.site {
@@ -231,14 +228,15 @@ func (v *verification) checkFlows(ctx context.Context, w *reader, h *Header, key
 }
 
 // explain finds out why a batch with the right number of rows cannot be read.
-func (v *verification) explain(ctx context.Context, h *Header, have *holding, cause error, found *verdict) error {
+func (v *verification) explain(ctx context.Context, w *reader, h *Header, k *kept, have *holding, cause error, found *verdict) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := v.checkPositions(ctx, h, have, found); err != nil {
+	before := len(found.faults)
+	if err := v.checkPositions(ctx, w, h, k, have, found); err != nil {
 		return errors.Join(unreachable("read rows", cause), err)
 	}
-	if len(found.faults) > 0 {
+	if len(found.faults) > before {
 		return nil
 	}
 	var e *clickhouse.Exception
@@ -249,8 +247,9 @@ func (v *verification) explain(ctx context.Context, h *Header, have *holding, ca
 	return unreachable("read rows", cause)
 }
 
-// checkPositions names the rows that are missing or too many.
-func (v *verification) checkPositions(ctx context.Context, h *Header, have *holding, found *verdict) error {
+// checkPositions names the rows that are missing or too many, and those that
+// others have taken the place of.
+func (v *verification) checkPositions(ctx context.Context, w *reader, h *Header, k *kept, have *holding, found *verdict) error {
 	extra, err := v.positions(ctx, verifyExtra, v.log, h.Index, v.log, h.Index, h.Rows)
 	if err != nil {
 		return err
@@ -260,11 +259,17 @@ func (v *verification) checkPositions(ctx context.Context, h *Header, have *hold
 		return err
 	}
 	count := fmt.Sprintf("%d rows were sealed, flows holds %d and the quarantine %d", h.Rows, have.flows, have.quarantine)
+	if max(len(extra), len(missing)) == maxPositions {
+		count += fmt.Sprintf("; only the first %d positions were looked for", maxPositions)
+	}
 	if len(extra) > 0 {
-		found.addPositions(v.log, h, RowsAdded, extra, count)
+		found.addRows(h, k, RowsAdded, extra, "not sealed there, or there twice; "+count)
 	}
 	if len(missing) > 0 {
-		found.addPositions(v.log, h, RowsMissing, missing, count)
+		found.addRows(h, k, RowsMissing, missing, count)
+	}
+	if len(extra)+len(missing) > 0 && have.flows+have.quarantine <= 2*MaxRows { // else it would take long
+		w.compareRest(h, k, func(table storage.Table) error { return v.DB.ReadFlowsFrom(ctx, table, v.log, h.Index, &w.batch) }, found)
 	}
 	return nil
 }
@@ -273,23 +278,14 @@ func (d *verdict) add(h *Header, kind Kind, first, last *uint32, detail string) 
 	d.faults = append(d.faults, Fault{Class: Integrity, Kind: kind, Batch: &h.Index, First: first, Last: last, Detail: detail})
 }
 
-// addPositions adds a fault of the rows at these positions, ascending.
-func (d *verdict) addPositions(log uint64, h *Header, kind Kind, at []uint32, detail string) {
-	first, last := at[0], at[len(at)-1]
-	verb := map[Kind]string{RowsAdded: "was not sealed there, or is there twice", RowsMissing: "is missing"}[kind]
-	names := fmt.Sprintf("position %d %s", first, verb)
-	if n := len(at); n > 1 {
-		names = fmt.Sprintf("positions %d %s", at[:min(n, 8)], map[Kind]string{RowsAdded: "were not sealed there, or are there twice", RowsMissing: "are missing"}[kind])
-		if n > 8 {
-			names = fmt.Sprintf("%s, %d in all", names, n)
-		}
-		if n == maxPositions {
-			names += " or more"
-		}
-	}
-	d.add(h, kind, &first, &last, names+"; "+detail)
-	if len(at) == 1 {
-		d.faults[len(d.faults)-1].Flow = flow.Name{Log: log, Batch: h.Index, Pos: first}.String()
+// addRows adds a fault of the rows at these positions, ascending.
+func (d *verdict) addRows(h *Header, k *kept, kind Kind, at []uint32, detail string) {
+	d.add(h, kind, &at[0], &at[len(at)-1], detail)
+	f := &d.faults[len(d.faults)-1]
+	f.Rows = at[:min(len(at), maxRows):len(at)]
+	f.MoreRows = uint64(len(at) - len(f.Rows))
+	if len(at) == 1 && kind != EventAltered {
+		f.Flow = k.flow(h, at[0])
 	}
 }
 

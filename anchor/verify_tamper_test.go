@@ -3,6 +3,7 @@ package anchor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,13 +87,23 @@ func TestVerify_EveryHashedColumnMatters(t *testing.T) {
 			if f == nil || len(r.Faults) != 1 || r.ExitCode() != ExitFailed {
 				t.Fatalf("not found:\n%s", text(r))
 			}
-			if *f.First != 256 || *f.Last != 511 {
-				t.Errorf("placed in rows %d to %d, want 256 to 511", *f.First, *f.Last)
-			}
+			s.requireRow(f, bigBatch, pos)
 			restore()
 		})
 	}
 	s.clean("after putting every row back")
+}
+
+// requireRow fails the test unless f names the very row, in JSON and in words.
+func (s *recordedSite) requireRow(f *Fault, batch, pos int) {
+	s.t.Helper()
+	name := fmt.Sprintf("%016x-%d-%d", s.log(), batch, pos)
+	if f.Flow != name || !slices.Equal(f.Rows, []uint32{uint32(pos)}) || *f.First != uint32(pos) || *f.Last != uint32(pos) {
+		s.t.Errorf("names %+v, want row %d", f, pos)
+	}
+	if want := fmt.Sprintf("batch %d, row %d (name %s)", batch, pos, name); f.place() != want {
+		s.t.Errorf("says %q, want %q", f.place(), want)
+	}
 }
 
 // Changes that an encoder might not see.
@@ -123,14 +134,7 @@ func TestVerify_ChangesBetweenTheColumns(t *testing.T) {
 			if f == nil || r.ExitCode() != ExitFailed {
 				t.Fatalf("not found:\n%s", text(r))
 			}
-			if *f.First > pos || *f.Last < pos {
-				t.Errorf("placed in rows %d to %d, want %d among them", *f.First, *f.Last, pos)
-			}
-			if strings.Contains(name, "beyond") || strings.Contains(name, "48 bits") || strings.Contains(name, "without value") {
-				if f.Flow != fmt.Sprintf("%016x-%d-%d", s.log(), bigBatch, pos) {
-					t.Errorf("flow %q, want the very row named", f.Flow)
-				}
-			}
+			s.requireRow(f, bigBatch, pos)
 			restore()
 		})
 	}
@@ -146,55 +150,74 @@ func TestVerify_RowsDeletedInsertedSwappedDuplicated(t *testing.T) {
 	copyRow := func(from string, replace string) {
 		s.exec("INSERT INTO flows SELECT * REPLACE (%s) FROM (SELECT * FROM flows WHERE log = {log} AND %s) SETTINGS insert_deduplicate = 0", replace, from)
 	}
+	swap := func(i, j int) {
+		s.replaceRow(bigBatch, i, "4000000000::UInt32 AS pos")
+		s.replaceRow(bigBatch, j, fmt.Sprintf("%d::UInt32 AS pos", i))
+		s.replaceRow(bigBatch, 4000000000, fmt.Sprintf("%d::UInt32 AS pos", j))
+	}
+	swapBatches := func() {
+		s.replaceRow(1, 10, "99::UInt64 AS batch_index")
+		s.replaceRow(3, 10, "1::UInt64 AS batch_index")
+		s.replaceRow(99, 10, "3::UInt64 AS batch_index")
+	}
+	moveUp := func() {
+		s.exec("CREATE OR REPLACE TABLE forged AS flows ENGINE = MergeTree ORDER BY (log, batch_index, pos)")
+		s.exec("INSERT INTO forged SELECT * REPLACE ((pos - 1)::UInt32 AS pos) FROM (SELECT * FROM flows WHERE log = {log} AND batch_index = 1 AND pos > 17)")
+		del("batch_index = 1 AND pos >= 17")
+		s.exec("INSERT INTO flows SELECT * FROM forged SETTINGS insert_deduplicate = 0")
+	}
 	for _, c := range []struct {
 		name   string
 		change func()
 		kind   Kind
 		batch  int
-		pos    int // of the first row named, -1: not named
+		rows   string // the rows named and how many more; "": none
 	}{
-		{"a row deleted", func() { del("batch_index = 1 AND pos = 17") }, RowsMissing, bigBatch, 17},
-		{"the last row deleted", func() { del("batch_index = 1 AND pos = 699") }, RowsMissing, bigBatch, 699},
-		{"the only row deleted", func() { del("batch_index = 5") }, BatchMissing, oneBatch, -1},
-		{"every second row deleted", func() { del("batch_index = 1 AND pos %% 2 = 0") }, RowsMissing, bigBatch, 0},
-		{"a row doubled", func() { copyRow("batch_index = 1 AND pos = 5", "pos AS pos") }, RowsAdded, bigBatch, 5},
-		{"a row appended", func() { copyRow("batch_index = 1 AND pos = 5", "700::UInt32 AS pos") }, RowsAdded, bigBatch, 700},
-		{"a row put over another", func() { s.replaceRow(1, 600, "599::UInt32 AS pos") }, RowsAdded, bigBatch, 599},
-		{"two rows swapped", func() {
-			s.replaceRow(1, 10, "4000000000::UInt32 AS pos")
-			s.replaceRow(1, 20, "10::UInt32 AS pos")
-			s.replaceRow(1, 4000000000, "20::UInt32 AS pos")
-		}, RowAltered, bigBatch, 0},
-		{"rows swapped between batches", func() {
-			s.replaceRow(1, 10, "99::UInt64 AS batch_index")
-			s.replaceRow(3, 10, "1::UInt64 AS batch_index")
-			s.replaceRow(99, 10, "3::UInt64 AS batch_index")
-		}, RowAltered, nextBatch, 0},
-		{"rows moved to another batch", func() { s.replaceRow(1, 699, "3::UInt64 AS batch_index, 300::UInt32 AS pos") }, RowsAdded, nextBatch, 300},
-		{"rows moved to another log", func() { s.replaceRow(1, 30, "1::UInt64 AS log") }, RowsMissing, bigBatch, 30},
-		{"a batch doubled under a free number", func() { copyRow("batch_index = 5", "6000::UInt64 AS batch_index") }, RowsAdded, 6000, -1},
-		{"a batch under the number of an empty one", func() { copyRow("batch_index = 5", "2::UInt64 AS batch_index") }, RowsAdded, emptyBatch, -1},
+		{"a row deleted", func() { del("batch_index = 1 AND pos = 17") }, RowsMissing, bigBatch, "[17] 0"},
+		{"the last row deleted", func() { del("batch_index = 1 AND pos = 699") }, RowsMissing, bigBatch, "[699] 0"},
+		{"the only row deleted", func() { del("batch_index = 5") }, BatchMissing, oneBatch, ""},
+		{"every second row deleted", func() { del("batch_index = 1 AND pos %% 2 = 0") }, RowsMissing, bigBatch, "[0 2 4 6 8 10 12 14 16 18 20 22 24 26 28 30 32 34 36 38] 330"},
+		{"a row doubled", func() { copyRow("batch_index = 1 AND pos = 5", "pos AS pos") }, RowsAdded, bigBatch, "[5] 0"},
+		{"a row appended", func() { copyRow("batch_index = 1 AND pos = 5", "700::UInt32 AS pos") }, RowsAdded, bigBatch, "[700] 0"},
+		{"a row put over another", func() { s.replaceRow(1, 600, "599::UInt32 AS pos") }, RowsAdded, bigBatch, "[599] 0"},
+		{"two rows swapped", func() { swap(10, 20) }, RowAltered, bigBatch, "[10 20] 0"},
+		{"two rows of two blocks swapped", func() { swap(10, 600) }, RowAltered, bigBatch, "[10 600] 0"},
+		{"rows swapped between batches", swapBatches, RowAltered, nextBatch, "[10] 0"},
+		{"rows swapped between batches, the other", swapBatches, RowAltered, bigBatch, "[10] 0"},
+		{"a row deleted and the rest moved up", moveUp, RowsMissing, bigBatch, "[699] 0"},
+		{"a row deleted and the rest moved up, the rest", moveUp, RowAltered, bigBatch, "[17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36] 219"},
+		{"a row deleted and another altered", func() {
+			del("batch_index = 1 AND pos = 17")
+			s.exec("ALTER TABLE flows UPDATE bytes = bytes + 1 WHERE log = {log} AND batch_index = 1 AND pos IN (19, 650) SETTINGS mutations_sync = 2")
+		}, RowAltered, bigBatch, "[19 650] 0"},
+		{"a row doubled, one of the two altered", func() {
+			copyRow("batch_index = 1 AND pos = 5", "pos AS pos, bytes + 1 AS bytes")
+		}, RowsAdded, bigBatch, "[5] 0"},
+		{"rows moved to another batch", func() { s.replaceRow(1, 699, "3::UInt64 AS batch_index, 300::UInt32 AS pos") }, RowsAdded, nextBatch, "[300] 0"},
+		{"rows moved to another log", func() { s.replaceRow(1, 30, "1::UInt64 AS log") }, RowsMissing, bigBatch, "[30] 0"},
+		{"a batch doubled under a free number", func() { copyRow("batch_index = 5", "6000::UInt64 AS batch_index") }, RowsAdded, 6000, ""},
+		{"a batch under the number of an empty one", func() { copyRow("batch_index = 5", "2::UInt64 AS batch_index") }, RowsAdded, emptyBatch, ""},
 		{"a batch doubled in the quarantine", func() {
 			s.exec("INSERT INTO flows_quarantine SELECT * FROM flows WHERE log = {log} AND batch_index = 6")
-		}, RowsAdded, fullBatch, 0},
-		{"flows in a batch of events", func() { copyRow("batch_index = 5", "4::UInt64 AS batch_index") }, RowsAdded, eventBatch, -1},
-		{"the rows of a batch removed", func() { del("batch_index = 3") }, BatchMissing, nextBatch, -1},
+		}, RowsAdded, fullBatch, "[0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19] 236"},
+		{"flows in a batch of events", func() { copyRow("batch_index = 5", "4::UInt64 AS batch_index") }, RowsAdded, eventBatch, ""},
+		{"the rows of a batch removed", func() { del("batch_index = 3") }, BatchMissing, nextBatch, ""},
 		{"the partition dropped", func() {
 			s.exec("ALTER TABLE flows DROP PARTITION ID '%s'", midday(time.Now()).UTC().Format("20060102"))
-		}, BatchMissing, bigBatch, -1},
-		{"the table emptied", func() { s.exec("TRUNCATE TABLE flows") }, BatchMissing, fullBatch, -1},
+		}, BatchMissing, bigBatch, ""},
+		{"the table emptied", func() { s.exec("TRUNCATE TABLE flows") }, BatchMissing, fullBatch, ""},
 		{"the site of a row", func() {
 			s.exec("ALTER TABLE flows UPDATE site = 'elsewhere' WHERE log = {log} AND batch_index = 1 AND pos = 3 SETTINGS mutations_sync = 2")
-		}, SiteAltered, bigBatch, -1},
+		}, SiteAltered, bigBatch, ""},
 		{"an event altered", func() {
 			s.exec("ALTER TABLE events UPDATE body = replaceOne(body, 'camera-1', 'camera-2') WHERE log = {log} AND batch_index = 4 SETTINGS mutations_sync = 2")
-		}, EventAltered, eventBatch, 0},
+		}, EventAltered, eventBatch, "[0] 0"},
 		{"an event deleted", func() {
 			s.exec("ALTER TABLE events DELETE WHERE log = {log} AND batch_index = 4 AND pos = 1 SETTINGS mutations_sync = 2")
-		}, EventAltered, eventBatch, -1},
+		}, EventAltered, eventBatch, ""},
 		{"the genesis altered", func() {
 			s.exec("ALTER TABLE events UPDATE body = replaceOne(body, 'lab', 'bar') WHERE log = {log} AND batch_index = 0 SETTINGS mutations_sync = 2")
-		}, EventAltered, 0, 0},
+		}, EventAltered, 0, "[0] 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.t = t
@@ -204,8 +227,11 @@ func TestVerify_RowsDeletedInsertedSwappedDuplicated(t *testing.T) {
 			if f == nil || r.ExitCode() != ExitFailed {
 				t.Fatalf("want %q in batch %d:\n%s", c.kind, c.batch, text(r))
 			}
-			if c.pos >= 0 && (f.First == nil || *f.First != uint32(c.pos)) {
-				t.Errorf("placed at %s, want from row %d", f.place(), c.pos)
+			if rows := fmt.Sprint(f.Rows, f.MoreRows); c.rows != "" && rows != c.rows || c.rows == "" && len(f.Rows) > 0 {
+				t.Errorf("names rows %s, want %q:\n%s", rows, c.rows, text(r))
+			}
+			if c.kind != RowAltered && c.name != "a row deleted and the rest moved up" && r.has(RowAltered, -1) != nil {
+				t.Errorf("rows are said to be altered:\n%s", text(r))
 			}
 			if c.name == "a batch doubled in the quarantine" {
 				s.exec("TRUNCATE TABLE flows_quarantine")
@@ -223,8 +249,10 @@ func quarantineCountsAsStored(t *testing.T, s *recordedSite) {
 	s.exec("ALTER TABLE flows DELETE WHERE log = {log} AND batch_index = 3 SETTINGS mutations_sync = 2")
 	s.clean("a batch in quarantine")
 	s.exec("ALTER TABLE flows_quarantine UPDATE bytes = bytes + 1 WHERE log = {log} AND pos = 299 SETTINGS mutations_sync = 2")
-	if f := s.verify().has(RowAltered, nextBatch); f == nil || *f.First != 256 || *f.Last != 299 {
-		t.Errorf("got %+v, want rows 256 to 299 of batch 3", f)
+	if f := s.verify().has(RowAltered, nextBatch); f == nil {
+		t.Error("altered row in quarantine: not found")
+	} else {
+		s.requireRow(f, nextBatch, 299)
 	}
 }
 
