@@ -246,12 +246,12 @@ func ownTrust(dir string) (*anchor.Trust, error) {
 	}
 	defer r.Close()
 	t := &anchor.Trust{Origin: r.Origin(), LogID: r.LogID(), Key: r.PublicKey()}
-	state, err := publish.ReadState(publisherDir(dir))
+	status, err := publish.ReadStatus(publisherDir(dir), r.Size())
 	if err != nil {
 		return nil, err
 	}
-	if state.LogKey != ([32]byte{}) {
-		t.Chain, t.FromBlock = &anchor.ChainLog{ChainID: state.ChainID, Contract: state.Contract, ID: state.LogKey}, state.FromBlock
+	if status.Anchored != nil { // before that the contract may not know the log
+		t.Chain, t.FromBlock = &anchor.ChainLog{ChainID: status.ChainID, Contract: status.Contract, ID: status.LogKey}, status.FromBlock
 	}
 	return t, nil
 }
