@@ -347,6 +347,9 @@ func (g *Range) lag() string {
 		return time.Duration(s * float64(time.Second)).Round(time.Second)
 	}
 	low, high := seconds(*g.AnchoredAfterLow), seconds(*g.AnchoredAfterHigh)
+	if low < 0 && low >= -2*time.Second { // blocks are dated in whole seconds
+		low, high = 0, max(high, 0)
+	}
 	if low == high {
 		return fmt.Sprintf(", anchored %v later", low)
 	}

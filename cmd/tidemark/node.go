@@ -164,8 +164,10 @@ func (n *node) drain(ctx context.Context) error {
 	if err := n.ledger.Drain(ctx); err != nil {
 		return fmt.Errorf("commit what is sealed: %w", err)
 	}
-	if err := n.scoreOnce(ctx); err != nil {
-		return fmt.Errorf("score the last flows: %w", err)
+	for range 2 { // the second time nothing is new: then the hours that have not ended are judged too
+		if err := n.scoreOnce(ctx); err != nil {
+			return fmt.Errorf("score the last flows: %w", err)
+		}
 	}
 	if _, err := n.ledger.SealEvents(ctx); err != nil {
 		return fmt.Errorf("seal the last events: %w", err)
