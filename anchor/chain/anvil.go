@@ -162,7 +162,7 @@ func (a *Anvil) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(backoff):
 		}
-		backoff = min(2*backoff, 10*time.Second)
+		backoff = min(2*backoff, 2*time.Second)
 	}
 }
 
