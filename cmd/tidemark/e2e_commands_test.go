@@ -363,6 +363,21 @@ func TestRun_SIGTERMStoresAllThatTheSocketsHad(t *testing.T) {
 	s.intact(s.trust())
 }
 
+// Stopped on the way to its first anchor, a log is not anchored: that is all.
+func TestVerify_ALogThatWasNeverAnchoredIsNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, wait := range []time.Duration{0, 700 * time.Millisecond, 1200 * time.Millisecond} {
+		s.start("--dev-chain")
+		time.Sleep(wait) // the contract is being deployed, or the log being opened
+		s.stop()
+		s.intact(s.trust())
+		if report, code := s.verify(); code != exitOriginUnknown || len(report.Faults) != 0 {
+			t.Errorf("without a trust file, stopped after %v: exit %d, %+v; want %d", wait, code, report.Faults, exitOriginUnknown)
+		}
+	}
+}
+
 func TestRun_SIGTERMUnderLoadEndsWellAndLeavesNothingRunning(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
