@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -63,14 +65,17 @@ const (
 
 // watchHealth asks the parts until ctx ends.
 func (d *daemon) watchHealth(ctx context.Context) {
-	stored, room := standstill{since: time.Now()}, d.room()
+	started := time.Now()
+	stored, room := standstill{since: started}, d.room()
 	for {
 		d.health.set("engine", d.engineFault(ctx))
 		ledger := d.node.ledger
 		d.health.set("storing", storingFault(ledger.Backlog(), stored.age(ledger.Reader().Size(), time.Now())))
 		_ = room() // reports by itself
 		if p := d.chain.publisher.Load(); p != nil {
-			d.health.set("anchoring", anchoringFault(p.Status(), time.Duration(d.cfg.Chain.Interval)))
+			status := p.Status()
+			status.Lag = min(status.Lag, time.Since(started)) // while no daemon ran there was nobody to anchor
+			d.health.set("anchoring", anchoringFault(status, time.Duration(d.cfg.Chain.Interval)))
 		}
 		if sleep(ctx, healthEvery) != nil {
 			return
@@ -82,6 +87,10 @@ func (d *daemon) engineFault(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, engineAnswer)
 	defer cancel()
 	if err := d.node.db.Conn().Ping(ctx); err != nil {
+		var request *url.Error // its address is made up
+		if errors.As(err, &request) {
+			err = request.Err
+		}
 		return fmt.Errorf("the database engine does not answer; sealed flows wait in the spool: %w", err)
 	}
 	return nil
