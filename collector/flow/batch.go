@@ -129,19 +129,20 @@ func (x *Extensions) Value(i int, key uint64) ([]byte, bool) {
 	return nil, false
 }
 
-// Extend stages an extension of the row begun by NextRow; the value is copied.
+// Extend stages an extension of the row that EndRow will complete next; the
+// value is copied.
 // A value over MaxExtension octets is cut and marked ExtensionCut.
 func (b *Batch) Extend(key uint64, value []byte) {
 	if len(value) > MaxExtension {
 		value = value[:MaxExtension]
-		b.Quality[len(b.Quality)-1] |= ExtensionCut
+		b.Quality[b.Len()] |= ExtensionCut
 	}
 	begin := len(b.scratch)
 	b.scratch = append(b.scratch, value...)
 	b.staged = append(b.staged, stagedExtension{key, begin, len(b.scratch)})
 }
 
-// EndRow completes the row begun by NextRow.
+// EndRow completes the row begun by NextRow, or the next one of those begun by Grow.
 func (b *Batch) EndRow() {
 	x := &b.Ext
 	if len(b.staged) > 0 {
@@ -159,3 +160,70 @@ func (b *Batch) EndRow() {
 	}
 	x.Ends = append(x.Ends, uint64(len(x.Keys)))
 }
+
+// Shape says where the extensions of a record lie in its octets, for records
+// that are all alike.
+type Shape struct {
+	Keys      []uint64 // ascending
+	ValueEnds []uint64 // key k owns values [ValueEnds[k-1], ValueEnds[k]), in export order
+	Offsets   []int    // of the values in the record
+	Lengths   []int
+	octets    int
+}
+
+// Add appends a value. Keys must come in ascending order; lengths are at most
+// MaxExtension.
+func (s *Shape) Add(key uint64, offset, length int) {
+	if n := len(s.Keys); n == 0 || s.Keys[n-1] != key {
+		s.Keys = append(s.Keys, key)
+		s.ValueEnds = append(s.ValueEnds, uint64(len(s.Offsets)))
+	}
+	s.Offsets, s.Lengths = append(s.Offsets, offset), append(s.Lengths, length)
+	s.ValueEnds[len(s.ValueEnds)-1]++
+	s.octets += length
+}
+
+// EndRows completes the next n rows begun by Grow with the extensions that lie in
+// records: record i begins at octet i*stride. It is EndRow n times, at once.
+func (b *Batch) EndRows(n int, s *Shape, records []byte, stride int) {
+	x := &b.Ext
+	keys, values := len(s.Keys), len(s.Offsets)
+	lastKey, lastValue, at := len(x.Keys), len(x.DataEnds), len(x.Data)
+	x.Ends = extend(x.Ends, n)
+	x.Keys, x.ValueEnds = extend(x.Keys, n*keys), extend(x.ValueEnds, n*keys)
+	x.DataEnds, x.Data = extend(x.DataEnds, n*values), extend(x.Data, n*s.octets)
+	ends := x.Ends[len(x.Ends)-n:]
+	for i := range ends {
+		ends[i] = uint64(lastKey + (i+1)*keys)
+	}
+	if values == 0 {
+		return
+	}
+	newKeys, newValueEnds, newDataEnds := x.Keys[lastKey:], x.ValueEnds[lastKey:], x.DataEnds[lastValue:]
+	for i := range n {
+		copy(newKeys[i*keys:], s.Keys)
+		for k, end := range s.ValueEnds {
+			newValueEnds[i*keys+k] = uint64(lastValue+i*values) + end
+		}
+		record := records[i*stride:]
+		for v, length := range s.Lengths {
+			from, to := record[s.Offsets[v]:], x.Data[at:]
+			switch length { // a call to copy costs more than most values
+			case 1:
+				to[0] = from[0]
+			case 2:
+				_, _ = from[1], to[1]
+				to[0], to[1] = from[0], from[1]
+			case 4:
+				*(*[4]byte)(to) = *(*[4]byte)(from)
+			default:
+				copy(to[:length], from)
+			}
+			at += length
+			newDataEnds[i*values+v] = uint64(at)
+		}
+	}
+}
+
+// extend makes room for n more elements, whose values are old ones.
+func extend[T any](s []T, n int) []T { return slices.Grow(s, n)[:len(s)+n] }

@@ -86,3 +86,63 @@ func TestName_RoundTripAndRefusal(t *testing.T) {
 		}
 	}
 }
+
+// EndRows is EndRow for records that are alike.
+func TestBatch_EndRowsIsEndRowManyTimes(t *testing.T) {
+	records := make([]byte, 5*64)
+	for i := range records {
+		records[i] = byte(i)
+	}
+	for name, values := range map[string][][3]int{ // key, offset, length
+		"none": {}, "one": {{7, 3, 1}}, "lengths": {{1, 0, 1}, {2, 1, 2}, {3, 3, 4}, {9, 7, 16}, {10, 0, 0}},
+		"repeats": {{7, 9, 2}, {7, 1, 4}, {8, 0, 3}, {8, 0, 3}, {8, 5, 1}},
+	} {
+		var got, want Batch
+		for _, b := range []*Batch{&got, &want} {
+			fill(b, 3)
+		}
+		var s Shape
+		for _, v := range values {
+			s.Add(uint64(v[0]), v[1], v[2])
+		}
+		got.Grow(5)
+		for i := range 5 {
+			want.NextRow()
+			for _, v := range values {
+				want.Extend(uint64(v[0]), records[i*64+v[1]:i*64+v[1]+v[2]])
+			}
+			want.EndRow()
+		}
+		got.EndRows(2, &s, records, 64)
+		got.EndRows(3, &s, records[2*64:], 64)
+		got.staged, got.scratch, want.staged, want.scratch = nil, nil, nil, nil
+		if !reflect.DeepEqual(got.Ext, want.Ext) && (len(got.Ext.Data) > 0 || len(want.Ext.Data) > 0) {
+			t.Errorf("%s: extensions %+v, want %+v", name, got.Ext, want.Ext)
+		}
+		if got.Len() != want.Len() || !reflect.DeepEqual(got.SrcPort, want.SrcPort) {
+			t.Errorf("%s: %d rows, want %d", name, got.Len(), want.Len())
+		}
+	}
+}
+
+func TestBatch_GrowGivesZerosAfterReset(t *testing.T) {
+	var b Batch
+	fill(&b, 9)
+	b.Quality[2], b.SrcAddr[2] = 7, [16]byte{1}
+	b.Reset()
+	if first := b.Grow(4); first != 0 {
+		t.Fatalf("Grow after Reset = %d, want 0", first)
+	}
+	if b.SrcPort[1] != 0 || b.Quality[2] != 0 || b.SrcAddr[2] != [16]byte{} {
+		t.Error("a row begun by Grow holds what was there before")
+	}
+	b.Extend(3, make([]byte, MaxExtension+1))
+	b.EndRow()
+	b.SrcPort[1] = 5
+	b.Clear(1)
+	b.EndRow()
+	b.Truncate(b.Len())
+	if len(b.SrcPort) != 2 || b.Quality[0] != ExtensionCut || b.Quality[1] != 0 || b.SrcPort[1] != 0 {
+		t.Errorf("%d rows, quality %v, ports %v", len(b.SrcPort), b.Quality, b.SrcPort)
+	}
+}

@@ -1,5 +1,7 @@
 package flow
 
+import "slices"
+
 // NextRow begins a row of zeros and returns its index. It becomes a record with EndRow.
 func (b *Batch) NextRow() int {
 	b.staged, b.scratch = b.staged[:0], b.scratch[:0]
@@ -48,6 +50,117 @@ func (b *Batch) NextRow() int {
 	b.Conversation = append(b.Conversation, 0)
 	b.ExportTime = append(b.ExportTime, 0)
 	return len(b.Protocol) - 1
+}
+
+// Grow appends n rows of zeros and returns the index of the first. They become
+// records in their order, by EndRow or EndRows; until then only their columns
+// may be written, by index.
+func (b *Batch) Grow(n int) int {
+	b.staged, b.scratch = b.staged[:0], b.scratch[:0]
+	first := len(b.Protocol)
+	b.Protocol = grow(b.Protocol, n)
+	b.Transport = grow(b.Transport, n)
+	b.TimeReceived = grow(b.TimeReceived, n)
+	b.TimeFlowStart = grow(b.TimeFlowStart, n)
+	b.TimeFlowEnd = grow(b.TimeFlowEnd, n)
+	b.SamplerAddress = grow(b.SamplerAddress, n)
+	b.ObservationDomain = grow(b.ObservationDomain, n)
+	b.SequenceNum = grow(b.SequenceNum, n)
+	b.SrcAddr = grow(b.SrcAddr, n)
+	b.DstAddr = grow(b.DstAddr, n)
+	b.SrcPort = grow(b.SrcPort, n)
+	b.DstPort = grow(b.DstPort, n)
+	b.Proto = grow(b.Proto, n)
+	b.Direction = grow(b.Direction, n)
+	b.TCPFlags = grow(b.TCPFlags, n)
+	b.Bytes = grow(b.Bytes, n)
+	b.Packets = grow(b.Packets, n)
+	b.SamplingRate = grow(b.SamplingRate, n)
+	b.SrcMAC = grow(b.SrcMAC, n)
+	b.DstMAC = grow(b.DstMAC, n)
+	b.SrcVLAN = grow(b.SrcVLAN, n)
+	b.DstVLAN = grow(b.DstVLAN, n)
+	b.InIf = grow(b.InIf, n)
+	b.OutIf = grow(b.OutIf, n)
+	b.Presence = grow(b.Presence, n)
+	b.TOS = grow(b.TOS, n)
+	b.EndReason = grow(b.EndReason, n)
+	b.FirewallEvent = grow(b.FirewallEvent, n)
+	b.NATEvent = grow(b.NATEvent, n)
+	b.Quality = grow(b.Quality, n)
+	b.SrcAS = grow(b.SrcAS, n)
+	b.DstAS = grow(b.DstAS, n)
+	b.EventStart = grow(b.EventStart, n)
+	b.EventEnd = grow(b.EventEnd, n)
+	b.SrcDevice = grow(b.SrcDevice, n)
+	b.DstDevice = grow(b.DstDevice, n)
+	b.SrcIdentity = grow(b.SrcIdentity, n)
+	b.DstIdentity = grow(b.DstIdentity, n)
+	b.Initiator = grow(b.Initiator, n)
+	b.InitiatorConfidence = grow(b.InitiatorConfidence, n)
+	b.Scope = grow(b.Scope, n)
+	b.ServicePort = grow(b.ServicePort, n)
+	b.Conversation = grow(b.Conversation, n)
+	b.ExportTime = grow(b.ExportTime, n)
+	return first
+}
+
+func grow[T any](s []T, n int) []T {
+	first := len(s)
+	if first+n > cap(s) {
+		s = slices.Grow(s, n)
+	}
+	s = s[:first+n]
+	clear(s[first:])
+	return s
+}
+
+// Clear makes row i one of zeros again.
+func (b *Batch) Clear(i int) {
+	b.Protocol[i] = 0
+	b.Transport[i] = 0
+	b.TimeReceived[i] = 0
+	b.TimeFlowStart[i] = 0
+	b.TimeFlowEnd[i] = 0
+	b.SamplerAddress[i] = [16]byte{}
+	b.ObservationDomain[i] = 0
+	b.SequenceNum[i] = 0
+	b.SrcAddr[i] = [16]byte{}
+	b.DstAddr[i] = [16]byte{}
+	b.SrcPort[i] = 0
+	b.DstPort[i] = 0
+	b.Proto[i] = 0
+	b.Direction[i] = 0
+	b.TCPFlags[i] = 0
+	b.Bytes[i] = 0
+	b.Packets[i] = 0
+	b.SamplingRate[i] = 0
+	b.SrcMAC[i] = 0
+	b.DstMAC[i] = 0
+	b.SrcVLAN[i] = 0
+	b.DstVLAN[i] = 0
+	b.InIf[i] = 0
+	b.OutIf[i] = 0
+	b.Presence[i] = 0
+	b.TOS[i] = 0
+	b.EndReason[i] = 0
+	b.FirewallEvent[i] = 0
+	b.NATEvent[i] = 0
+	b.Quality[i] = 0
+	b.SrcAS[i] = 0
+	b.DstAS[i] = 0
+	b.EventStart[i] = 0
+	b.EventEnd[i] = 0
+	b.SrcDevice[i] = 0
+	b.DstDevice[i] = 0
+	b.SrcIdentity[i] = 0
+	b.DstIdentity[i] = 0
+	b.Initiator[i] = 0
+	b.InitiatorConfidence[i] = 0
+	b.Scope[i] = 0
+	b.ServicePort[i] = 0
+	b.Conversation[i] = 0
+	b.ExportTime[i] = 0
 }
 
 // Truncate keeps the first n records, dropping also a row that was not ended.

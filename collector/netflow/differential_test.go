@@ -20,8 +20,8 @@ func referenceSets(templates reference.NetFlowTemplateSystem, payload []byte) ([
 	return reference.DecodeMessageCommon(bytes.NewBuffer(payload[header:]), templates, 1, 0xffff, version)
 }
 
-// columns are elements whose value a column holds as a number.
-func columns() map[uint16]func(*flow.Batch, int) uint64 {
+// columnsByID are elements whose value a column holds as a number.
+func columnsByID() map[uint16]func(*flow.Batch, int) uint64 {
 	return map[uint16]func(*flow.Batch, int) uint64{
 		1: func(b *flow.Batch, i int) uint64 { return b.Bytes[i] }, 2: func(b *flow.Batch, i int) uint64 { return b.Packets[i] },
 		4: func(b *flow.Batch, i int) uint64 { return uint64(b.Proto[i]) }, 5: func(b *flow.Batch, i int) uint64 { return uint64(b.TOS[i]) },
@@ -97,7 +97,7 @@ func compare(t *testing.T, version byte, template, data []byte) {
 	if len(records) != batch.Len() && (p.fixed || len(records) != batch.Len()+1) {
 		t.Fatalf("%d rows, goflow2 has %d records", batch.Len(), len(records))
 	}
-	columns := columns()
+	columns := columnsByID()
 	for i, record := range records[:batch.Len()] {
 		for _, v := range record.Values {
 			octets := v.Value.([]byte)

@@ -228,6 +228,13 @@ func (x *pass) release(k templateKey, p *plan) {
 // records reads the records of a Data Set.
 func (x *pass) records(p *plan, b []byte, cut bool) {
 	whole := len(b)
+	if n := len(b) / p.size; n > 0 && x.readable(p) {
+		x.dataRecords(p, b, n)
+		if x.res.Unit == flow.Records {
+			x.res.SequenceUnits += uint32(n)
+		}
+		b = b[n*p.size:]
+	}
 	for len(b) >= p.size {
 		if len(b) < 4 && zeros(b) {
 			break // padding (RFC 7011, Section 3.3.1), even if a record could be as small

@@ -76,6 +76,9 @@ func (s *sampling) field(c column, v []byte) {
 	}
 }
 
+// sane tells whether the rate that the fields state, if any, can be one.
+func (s *sampling) sane() bool { return s.rate > 0 && s.rate <= math.MaxUint32 }
+
 // resolve computes the rate; ok is false when the fields do not give one.
 func (s *sampling) resolve() (r rate, ok bool) {
 	switch {

@@ -35,10 +35,9 @@ type address struct {
 	zero bool
 }
 
-// begin appends a row with what the datagram and the message say.
-func (x *pass) begin() int {
+// head fills in row r what the datagram and the message say.
+func (x *pass) head(r int) {
 	b, m := x.dst, &x.m
-	r := b.NextRow()
 	b.Protocol[r] = m.protocol
 	b.Transport[r] = m.dg.Transport
 	b.TimeReceived[r] = m.dg.Received
@@ -47,6 +46,12 @@ func (x *pass) begin() int {
 	b.SequenceNum[r] = m.sequence
 	b.ExportTime[r] = m.exportTime
 	b.Quality[r] = m.dg.Quality | x.quality
+}
+
+// begin appends a row with what the datagram and the message say.
+func (x *pass) begin() int {
+	r := x.dst.NextRow()
+	x.head(r)
 	return r
 }
 
@@ -55,7 +60,16 @@ func (x *pass) begin() int {
 // fields as extensions: a row of zeros would claim an answer.
 func (x *pass) dataRecord(p *plan, rec []byte) {
 	answered := p.biflow && p.answered(rec)
-	r := x.begin()
+	r := x.dst.NextRow()
+	x.dataRow(p, rec, r, answered)
+	if answered {
+		x.reverse(p, rec, r)
+	}
+}
+
+// dataRow makes the empty row r that of a Data Record.
+func (x *pass) dataRow(p *plan, rec []byte, r int, answered bool) {
+	x.head(r)
 	x.f = facts{}
 	rest := rec
 	for i := range p.ops {
@@ -73,9 +87,6 @@ func (x *pass) dataRecord(p *plan, rec []byte) {
 	x.sample(r)
 	x.dst.EndRow()
 	x.res.Flows++
-	if answered {
-		x.reverse(p, rec, r)
-	}
 }
 
 // answered tells whether a reverse counter of rec is not zero.
@@ -238,7 +249,7 @@ func (x *pass) note(o *op, v []byte) bool {
 	default:
 		f.sampling.field(o.column, v)
 		if o.column == toRate && !o.also {
-			return f.sampling.rate > 0 && f.sampling.rate <= math.MaxUint32
+			return f.sampling.sane()
 		}
 	}
 	return true
@@ -305,24 +316,31 @@ func (x *pass) icmp(r int, s stamp) bool {
 	return true
 }
 
-// sample fills the sampling rate of row r: the operator's override, the record,
-// options data, the operator's default, or 1 and a quality bit.
-func (x *pass) sample(r int) {
-	b := x.dst
+// rate finds the sampling rate of a record with the fields s: the operator's
+// override, the record, options data, the operator's default, or 1 and a quality
+// bit.
+func (x *pass) rate(s *sampling, inIf, outIf uint32, egress bool) rate {
 	found := x.configured
 	if !x.override {
-		if own, ok := x.f.sampling.resolve(); ok {
+		if own, ok := s.resolve(); ok {
 			found = own
-		} else if told, ok := x.observation.find(&x.f.sampling, b.InIf[r], b.OutIf[r], b.Direction[r] == 1); ok {
+		} else if told, ok := x.observation.find(s, inIf, outIf, egress); ok {
 			found = told
 		}
 	}
 	if found.n == 0 {
 		found = rate{n: 1, quality: flow.SamplingAssumed}
 	}
+	return found
+}
+
+// sample fills the sampling rate of row r.
+func (x *pass) sample(r int) {
+	b := x.dst
+	found := x.rate(&x.f.sampling, b.InIf[r], b.OutIf[r], b.Direction[r] == 1)
 	b.SamplingRate[r] = found.n
 	b.Quality[r] |= found.quality
-	if found.probability != 0 && found.quality == flow.SamplingFromOption {
+	if found.inexact() {
 		var p [8]byte
 		binary.BigEndian.PutUint64(p[:], math.Float64bits(found.probability))
 		b.Extend(flow.ExtensionKey(0, samplingProbability), p[:])

@@ -66,8 +66,9 @@ const stateShare = 8
 
 // Memory charged, in octets, rounded up.
 const (
-	chargePerPlan   = 256
+	chargePerPlan   = 768
 	chargePerField  = 48
+	chargePerMove   = 64 // of the fields once more, in columns
 	chargePerDomain = 512
 	chargePerOption = 128
 )
@@ -95,7 +96,11 @@ func (p *plan) charge() int64 {
 	if p == nil {
 		return 0
 	}
-	return chargePerPlan + chargePerField*int64(len(p.fields))
+	n := chargePerPlan + chargePerField*int64(len(p.fields))
+	if p.columns != nil {
+		n += chargePerMove * int64(len(p.fields)) * (1 << len(p.columns.icmp))
+	}
+	return n
 }
 
 func (s *session) plan(k templateKey) *plan {

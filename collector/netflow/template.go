@@ -51,6 +51,8 @@ type plan struct {
 	fixed  bool
 	biflow bool // some field counts the reverse direction
 	ops    []op
+
+	columns *columns // nil: records are read one by one
 }
 
 // compile returns nil when the template describes records of no octets.
@@ -92,6 +94,7 @@ func compile(protocol flow.Protocol, t template) *plan {
 	if p.size == 0 {
 		return nil
 	}
+	p.columns = newColumns(protocol, p)
 	return p
 }
 

@@ -89,18 +89,20 @@ type stamp struct {
 // in time, because the exporter's start is unknown or its length is wrong.
 func (x *pass) instant(s stamp) (t int64, ok bool) {
 	v, ok := number(s.value, math.MaxUint64)
-	if !ok {
+	if !ok || s.op.form == formNTP && len(s.value) != 8 {
 		return 0, false
 	}
-	switch s.op.form {
+	return x.moment(s.op.form, v)
+}
+
+// moment converts a time as exported.
+func (x *pass) moment(f form, v uint64) (t int64, ok bool) {
+	switch f {
 	case formSeconds:
 		return scale(v, 1e9), true
 	case formMilli:
 		return scale(v, 1e6), true
 	case formNTP:
-		if len(s.value) != 8 {
-			return 0, false
-		}
 		return ntp(v), true
 	case formDelta:
 		return x.m.exportTime - scale(v, 1e3), x.m.exportTime != 0
