@@ -20,7 +20,7 @@ build: ## make bin/tidemark and bin/sitesim
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/sitesim ./cmd/sitesim
 
 setup: ## fetch the ClickHouse engine and Anvil into the cache (done by the other targets on first use)
-	@scripts/setup-engine.sh
+	@lib=$$(scripts/setup-engine.sh) && echo "setup-engine: $$lib: present"
 	@scripts/setup-chain.sh
 
 run: build setup ## collect on UDP 2055, 4739 and 6343, anchoring on a local Anvil

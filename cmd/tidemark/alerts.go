@@ -168,7 +168,7 @@ func alertColumns(all bool) []column[alertView] {
 		{"alert", left, func(a alertView) string { return a.ID }, nil},
 		{"risk", left, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }, func(a alertView) string { return fmt.Sprint(a.Risk) }},
 		{"since (UTC)", left, func(a alertView) string { return stamp(a.Opened)[5:16] }, func(a alertView) string { return instant(a.Opened) }},
-		{"device", flex, func(a alertView) string { return a.title }, nil},
+		{"device", left, func(a alertView) string { return shorten(a.title, 24) }, func(a alertView) string { return a.title }},
 		{"what", left, func(a alertView) string { return a.Family }, nil},
 		{"observed", flex, func(a alertView) string { return a.Observed }, nil},
 		{"state", left, shown, state},
@@ -223,6 +223,9 @@ func (a alertView) write(w io.Writer) error {
 	line("risk", fmt.Sprintf("%d of 100 (%s)", a.Risk, a.Level))
 	for _, t := range a.Terms {
 		fmt.Fprintf(w, "%9s   %+d %s\n", "", t.Value, printable(t.Name))
+	}
+	if len(a.Terms) > 1 {
+		fmt.Fprintf(w, "%9s   (they combine like chances that do not depend on each other, not as a sum)\n", "")
 	}
 	if len(a.Attack) > 0 {
 		line("ATT&CK", strings.Join(a.Attack, ", "))

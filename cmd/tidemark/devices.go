@@ -122,12 +122,18 @@ func addresses(d profile.Device, most int) string {
 	return orDash(strings.Join(out, " "))
 }
 
+// services names them, those that nearly every device has last: they tell least.
 func services(list []profile.Service) string {
-	var out []string
+	var telling, common []string
 	for _, s := range list {
-		out = append(out, s.Name)
+		switch s.Name {
+		case "bootps", "domain", "ntp":
+			common = append(common, s.Name)
+		default:
+			telling = append(telling, s.Name)
+		}
 	}
-	return strings.Join(out, " ")
+	return strings.Join(append(telling, common...), " ")
 }
 
 func orDash(s string) string {

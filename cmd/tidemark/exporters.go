@@ -129,6 +129,9 @@ func sampling(e collector.ExporterStatus) string {
 	if e.SamplingRate == 0 {
 		return "-"
 	}
+	if e.SamplingRate == 1 {
+		return "unsampled (" + e.SamplingSource + ")"
+	}
 	return fmt.Sprintf("1 in %s (%s)", count(e.SamplingRate), e.SamplingSource)
 }
 

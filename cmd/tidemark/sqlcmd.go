@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/urfave/cli/v2"
 )
 
@@ -39,7 +40,9 @@ func (s *store) sql(c *cli.Context) error {
 	}
 	switch strings.ToUpper(words[0]) {
 	case "ALTER", "ATTACH", "CREATE", "DELETE", "DETACH", "DROP", "EXCHANGE", "INSERT", "OPTIMIZE", "RENAME", "SET", "SYSTEM", "TRUNCATE", "UPDATE":
-		return sqlError(s.db.Conn().Exec(c.Context, statement))
+		// What a statement changes is changed when the command returns.
+		ctx := clickhouse.Context(c.Context, clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 1}))
+		return sqlError(s.db.Conn().Exec(ctx, statement))
 	}
 	rows, err := s.db.Conn().QueryFormat(c.Context, c.String("format"), statement)
 	if err != nil {
