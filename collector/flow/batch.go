@@ -166,9 +166,16 @@ func (b *Batch) EndRow() {
 type Shape struct {
 	Keys      []uint64 // ascending
 	ValueEnds []uint64 // key k owns values [ValueEnds[k-1], ValueEnds[k]), in export order
-	Offsets   []int    // of the values in the record
+	Offsets   []int    // of the values in the record; in constants, if negative, of -1-offset
 	Lengths   []int
 	octets    int
+	constants []byte
+}
+
+// AddConstant is Add for a value that all records share.
+func (s *Shape) AddConstant(key uint64, value []byte) {
+	s.Add(key, -1-len(s.constants), len(value))
+	s.constants = append(s.constants, value...)
 }
 
 // Add appends a value. Keys must come in ascending order; lengths are at most
@@ -207,7 +214,7 @@ func (b *Batch) EndRows(n int, s *Shape, records []byte, stride int) {
 		}
 		record := records[i*stride:]
 		for v, length := range s.Lengths {
-			from, to := record[s.Offsets[v]:], x.Data[at:]
+			from, to := s.from(record, v), x.Data[at:]
 			switch length { // a call to copy costs more than most values
 			case 1:
 				to[0] = from[0]
@@ -223,6 +230,15 @@ func (b *Batch) EndRows(n int, s *Shape, records []byte, stride int) {
 			newDataEnds[i*values+v] = uint64(at)
 		}
 	}
+}
+
+// from is where value v begins.
+func (s *Shape) from(record []byte, v int) []byte {
+	at := s.Offsets[v]
+	if at < 0 {
+		return s.constants[-1-at:]
+	}
+	return record[at:]
 }
 
 // extend makes room for n more elements, whose values are old ones.

@@ -106,8 +106,12 @@ func TestBatch_EndRowsIsEndRowManyTimes(t *testing.T) {
 			s.Add(uint64(v[0]), v[1], v[2])
 		}
 		got.Grow(5)
+		s.AddConstant(12, []byte("xy"))
+		s.AddConstant(12, []byte("z"))
 		for i := range 5 {
 			want.NextRow()
+			want.Extend(12, []byte("xy"))
+			want.Extend(12, []byte("z"))
 			for _, v := range values {
 				want.Extend(uint64(v[0]), records[i*64+v[1]:i*64+v[1]+v[2]])
 			}

@@ -34,8 +34,14 @@ type placed struct {
 
 // kept is an extension of the record; icmp is 0, or the bit of its shape.
 type kept struct {
-	placed
-	icmp int
+	key            uint64
+	offset, length int
+	icmp           int
+	constant       []byte // instead of octets of the record
+}
+
+func (at *placed) keep(icmp int) kept {
+	return kept{key: at.op.key, offset: at.offset, length: int(at.op.length), icmp: icmp}
 }
 
 // newColumns returns nil when records of p must be read one by one.
@@ -61,9 +67,9 @@ func newColumns(protocol flow.Protocol, p *plan) *columns {
 		switch role := o.role(); {
 		case o.length == 0: // says nothing
 		case role == roleExtension:
-			keep = append(keep, kept{at, 0})
+			keep = append(keep, at.keep(0))
 		case role == roleICMP:
-			late = append(late, kept{at, 1 << len(c.icmp)}) // as finish does
+			late = append(late, at.keep(1<<len(c.icmp))) // as finish does
 			c.icmp = append(c.icmp, at)
 		case role == roleRecord || filled[o.column] && role == roleMove:
 			return nil
@@ -77,7 +83,7 @@ func newColumns(protocol flow.Protocol, p *plan) *columns {
 				c.sampling = append(c.sampling, at)
 			}
 			if o.also {
-				keep = append(keep, kept{at, 0})
+				keep = append(keep, at.keep(0))
 			}
 		}
 	}
@@ -86,17 +92,25 @@ func newColumns(protocol flow.Protocol, p *plan) *columns {
 		filled[toSystemInit] && c.uptime && protocol == flow.IPFIX { // times count from a field of the record
 		return nil
 	}
+	if p.constant != nil {
+		keep = append(keep, kept{key: p.constantKey, constant: p.constant})
+	}
 	c.shape(append(keep, late...))
 	return c
 }
 
 // shape makes the shapes; keep is in the order in which a record is read.
 func (c *columns) shape(keep []kept) {
-	slices.SortStableFunc(keep, func(a, b kept) int { return cmp.Compare(a.op.key, b.op.key) })
+	slices.SortStableFunc(keep, func(a, b kept) int { return cmp.Compare(a.key, b.key) })
 	for mask := range 1 << len(c.icmp) {
+		shape := &c.shapes[mask]
 		for _, k := range keep {
-			if k.op.key != paddingOctets && k.icmp&^mask == 0 {
-				c.shapes[mask].Add(k.op.key, k.offset, int(k.op.length))
+			switch {
+			case k.key == paddingOctets, k.icmp&^mask != 0:
+			case k.constant != nil:
+				shape.AddConstant(k.key, k.constant)
+			default:
+				shape.Add(k.key, k.offset, k.length)
 			}
 		}
 	}

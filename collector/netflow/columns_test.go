@@ -198,3 +198,41 @@ func TestColumns_AreUsedForUsualTemplates(t *testing.T) {
 		}
 	}
 }
+
+// The same for the versions without templates, whatever the octets.
+func TestColumns_LegacyRecords(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for protocol, l := range New(Config{}).legacy {
+		for round := range 200 {
+			p := l.plans[round%len(l.plans)]
+			if l.longer != nil && round%3 == 0 {
+				p = l.longer
+			}
+			if p.columns == nil {
+				t.Fatalf("%v: read record by record", protocol)
+			}
+			records := make([]byte, p.size*(1+rng.IntN(40)))
+			for i := range records {
+				records[i] = byte(rng.Uint32()) & byte(-rng.IntN(2))
+			}
+			var batches [2]flow.Batch
+			for way := range 2 {
+				d := New(Config{})
+				x := pass{d: d, dst: &batches[way], observation: &d.unknown, configured: rate{n: uint32(round % 3)}, override: true}
+				x.m = message{dg: router, protocol: protocol, uptimeMs: uptime, exportTime: exportUnix * 1e9}
+				x.window = windowOf(&router)
+				if way == 0 {
+					x.dataRecords(p, records, len(records)/p.size)
+				} else {
+					for at := 0; at < len(records); at += p.size {
+						x.dataRecord(p, records[at:at+p.size])
+					}
+				}
+				if x.res.Flows != len(records)/p.size {
+					t.Fatalf("%v: %d flows, want %d", protocol, x.res.Flows, len(records)/p.size)
+				}
+			}
+			sameRows(t, &batches[0], &batches[1])
+		}
+	}
+}

@@ -31,7 +31,7 @@ type Config struct {
 type Decoder struct {
 	config  Config
 	unknown observation // of domains without options data; never written
-	layouts map[flow.Protocol]*layout
+	legacy  map[flow.Protocol]*legacy
 
 	mu       sync.RWMutex // taken before session.plansMu, never while holding it
 	sessions map[sessionKey]*session
@@ -55,7 +55,7 @@ func New(c Config) *Decoder {
 	if c.MaxStateBytes <= 0 {
 		c.MaxStateBytes = 256 << 20
 	}
-	return &Decoder{config: c, state: budget{limit: int64(c.MaxStateBytes)}, layouts: layouts(), sessions: map[sessionKey]*session{}, peers: map[[16]byte][]*session{}}
+	return &Decoder{config: c, state: budget{limit: int64(c.MaxStateBytes)}, legacy: legacies(), sessions: map[sessionKey]*session{}, peers: map[[16]byte][]*session{}}
 }
 
 // Decode appends the flow records of one datagram to dst and accounts for all
@@ -87,7 +87,7 @@ func (x *pass) datagram(dg flow.Datagram, payload []byte) {
 	var ok bool
 	switch v := binary.BigEndian.Uint16(payload); v {
 	case 1, 5, 7:
-		x.legacy(dg, d.layouts[flow.Protocol(v)], payload)
+		x.legacy(dg, d.legacy[flow.Protocol(v)], payload)
 		return
 	case 9:
 		res.Protocol, res.Unit = flow.NetFlowV9, flow.Datagrams
@@ -123,7 +123,7 @@ func (d *Decoder) Header(payload []byte) (r flow.Result, ok bool) {
 	var m message
 	switch v := binary.BigEndian.Uint16(payload); v {
 	case 1, 5, 7:
-		l := d.layouts[flow.Protocol(v)]
+		l := d.legacy[flow.Protocol(v)]
 		m, ok = l.message(flow.Datagram{}, payload)
 		r.Unit = flow.Records
 		if ok {

@@ -6,44 +6,59 @@ import (
 	"tidemark/collector/flow"
 )
 
-// layout is where NetFlow v1, v5 and v7 keep their fields; -1 means nowhere.
-// All three begin records with addresses, next hop, interfaces, counters, times
-// and ports at the same offsets.
-type layout struct {
-	protocol                              flow.Protocol
-	header, record                        int
-	sequence, engine, sampling            int // in the header
-	proto, tos, flags, as, mask, shortcut int // in the record
-
-	start, end op // the times, as v9 fields
-}
-
-func layouts() map[flow.Protocol]*layout {
-	v5 := layout{
-		protocol: flow.NetFlowV5, header: 24, record: 48,
-		sequence: 16, engine: 20, sampling: 22,
-		proto: 38, tos: 39, flags: 37, as: 40, mask: 44, shortcut: -1,
-		start: op{key: 22, length: 4, column: toStart, form: formUptime},
-		end:   op{key: 21, length: 4, column: toEnd, form: formUptime},
-	}
-	v1, v7 := v5, v5
-	v1.protocol, v1.header, v1.sequence, v1.engine, v1.sampling = flow.NetFlowV1, 16, -1, -1, -1
-	v1.flags, v1.as, v1.mask = 40, -1, -1
-	v7.protocol, v7.record, v7.engine, v7.sampling, v7.shortcut = flow.NetFlowV7, 52, -1, -1, 48
-	return map[flow.Protocol]*layout{flow.NetFlowV1: &v1, flow.NetFlowV5: &v5, flow.NetFlowV7: &v7}
+// legacy is a NetFlow version without templates: the plan of its records is
+// known beforehand, written as that of a v9 template.
+type legacy struct {
+	protocol                           flow.Protocol
+	header, sequence, engine, sampling int     // offsets in the header, 0 = nowhere; header is its length
+	plans                              []*plan // by sampling mode, see modes
+	longer                             *plan   // records with octets added, nil = none
 }
 
 // Elements that legacy fields without a column are kept under.
 const (
-	ipNextHopIPv4Address        = 15
-	sourceIPv4PrefixLength      = 9
-	destinationIPv4PrefixLength = 13
 	samplingAlgorithm           = 35
 	originalExporterIPv4Address = 403 // v7 router_sc: the router that the switch took a shortcut past
+
+	// modes are the values of the two top bits of v5's sampling field.
+	modes = 4
 )
 
+// Fields that all three begin with: addresses, next hop, interfaces, packets,
+// octets, first and last, ports. Then v1 on the one hand, v5 and v7 on the other.
+func legacies() map[flow.Protocol]*legacy {
+	ids := func(f ...uint16) (out []field) {
+		for i := 0; i < len(f); i += 2 {
+			out = append(out, field{id: f[i], length: f[i+1]})
+		}
+		return out
+	}
+	begin := []uint16{8, 4, 12, 4, 15, 4, 10, 2, 14, 2, 2, 4, 1, 4, 22, 4, 21, 4, 7, 2, 11, 2}
+	end1 := append(begin[:len(begin):len(begin)], paddingOctets, 2, 4, 1, 5, 1, 6, 1)
+	end5 := append(begin[:len(begin):len(begin)], paddingOctets, 1, 6, 1, 4, 1, 5, 1, 16, 2, 17, 2, 9, 1, 13, 1, paddingOctets, 2)
+	v1 := &legacy{protocol: flow.NetFlowV1, header: 16}
+	v1.plans = []*plan{legacyPlan(v1.protocol, ids(append(end1, paddingOctets, 7)...), 0)}
+	v1.longer = legacyPlan(v1.protocol, ids(append(end1, paddingOctets, 11)...), 0) // some exporters add four reserved octets
+	v5 := &legacy{protocol: flow.NetFlowV5, header: 24, sequence: 16, engine: 20, sampling: 22}
+	for mode := range byte(modes) {
+		v5.plans = append(v5.plans, legacyPlan(v5.protocol, ids(end5...), mode))
+	}
+	v7 := &legacy{protocol: flow.NetFlowV7, header: 24, sequence: 16}
+	v7.plans = []*plan{legacyPlan(v7.protocol, ids(append(end5, originalExporterIPv4Address, 4)...), 0)}
+	return map[flow.Protocol]*legacy{flow.NetFlowV1: v1, flow.NetFlowV5: v5, flow.NetFlowV7: v7}
+}
+
+// legacyPlan compiles a plan whose records were sampled by mode, 0 = not said.
+func legacyPlan(protocol flow.Protocol, fields []field, mode byte) *plan {
+	t := template{fields: fields}
+	if mode != 0 {
+		t.constant, t.constantKey = []byte{mode}, samplingAlgorithm
+	}
+	return compile(protocol, t)
+}
+
 // message reads the header; ok is false if it is not whole.
-func (l *layout) message(dg flow.Datagram, b []byte) (m message, ok bool) {
+func (l *legacy) message(dg flow.Datagram, b []byte) (m message, ok bool) {
 	if len(b) < l.header {
 		return m, false
 	}
@@ -63,7 +78,7 @@ func (l *layout) message(dg flow.Datagram, b []byte) (m message, ok bool) {
 
 // legacy reads a NetFlow v1, v5 or v7 datagram. What the datagram holds counts,
 // not its Count: exporters append octets, and networks cut them.
-func (x *pass) legacy(dg flow.Datagram, l *layout, b []byte) {
+func (x *pass) legacy(dg flow.Datagram, l *legacy, b []byte) {
 	res := &x.res
 	res.Protocol, res.Unit = l.protocol, flow.Records
 	var ok bool
@@ -72,76 +87,29 @@ func (x *pass) legacy(dg flow.Datagram, l *layout, b []byte) {
 		return
 	}
 	x.window = windowOf(&dg)
-	sampled := x.configured
-	var mode byte
+	x.observation = &x.d.unknown
+	p := l.plans[0]
 	if l.sampling > 0 {
 		v := binary.BigEndian.Uint16(b[l.sampling:])
-		mode = byte(v >> 14) // the two top bits are the mode, not the rate
+		p = l.plans[v>>14] // the two top bits are the mode, not the rate
 		if n := uint32(v & 0x3fff); n > 0 && !x.override {
-			sampled = rate{n: n}
+			x.configured = rate{n: n}
 		}
 	}
-	if sampled.n == 0 {
-		sampled = rate{n: 1, quality: flow.SamplingAssumed}
-	}
+	x.override = true // nothing else states a rate
 	count := int(binary.BigEndian.Uint16(b[2:]))
 	records := b[l.header:]
-	size := l.record
-	if l.protocol == flow.NetFlowV1 && len(records) == 52*count {
-		size = 52 // some exporters add four reserved octets
+	if l.longer != nil && len(records) == l.longer.size*count {
+		p = l.longer
 	}
-	whole := min(count, len(records)/size)
-	for i := range whole {
-		x.legacyRecord(l, records[i*size:(i+1)*size], sampled, mode)
-	}
+	whole := min(count, len(records)/p.size)
+	x.dataRecords(p, records, whole)
 	res.Domain, res.Sequence = x.m.domain, x.m.sequence
 	res.ExportTime, res.UptimeMs = x.m.exportTime, x.m.uptimeMs
 	res.SequenceUnits = uint32(count)
 	if whole < count {
 		x.fail(flow.ReasonShort)
-	} else if !zeros(records[whole*size:]) {
+	} else if !zeros(records[whole*p.size:]) {
 		x.fail(flow.ReasonTrailing)
 	}
-}
-
-func (x *pass) legacyRecord(l *layout, rec []byte, sampled rate, mode byte) {
-	b := x.dst
-	r := x.begin()
-	b.SrcAddr[r], b.DstAddr[r] = mapped(rec), mapped(rec[4:])
-	b.InIf[r] = uint32(binary.BigEndian.Uint16(rec[12:]))
-	b.OutIf[r] = uint32(binary.BigEndian.Uint16(rec[14:]))
-	b.Packets[r] = uint64(binary.BigEndian.Uint32(rec[16:]))
-	b.Bytes[r] = uint64(binary.BigEndian.Uint32(rec[20:]))
-	b.SrcPort[r] = binary.BigEndian.Uint16(rec[32:])
-	b.DstPort[r] = binary.BigEndian.Uint16(rec[34:])
-	b.Proto[r], b.TOS[r], b.TCPFlags[r] = rec[l.proto], rec[l.tos], uint16(rec[l.flags])
-	b.Presence[r] = flow.HasInIf | flow.HasOutIf | flow.HasPackets | flow.HasBytes | flow.HasTOS | flow.HasTCPFlags
-	x.dst.Extend(ipNextHopIPv4Address, rec[8:12])
-	if l.as > 0 {
-		b.SrcAS[r] = uint32(binary.BigEndian.Uint16(rec[l.as:]))
-		b.DstAS[r] = uint32(binary.BigEndian.Uint16(rec[l.as+2:]))
-		b.Presence[r] |= flow.HasAS
-	}
-	if l.mask > 0 {
-		b.Extend(sourceIPv4PrefixLength, rec[l.mask:l.mask+1])
-		b.Extend(destinationIPv4PrefixLength, rec[l.mask+1:l.mask+2])
-	}
-	if l.shortcut > 0 {
-		b.Extend(originalExporterIPv4Address, rec[l.shortcut:l.shortcut+4])
-	}
-	if mode != 0 {
-		b.Extend(samplingAlgorithm, []byte{mode})
-	}
-	b.SamplingRate[r] = sampled.n
-	b.Quality[r] |= sampled.quality
-	x.f = facts{start: stamp{&l.start, rec[24:28]}, end: stamp{&l.end, rec[28:32]}}
-	x.times(r)
-	b.EndRow()
-	x.res.Flows++
-}
-
-func mapped(v4 []byte) [16]byte {
-	a := [16]byte{10: 0xff, 11: 0xff}
-	copy(a[12:], v4[:4])
-	return a
 }

@@ -126,3 +126,5 @@ var (
 func plainRecord(srcPort uint16) []byte {
 	return join(ip("10.0.0.1"), ip("10.0.0.2"), u16(srcPort), u16(53), u8(17), u32(100), u32(1))
 }
+
+func mapped(v4 []byte) [16]byte { return netip.AddrFrom4([4]byte(v4)).As16() }

@@ -83,6 +83,9 @@ func (x *pass) dataRow(p *plan, rec []byte, r int, answered bool) {
 			x.extend(o, v)
 		}
 	}
+	if p.constant != nil {
+		x.dst.Extend(p.constantKey, p.constant)
+	}
 	x.finish(r)
 	x.sample(r)
 	x.dst.EndRow()

@@ -28,6 +28,11 @@ type template struct {
 	options bool
 	scopes  int // how many of fields are Scope Fields
 	fields  []field
+
+	// constant, if not nil, is an extension of every record: what a legacy header
+	// says of its records.
+	constant    []byte
+	constantKey uint64
 }
 
 func (t *template) equal(u *template) bool {
