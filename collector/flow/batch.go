@@ -146,7 +146,7 @@ func (b *Batch) Extend(key uint64, value []byte) {
 func (b *Batch) EndRow() {
 	x := &b.Ext
 	if len(b.staged) > 0 {
-		slices.SortStableFunc(b.staged, func(a, b stagedExtension) int { return cmp.Compare(a.key, b.key) })
+		b.sortStaged()
 		for i, s := range b.staged {
 			if i == 0 || s.key != b.staged[i-1].key {
 				x.Keys = append(x.Keys, s.key)
@@ -159,6 +159,22 @@ func (b *Batch) EndRow() {
 		b.staged, b.scratch = b.staged[:0], b.scratch[:0]
 	}
 	x.Ends = append(x.Ends, uint64(len(x.Keys)))
+}
+
+// sortStaged sorts by key, keeping the order of equal ones. Records have few
+// extensions, nearly in order; only a hostile one has hundreds.
+func (b *Batch) sortStaged() {
+	const few = 32
+	s := b.staged
+	if len(s) > few {
+		slices.SortStableFunc(s, func(a, b stagedExtension) int { return cmp.Compare(a.key, b.key) })
+		return
+	}
+	for i := 1; i < len(s); i++ {
+		for j := i; j > 0 && s[j].key < s[j-1].key; j-- {
+			s[j], s[j-1] = s[j-1], s[j]
+		}
+	}
 }
 
 // Shape says where the extensions of a record lie in its octets, for records

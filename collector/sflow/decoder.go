@@ -211,7 +211,6 @@ func (x *pass) row(s *sample) {
 	b.Packets[r] = 1
 	b.Presence[r] = flow.HasPackets | flow.HasInIf | flow.HasOutIf
 	x.rate(r, s.rate)
-	b.Extend(flow.ExtensionKey(EnterpriseSFlow, SampleHeader+uint16(s.format)), s.header)
 	if x.foreign {
 		id := uint16(originalExporterIPv6Address)
 		if x.agent.Is4() {
@@ -220,6 +219,7 @@ func (x *pass) row(s *sample) {
 		b.Extend(flow.ExtensionKey(0, id), x.agent.AsSlice())
 	}
 	x.records(r, s)
+	b.Extend(flow.ExtensionKey(EnterpriseSFlow, SampleHeader+uint16(s.format)), s.header) // late: keys are to ascend
 	b.EndRow()
 	x.res.Flows++
 	if s.format == discardSample {
