@@ -168,7 +168,7 @@ func alertColumns(all bool) []column[alertView] {
 		{"alert", left, func(a alertView) string { return a.ID }, nil},
 		{"risk", left, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }, func(a alertView) string { return fmt.Sprint(a.Risk) }},
 		{"since (UTC)", left, func(a alertView) string { return stamp(a.Opened)[5:16] }, func(a alertView) string { return instant(a.Opened) }},
-		{"device", left, func(a alertView) string { return shorten(a.title, 24) }, func(a alertView) string { return a.title }},
+		{"device", flex, func(a alertView) string { return a.title }, nil},
 		{"what", left, func(a alertView) string { return a.Family }, nil},
 		{"observed", flex, func(a alertView) string { return a.Observed }, nil},
 		{"state", left, shown, state},

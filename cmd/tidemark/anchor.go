@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -82,20 +83,40 @@ func anchorCommand() *cli.Command {
 				},
 			},
 			{
-				Name: "now", Usage: "store, log and anchor all that was received", Flags: []cli.Flag{outputFlag(pageForms)},
+				Name: "now", Usage: "store, log and anchor all that was received",
+				Flags: []cli.Flag{
+					&cli.DurationFlag{Name: "wait", Value: 5 * time.Minute, Usage: "give up after this `TIME`; the daemon goes on trying"},
+					outputFlag(pageForms),
+				},
 				Action: func(c *cli.Context) error {
 					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
-					var status anchorStatus
-					if err := newDaemonClient(c.String("data-dir")).post(c.Context, "/v1/anchor", struct{}{}, &status); err != nil {
-						return needDaemon(c, err)
+					status, err := anchorNow(c)
+					if err != nil {
+						return err
 					}
 					return page(c, status, status.write)
 				},
 			},
 		},
 	}
+}
+
+// anchorNow has the daemon anchor, and waits for --wait.
+func anchorNow(c *cli.Context) (status anchorStatus, err error) {
+	daemon := newDaemonClient(c.String("data-dir"))
+	ctx, cancel := context.WithTimeout(c.Context, c.Duration("wait"))
+	defer cancel()
+	err = daemon.post(ctx, "/v1/anchor", struct{}{}, &status)
+	if ctx.Err() == nil || c.Context.Err() != nil {
+		return status, needDaemon(c, err)
+	}
+	late := fmt.Sprintf("anchor now: not anchored within %s; the daemon goes on trying", span(c.Duration("wait")))
+	if err := daemon.get(c.Context, "/v1/anchor", &status); err == nil && status.Publisher != nil && status.Publisher.Error != "" {
+		late += ": " + status.Publisher.Error
+	}
+	return status, codedError{exitUnreachable, errors.New(late)}
 }
 
 // readAnchorStatus asks the daemon, or reads what it left.
@@ -161,17 +182,24 @@ func (a anchorStatus) write(w io.Writer) error {
 		line("in flight", "%s, transaction %s", plural(p.Pending.Size, "batch"), p.Pending.Tx)
 	}
 	if p.Backlog > 0 {
-		line("not anchored", "%s; the last anchor was %s ago", plural(p.Backlog, "batch"), span(p.Lag))
+		line("not anchored", "%s, for %s", plural(p.Backlog, "batch"), span(p.Lag))
 	}
-	if p.Node == "" {
+	switch {
+	case p.ChainID == 0:
+		line("chain", "not reached yet")
+	case p.Node == "":
 		line("chain", "%d", p.ChainID)
-	} else {
+	default:
 		line("chain", "%d at %s", p.ChainID, p.Node)
 	}
-	line("contract", "%s", p.Contract)
-	if p.Balance == "" {
+	if p.Contract != (common.Address{}) {
+		line("contract", "%s", p.Contract)
+	}
+	switch {
+	case p.Publisher == (common.Address{}):
+	case p.Balance == "":
 		line("publisher", "%s", p.Publisher)
-	} else {
+	default:
 		line("publisher", "%s, balance %s", p.Publisher, ether(p.Balance))
 	}
 	if !p.Next.IsZero() {

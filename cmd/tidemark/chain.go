@@ -107,6 +107,7 @@ func (s *chainSide) openPublisher(ctx context.Context, l *anchor.Ledger) error {
 	check, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if err := p.Check(check); errors.Is(err, publish.ErrRefused) {
+		err = fmt.Errorf("%w; correct chain.rpc, chain.chain_id or chain.contract, or leave chain.rpc empty to collect without anchoring", err)
 		return errors.Join(err, p.Close())
 	} else if err != nil {
 		s.daemon.log.Warn().Err(err).Msg("the chain does not answer; collecting starts without it")

@@ -237,6 +237,8 @@ func flagKind(c *cli.Context, name string) string {
 			return "a whole number"
 		case *cli.Float64Flag:
 			return "a number"
+		case *cli.DurationFlag:
+			return "a time such as 30s or 5m"
 		case *cli.BoolFlag:
 			return "no value"
 		}
