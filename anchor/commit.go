@@ -19,16 +19,6 @@ import (
 // rows a spool can hold.
 const maxRetry = 10 * time.Second
 
-// patience is how often a database that answers may fail to take a batch into
-// flows before the batch goes to quarantine: about a minute of attempts. Else
-// one batch whose views need more memory than there is would hold up all that
-// come after it.
-const patience = 12
-
-// ErrReadBack is a batch whose rows come back from the database other than they
-// were sealed. It is never committed as it is.
-var ErrReadBack = errors.New("read-back mismatch")
-
 // progress is how far committing has come.
 type progress struct {
 	mu       sync.Mutex
@@ -68,13 +58,14 @@ func (p *progress) next() <-chan struct{} {
 type committer struct {
 	*Ledger
 	batch  flow.Batch
-	leaves []merkle.Hash
+	leaves []merkle.Hash // of the rows as they came back from the database
 	nodes  []merkle.Hash
 	tags   []byte
 	block  []byte
 
-	unwilling      int // attempts that ended in errUnwilling
-	unwillingBatch uint64
+	failed      int // attempts that patience counts
+	failedBatch uint64
+	told        uint64 // batches before this one whose loss the log tells of
 }
 
 // Run commits sealed batches in order until ctx ends; what is left over from an
@@ -199,31 +190,31 @@ func (c *committer) step(ctx context.Context) (more bool, err error) {
 // written at fixed places with octets that sealing has fixed.
 func (c *committer) commit(ctx context.Context, index uint64) error {
 	began := time.Now()
-	kind, meta, block, err := c.spool.Read(index)
+	r, err := c.take(index)
 	if errors.Is(err, fs.ErrNotExist) && index < c.reader.Size() {
 		return c.remove(index) // an earlier removal got as far as the file
 	} else if err != nil {
 		return fmt.Errorf("commit batch %d: %w", index, err)
 	}
-	b, err := parseSealed(index, kind, meta)
+	if index < c.reader.Size() { // a crash came between header and removal
+		err = c.restore(ctx, r)
+	} else if err = c.store(ctx, r); err == nil {
+		if err = c.append(r.sealed); err == nil {
+			c.metrics.committed(&r.header, time.Since(began))
+		}
+	}
 	if err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit batch %d: %w", index, err)
 	}
-	if index >= c.reader.Size() { // else a crash came between header and removal
-		if err := c.store(ctx, b, block); err != nil {
-			return fmt.Errorf("commit batch %d: %w", index, err)
-		}
-		if err := c.append(b); err != nil {
-			return fmt.Errorf("commit batch %d: %w", index, err)
-		}
-		c.metrics.committed(&b.header, time.Since(began))
-	}
-	c.block = appendHeaderBlock(c.block[:0], c.ID(), &b.header)
+	c.block = appendHeaderBlock(c.block[:0], c.ID(), &r.header)
 	if err := c.rows.Insert(ctx, tableHeaders, c.token(index), c.block); err != nil {
 		return fmt.Errorf("commit batch %d: copy header: %w", index, err)
 	}
 	if c.onCommitted != nil {
-		c.onCommitted(index, b.header)
+		c.onCommitted(index, r.header)
+	}
+	if r.damage != nil {
+		return c.setAside(r)
 	}
 	return c.remove(index)
 }
@@ -236,120 +227,6 @@ func (c *committer) remove(index uint64) error {
 }
 
 func (c *committer) token(index uint64) string { return storage.FlowsToken(c.ID(), index) }
-
-// store brings the leaves of b into the database and back, and leaves in
-// c.nodes the nodes over what came back, whose root is that of the header.
-func (c *committer) store(ctx context.Context, b *sealed, block []byte) error {
-	h := &b.header
-	switch {
-	case h.Flags&Empty != 0:
-		c.nodes = c.nodes[:0]
-		return nil
-	case h.Flags&Events != 0:
-		if err := c.rows.Insert(ctx, tableEvents, c.token(h.Index), block); err != nil {
-			return err
-		}
-		return c.readBackEvents(ctx, b)
-	}
-	err := c.rows.Insert(ctx, tableFlows, c.token(h.Index), block)
-	if errors.Is(err, errRefused) || errors.Is(err, errUnwilling) && c.lostPatience(h.Index) {
-		c.log.Error().Err(err).Uint64("batch", h.Index).Msg("batch goes to quarantine: its rows are recorded but not in flows and aggregates")
-		return c.quarantine(ctx, b, block)
-	} else if err != nil {
-		return err
-	}
-	err = c.readBack(ctx, tableFlows, b)
-	if errors.Is(err, ErrReadBack) { // once more: what was read may be at fault, not what is stored
-		c.mismatch(b, err)
-		err = c.readBack(ctx, tableFlows, b)
-	}
-	if errors.Is(err, ErrReadBack) {
-		c.mismatch(b, err)
-		return c.quarantine(ctx, b, block)
-	}
-	return err
-}
-
-// lostPatience counts an unwilling insert of batch index.
-func (c *committer) lostPatience(index uint64) bool {
-	if c.unwillingBatch != index {
-		c.unwilling, c.unwillingBatch = 0, index
-	}
-	c.unwilling++
-	return c.unwilling >= patience
-}
-
-func (c *committer) mismatch(b *sealed, err error) {
-	c.metrics.mismatches.Inc()
-	c.log.Error().Err(err).Uint64("batch", b.header.Index).Uint64("rows", b.header.Rows).
-		Msg("rows of a batch came back other than they were sealed: check memory and disk of the database's machine")
-}
-
-// quarantine stores the rows of b beside the views and takes what `flows` may
-// have of them out, so that every row is there once. flows cannot take the batch
-// a second time: its token is used up.
-func (c *committer) quarantine(ctx context.Context, b *sealed, block []byte) error {
-	if err := c.rows.Insert(ctx, tableQuarantine, c.token(b.header.Index), block); err != nil {
-		return err
-	}
-	if err := c.readBack(ctx, tableQuarantine, b); err != nil {
-		if errors.Is(err, ErrReadBack) {
-			c.mismatch(b, err)
-		}
-		return err
-	}
-	if err := c.rows.DiscardFlows(ctx, c.ID(), b.header.Index); err != nil {
-		return err
-	}
-	c.metrics.quarantined.Inc()
-	return nil
-}
-
-// readBack is the gate: nothing enters the log whose rows do not hash to the
-// root they were sealed under.
-func (c *committer) readBack(ctx context.Context, table string, b *sealed) error {
-	h := &b.header
-	err := c.rows.ReadFlows(ctx, table, c.ID(), h.Index, h.Rows, &c.batch)
-	if err == nil {
-		err = c.compare(h, func() error { return Leaves(c.leaves, &c.batch, b.key) })
-	}
-	return readBackError(h, table, err)
-}
-
-func (c *committer) readBackEvents(ctx context.Context, b *sealed) error {
-	h := &b.header
-	bodies, err := c.rows.ReadEvents(ctx, c.ID(), h.Index, h.Rows)
-	if err == nil {
-		err = c.compare(h, func() error { return EventLeaves(c.leaves, bodies, b.key) })
-	}
-	if err = readBackError(h, tableEvents, err); errors.Is(err, ErrReadBack) {
-		c.mismatch(b, err)
-	}
-	return err
-}
-
-// compare builds leaves and nodes and compares the root with the header's.
-func (c *committer) compare(h *Header, hash func() error) error {
-	if uint64(cap(c.leaves)) < h.Rows {
-		c.leaves = make([]merkle.Hash, h.Rows)
-	}
-	c.leaves = c.leaves[:h.Rows]
-	if err := hash(); err != nil {
-		return fmt.Errorf("%w: %w", errRows, err) // a column that cannot be encoded was not sealed so
-	}
-	c.nodes = appendNodes(c.nodes[:0], c.leaves)
-	if root := merkle.Root(c.nodes); root != h.RowRoot {
-		return fmt.Errorf("%w: root is %x, want %x", errRows, root, h.RowRoot)
-	}
-	return nil
-}
-
-func readBackError(h *Header, table string, err error) error {
-	if errors.Is(err, errRows) {
-		return fmt.Errorf("%w of batch %d in %s: %w", ErrReadBack, h.Index, table, err)
-	}
-	return err
-}
 
 // append writes b to the log. The header comes last, and is the commit: a crash
 // before leaves a tail that opening cuts off, one after a batch that only has to
@@ -368,16 +245,11 @@ func (c *committer) append(b *sealed) error {
 	}
 	at := location{key: b.key, nodes: uint64(s.nodesEnd), table: noTable}
 	tableEnd := s.tableEnd
-	if len(c.nodes) > 0 {
-		p := make([]byte, 0, len(c.nodes)*32)
-		for i := range c.nodes {
-			p = append(p, c.nodes[i][:]...)
-		}
-		if err := c.write(nodesFile, r.nodes, p, s.nodesEnd); err != nil {
+	if len(b.nodes) > 0 {
+		if err := c.write(nodesFile, r.nodes, appendNodeHashes(nil, b.nodes), s.nodesEnd); err != nil {
 			return err
 		}
-		c.tags = appendTags(c.tags[:0], c.leaves)
-		if err := c.write(tagsFile, r.tags, c.tags, s.last.tagsEnd()); err != nil {
+		if err := c.writeTags(h); err != nil {
 			return err
 		}
 	}
@@ -404,6 +276,15 @@ func (c *committer) append(b *sealed) error {
 		r.state.tableEnd = tableEnd
 	}
 	return nil
+}
+
+// writeTags writes the tags of c.leaves, the leaves of h; none if they are lost.
+func (c *committer) writeTags(h *Header) error {
+	if len(c.leaves) == 0 {
+		return nil
+	}
+	c.tags = appendTags(c.tags[:0], c.leaves)
+	return c.write(tagsFile, c.reader.tags, c.tags, int64(h.FirstSeq)*tagSize)
 }
 
 func (c *committer) write(name string, f file, p []byte, off int64) error {

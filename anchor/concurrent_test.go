@@ -37,6 +37,18 @@ func (l lockedSpool) Read(index uint64) (uint8, []byte, []byte, error) {
 	return l.s.Read(index)
 }
 
+func (l lockedSpool) ReadMeta(index uint64) (uint8, []byte, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.s.ReadMeta(index)
+}
+
+func (l lockedSpool) SetAside(index uint64) (string, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.s.SetAside(index)
+}
+
 func (l lockedSpool) Remove(index uint64) error {
 	l.Lock()
 	defer l.Unlock()

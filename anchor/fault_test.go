@@ -44,6 +44,8 @@ type world struct {
 	spool     map[uint64]spoolRecord
 	listed    map[uint64]bool                         // what the spool says it has
 	removed   map[uint64]spoolRecord                  // not synced
+	damaged   map[uint64]string                       // what cannot be read of a record: "meta", "rows"
+	aside     map[uint64]spoolRecord                  // records set aside
 	tokens    map[string]bool                         // table and token
 	flows     map[string]map[uint64][]flow.Batch      // table, batch: what was inserted
 	sealed    map[uint64]*flow.Batch                  // by index: what the block of the batch holds
@@ -65,7 +67,7 @@ type spoolRecord struct {
 func newWorld(dir string) *world {
 	return &world{
 		dir: dir, live: map[string]*inode{}, durable: map[string]*inode{},
-		spool: map[uint64]spoolRecord{}, listed: map[uint64]bool{}, removed: map[uint64]spoolRecord{}, tokens: map[string]bool{}, flows: map[string]map[uint64][]flow.Batch{},
+		spool: map[uint64]spoolRecord{}, listed: map[uint64]bool{}, removed: map[uint64]spoolRecord{}, damaged: map[uint64]string{}, aside: map[uint64]spoolRecord{}, tokens: map[string]bool{}, flows: map[string]map[uint64][]flow.Batch{},
 		sealed: map[uint64]*flow.Batch{}, events: map[uint64][][]byte{}, headers: map[uint64]int{},
 	}
 }
@@ -216,23 +218,47 @@ func (w worldSpool) Records() (out []storage.SpoolRecord) {
 }
 
 func (w worldSpool) Read(index uint64) (uint8, []byte, []byte, error) {
+	r, err := w.read(index, "meta", "rows")
+	return r.kind, bytes.Clone(r.meta), bytes.Clone(r.block), err
+}
+
+func (w worldSpool) ReadMeta(index uint64) (uint8, []byte, error) {
+	r, err := w.read(index, "meta")
+	return r.kind, bytes.Clone(r.meta), err
+}
+
+func (w worldSpool) read(index uint64, parts ...string) (spoolRecord, error) {
 	r, ok := w.spool[index]
 	err := w.op("spool read", func() error {
 		if !ok {
 			return fs.ErrNotExist
 		}
+		if damage := w.damaged[index]; slices.Contains(parts, damage) {
+			return &storage.CorruptError{Path: fmt.Sprintf("spool/%020d.batch", index), Reason: damage}
+		}
 		return nil
 	}, nil)
-	return r.kind, bytes.Clone(r.meta), bytes.Clone(r.block), err
+	if err != nil {
+		return spoolRecord{}, err
+	}
+	return r, nil
 }
 
 func (w worldSpool) Remove(index uint64) error {
+	return w.drop("spool remove", index, w.removed)
+}
+
+func (w worldSpool) SetAside(index uint64) (string, error) {
+	return fmt.Sprintf("spool/corrupt/%020d.batch", index), w.drop("spool set aside", index, w.aside)
+}
+
+func (w worldSpool) drop(name string, index uint64, to map[uint64]spoolRecord) error {
 	if !w.listed[index] {
 		return fmt.Errorf("record %d is not there", index)
 	}
-	err := w.op("spool remove", func() error {
+	err := w.op(name, func() error {
 		if r, ok := w.spool[index]; ok {
-			w.removed[index] = r
+			to[index] = r
 		}
 		delete(w.spool, index)
 		return nil

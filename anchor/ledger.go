@@ -94,8 +94,11 @@ type Ledger struct {
 type spool interface {
 	Append(index uint64, kind uint8, meta, block []byte) error
 	Records() []storage.SpoolRecord // ascending
+	// Read and ReadMeta return a *storage.CorruptError for what cannot be read.
 	Read(index uint64) (kind uint8, meta, block []byte, err error)
+	ReadMeta(index uint64) (kind uint8, meta []byte, err error)
 	Remove(index uint64) error
+	SetAside(index uint64) (path string, err error) // Remove, keeping the file
 }
 
 // seams are the parts tests replace.
@@ -293,11 +296,10 @@ func (l *Ledger) recoverLog(ctx context.Context, pending []storage.SpoolRecord) 
 		if sizeErr != nil {
 			return errors.Join(err, sizeErr)
 		}
-		inSpool := false
-		for _, record := range pending {
-			inSpool = inSpool || record.Index == corrupt.Batch
+		if last := uint64(size)/HeaderSize - 1; corrupt.Batch != last {
+			return err
 		}
-		if last := uint64(size)/HeaderSize - 1; corrupt.Batch != last || !inSpool {
+		if _, _, spoolErr := l.spool.ReadMeta(corrupt.Batch); spoolErr != nil {
 			return err
 		}
 		l.log.Warn().Err(corrupt.Err).Uint64("batch", corrupt.Batch).Str("file", corrupt.File).
@@ -350,9 +352,12 @@ func (l *Ledger) recoverSealed(pending []storage.SpoolRecord) error {
 	s := l.reader.state // a copy that runs ahead of the log
 	for _, record := range pending {
 		index := record.Index
-		kind, meta, _, err := l.spool.Read(index) // its rows are checked too, by checksum
-		if err != nil {
-			return fmt.Errorf("open ledger: read spool record of batch %d: %w", index, err)
+		kind, meta, err := l.spool.ReadMeta(index) // the rows are read when they are needed
+		if index < l.reader.state.size && isCorrupt(err) {
+			l.progress.leftover = append(l.progress.leftover, index) // nothing is needed of it
+			continue
+		} else if err != nil {
+			return l.illegible(pending, index, err)
 		}
 		b, err := parseSealed(index, kind, meta)
 		if err != nil {

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"tidemark/anchor/merkle"
 )
 
 // told returns a directory with a history in it and nothing left to do.
@@ -280,12 +283,13 @@ func TestSealed_Golden(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := secondHeader()
-	h.ExporterTable = ExporterTableHash(table)
-	s := &sealed{header: h, key: SaltKey([]byte("0123456789abcdef")), table: table}
+	nodes := []merkle.Hash{octets(160), octets(161)}
+	h.ExporterTable, h.Rows, h.RowRoot = ExporterTableHash(table), 300, merkle.Root(nodes)
+	s := &sealed{header: h, key: SaltKey([]byte("0123456789abcdef")), table: table, nodes: nodes}
 	p := s.append(nil)
 	golden(t, "sealed.golden", vector(nil, "meta of a spool record", p))
 	back, err := parseSealed(1, recordFlows, p)
-	if err != nil || back.header != s.header || back.key != s.key || !bytes.Equal(back.table, table) {
+	if err != nil || back.header != s.header || back.key != s.key || !bytes.Equal(back.table, table) || !slices.Equal(back.nodes, nodes) {
 		t.Fatalf("parsed %+v, %v", back, err)
 	}
 	for n := range p {
@@ -297,6 +301,12 @@ func TestSealed_Golden(t *testing.T) {
 		"index": func() error { _, err := parseSealed(2, recordFlows, p); return err }(),
 		"kind":  func() error { _, err := parseSealed(1, recordEvents, p); return err }(),
 		"more":  func() error { _, err := parseSealed(1, recordFlows, append(p, 0)); return err }(),
+		"nodes": func() error {
+			q := bytes.Clone(p)
+			q[len(q)-1] ^= 1
+			_, err := parseSealed(1, recordFlows, q)
+			return err
+		}(),
 	} {
 		if !errors.Is(got, ErrRecord) {
 			t.Errorf("%s: %v, want ErrRecord", name, got)

@@ -403,16 +403,17 @@ func (r *Reader) Nodes(i uint64) ([]merkle.Hash, error) {
 }
 
 func (r *Reader) readNodes(h *Header, at location) ([]merkle.Hash, error) {
-	nodes := make([]merkle.Hash, merkle.NumBlocks(h.Rows))
-	p := make([]byte, len(nodes)*32)
-	if _, err := r.nodes.ReadAt(p, int64(at.nodes)); err != nil && len(p) > 0 {
+	p := make([]byte, merkle.NumBlocks(h.Rows)*32)
+	var err error
+	if len(p) > 0 {
+		_, err = r.nodes.ReadAt(p, int64(at.nodes))
+	}
+	var nodes []merkle.Hash
+	if err == nil {
+		nodes, err = parseNodes(p, h)
+	}
+	if err != nil {
 		return nil, r.corrupt(nodesFile, int64(at.nodes), h.Index, err)
-	}
-	for n := range nodes {
-		nodes[n] = merkle.Hash(p[n*32:])
-	}
-	if root := merkle.Root(nodes); root != h.RowRoot {
-		return nil, r.corrupt(nodesFile, int64(at.nodes), h.Index, fmt.Errorf("root of the nodes is %x, want %x", root, h.RowRoot))
 	}
 	return nodes, nil
 }

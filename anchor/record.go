@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"tidemark/anchor/merkle"
 )
 
 // Kinds of spool records.
@@ -14,7 +16,7 @@ const (
 )
 
 const (
-	metaVersion = 1
+	metaVersion = 2
 	metaHead    = 4 + HeaderSize + saltSize + 4
 )
 
@@ -27,17 +29,41 @@ var ErrRecord = errors.New("invalid spool record")
 type sealed struct {
 	header Header
 	key    SaltKey
-	table  []byte // canonical exporter table, nil for events
+	table  []byte        // canonical exporter table, nil for events
+	nodes  []merkle.Hash // level-8 nodes over the leaves
 }
 
 // append appends version, three zero octets, header, salt key, u32 length of
-// the exporter table, exporter table.
+// the exporter table, exporter table, nodes.
 func (s *sealed) append(dst []byte) []byte {
 	dst = append(dst, metaVersion, 0, 0, 0)
 	dst = s.header.Append(dst)
 	dst = append(dst, s.key[:]...)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(s.table)))
-	return append(dst, s.table...)
+	dst = append(dst, s.table...)
+	return appendNodeHashes(dst, s.nodes)
+}
+
+func appendNodeHashes(dst []byte, nodes []merkle.Hash) []byte {
+	for i := range nodes {
+		dst = append(dst, nodes[i][:]...)
+	}
+	return dst
+}
+
+// parseNodes reads the nodes over the leaves of h.
+func parseNodes(p []byte, h *Header) ([]merkle.Hash, error) {
+	nodes := make([]merkle.Hash, merkle.NumBlocks(h.Rows))
+	if len(p) != len(nodes)*32 {
+		return nil, fmt.Errorf("%d octets of nodes, want %d", len(p), len(nodes)*32)
+	}
+	for n := range nodes {
+		nodes[n] = merkle.Hash(p[n*32:])
+	}
+	if root := merkle.Root(nodes); root != h.RowRoot {
+		return nil, fmt.Errorf("root of the nodes is %x, want %x", root, h.RowRoot)
+	}
+	return nodes, nil
 }
 
 // parseSealed reads what append wrote for the record (index, kind).
@@ -52,10 +78,15 @@ func parseSealed(index uint64, kind uint8, p []byte) (*sealed, error) {
 	if err != nil {
 		return bad("%w", err)
 	}
-	if length := binary.BigEndian.Uint32(p[metaHead-4:]); uint64(len(p)) != metaHead+uint64(length) {
+	rest, length := p[metaHead:], uint64(binary.BigEndian.Uint32(p[metaHead-4:]))
+	if uint64(len(rest)) < length {
 		return bad("exporter table of %d octets in a record of %d", length, len(p))
 	}
-	s := &sealed{header: h, key: SaltKey(p[4+HeaderSize:]), table: p[metaHead:len(p):len(p)]}
+	nodes, err := parseNodes(rest[length:], &h)
+	if err != nil {
+		return bad("%w", err)
+	}
+	s := &sealed{header: h, key: SaltKey(p[4+HeaderSize:]), table: rest[:length:length], nodes: nodes}
 	want := uint8(recordFlows)
 	switch {
 	case h.Flags&Events != 0:

@@ -124,7 +124,7 @@ func (l *Ledger) seal(ctx context.Context, h Header, kind uint8, table []byte,
 	if err := h.Validate(); err != nil {
 		return fmt.Errorf("seal batch %d: %w", s.next, err)
 	}
-	record.header = h
+	record.header, record.nodes = h, s.nodes
 	s.meta = record.append(s.meta[:0])
 	s.block = encode(s.block[:0])
 	if err := l.spool.Append(h.Index, kind, s.meta, s.block); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ const RetentionEvent = "retention"
 type retention struct {
 	mu      sync.Mutex
 	days    map[string]uint64 // day: the last batch that announces it
+	lost    map[uint64]string // batch: how the log told of its loss
 	read    map[uint64]bool   // batches of events that were read
 	readFor uint64            // size of the log then
 }
@@ -52,9 +54,9 @@ func (v *verification) pruned(ctx context.Context, h *Header) (bool, error) {
 func (v *verification) readRetention(ctx context.Context, size uint64) error {
 	r := &v.retention
 	if r.days == nil {
-		r.days, r.read = map[string]uint64{}, map[uint64]bool{}
+		r.days, r.lost, r.read = map[string]uint64{}, map[uint64]string{}, map[uint64]bool{}
 	}
-	batches, err := v.retentionBatches(ctx)
+	batches, err := v.announcements(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,29 +70,52 @@ func (v *verification) readRetention(ctx context.Context, size uint64) error {
 		}
 		r.read[index] = true
 		for _, e := range events {
-			fields, err := e.Fields()
-			if day, ok := fields["day"].(string); err == nil && ok && e.Kind == RetentionEvent {
-				r.days[day] = max(r.days[day], index)
-			}
+			r.take(index, &e)
 		}
 	}
 	return nil
 }
 
-func (v *verification) retentionBatches(ctx context.Context) (batches []uint64, err error) {
-	rows, err := v.DB.Conn().Query(ctx, verifyRetention, v.log)
+// take takes in what an event of batch index says.
+func (r *retention) take(index uint64, e *Event) {
+	fields, err := e.Fields()
 	if err != nil {
-		return nil, unreachable("look for retention events", err)
+		return
+	}
+	switch e.Kind {
+	case RetentionEvent:
+		if day, ok := fields["day"].(string); ok {
+			r.days[day] = max(r.days[day], index)
+		}
+	case LossEvent:
+		reason, _ := fields["reason"].(string)
+		if batch, err := strconv.ParseUint(fmt.Sprint(fields["batch"]), 10, 64); err == nil {
+			r.lost[batch] = fmt.Sprintf("; the log told of the loss in batch %d: %.300s", index, reason)
+		}
+	}
+}
+
+// loss is what the log tells of the loss of a batch, "" if nothing.
+func (v *verification) loss(h *Header) string {
+	v.retention.mu.Lock()
+	defer v.retention.mu.Unlock()
+	return v.retention.lost[h.Index]
+}
+
+func (v *verification) announcements(ctx context.Context) (batches []uint64, err error) {
+	rows, err := v.DB.Conn().Query(ctx, verifyAnnounced, v.log)
+	if err != nil {
+		return nil, unreachable("look for announcements", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var index uint64
 		if err := rows.Scan(&index); err != nil {
-			return nil, unreachable("look for retention events", err)
+			return nil, unreachable("look for announcements", err)
 		}
 		batches = append(batches, index)
 	}
-	return batches, unreachable("look for retention events", rows.Err())
+	return batches, unreachable("look for announcements", rows.Err())
 }
 
 // sealedEvents returns the events of a batch if they are the ones that were

@@ -198,7 +198,7 @@ func (v *verification) checkFlows(ctx context.Context, w *reader, h *Header, k *
 		if pruned {
 			found.state = Pruned
 		} else if err == nil {
-			found.add(h, BatchMissing, nil, nil, fmt.Sprintf("none of its %d rows is left, and no event announced their retention (received on %s)", h.Rows, dayOf(h)))
+			found.add(h, BatchMissing, nil, nil, fmt.Sprintf("none of its %d rows is left, and no event announced their retention (received on %s)%s", h.Rows, dayOf(h), v.loss(h)))
 		}
 		return err
 	}

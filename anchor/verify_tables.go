@@ -20,8 +20,8 @@ var (
 	verifyMissing string
 	//go:embed query/verify_headers.sql
 	verifyHeaders string
-	//go:embed query/verify_retention.sql
-	verifyRetention string
+	//go:embed query/verify_announced.sql
+	verifyAnnounced string
 	//go:embed query/verify_mutations.sql
 	verifyMutations string
 )

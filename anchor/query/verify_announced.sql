@@ -1,0 +1,5 @@
+-- Batches of a log with events that announce a retention or tell of a loss.
+SELECT DISTINCT batch_index
+FROM events
+WHERE log = ? AND kind IN ('retention', 'loss')
+ORDER BY batch_index

@@ -1,0 +1,143 @@
+package anchor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"tidemark/anchor/merkle"
+)
+
+// patience is how often a database that answers may fail to take a batch into
+// flows before the batch goes to quarantine: about a minute of attempts. Else
+// one batch whose views need more memory than there is would hold up all that
+// come after it. As often a record that cannot be read is read again before its
+// rows count as lost: a disk may be away for a moment.
+const patience = 12
+
+// ErrReadBack is a batch whose rows come back from the database other than they
+// were sealed. It is never committed as it is.
+var ErrReadBack = errors.New("read-back mismatch")
+
+// store brings the rows of r into the database and back, and leaves in c.leaves
+// those of what came back, whose root is that of the header. If r has lost its
+// rows and the database does not have them either, c.leaves is empty.
+func (c *committer) store(ctx context.Context, r *record) error {
+	b, h := r.sealed, &r.header
+	c.leaves = c.leaves[:0]
+	switch {
+	case h.Flags&Empty != 0:
+		return nil
+	case r.damage != nil:
+		switch err := c.recall(ctx, b); {
+		case !errors.Is(err, ErrReadBack):
+			return err
+		case !c.lostPatience(h.Index):
+			return fmt.Errorf("%w; the database does not have the batch: %w", r.damage, err)
+		default:
+			return c.lose(ctx, r, err)
+		}
+	case h.Flags&Events != 0:
+		err := c.rows.Insert(ctx, tableEvents, c.token(h.Index), r.block)
+		if err == nil {
+			err = c.readBackEvents(ctx, b)
+		}
+		if errors.Is(err, ErrReadBack) {
+			c.mismatch(b, err)
+		}
+		return err
+	}
+	err := c.rows.Insert(ctx, tableFlows, c.token(h.Index), r.block)
+	if errors.Is(err, errRefused) || errors.Is(err, errUnwilling) && c.lostPatience(h.Index) {
+		c.log.Error().Err(err).Uint64("batch", h.Index).Msg("batch goes to quarantine: its rows are recorded but not in flows and aggregates")
+		return c.quarantine(ctx, b, r.block)
+	} else if err != nil {
+		return err
+	}
+	err = c.readBack(ctx, tableFlows, b)
+	if errors.Is(err, ErrReadBack) { // once more: what was read may be at fault, not what is stored
+		c.mismatch(b, err)
+		err = c.readBack(ctx, tableFlows, b)
+	}
+	if errors.Is(err, ErrReadBack) {
+		c.mismatch(b, err)
+		return c.quarantine(ctx, b, r.block)
+	}
+	return err
+}
+
+// lostPatience counts an attempt that failed on batch index.
+func (c *committer) lostPatience(index uint64) bool {
+	if c.failedBatch != index {
+		c.failed, c.failedBatch = 0, index
+	}
+	c.failed++
+	return c.failed >= patience
+}
+
+func (c *committer) mismatch(b *sealed, err error) {
+	c.metrics.mismatches.Inc()
+	c.log.Error().Err(err).Uint64("batch", b.header.Index).Uint64("rows", b.header.Rows).
+		Msg("rows of a batch came back other than they were sealed: check memory and disk of the database's machine")
+}
+
+// quarantine stores the rows of b beside the views and takes what `flows` may
+// have of them out, so that every row is there once. flows cannot take the batch
+// a second time: its token is used up.
+func (c *committer) quarantine(ctx context.Context, b *sealed, block []byte) error {
+	if err := c.rows.Insert(ctx, tableQuarantine, c.token(b.header.Index), block); err != nil {
+		return err
+	}
+	if err := c.readBack(ctx, tableQuarantine, b); err != nil {
+		if errors.Is(err, ErrReadBack) {
+			c.mismatch(b, err)
+		}
+		return err
+	}
+	if err := c.rows.DiscardFlows(ctx, c.ID(), b.header.Index); err != nil {
+		return err
+	}
+	c.metrics.quarantined.Inc()
+	return nil
+}
+
+// readBack is the gate: nothing enters the log whose rows do not hash to the
+// root they were sealed under.
+func (c *committer) readBack(ctx context.Context, table string, b *sealed) error {
+	h := &b.header
+	err := c.rows.ReadFlows(ctx, table, c.ID(), h.Index, h.Rows, &c.batch)
+	if err == nil {
+		err = c.compare(h, func() error { return Leaves(c.leaves, &c.batch, b.key) })
+	}
+	return readBackError(h, table, err)
+}
+
+func (c *committer) readBackEvents(ctx context.Context, b *sealed) error {
+	h := &b.header
+	bodies, err := c.rows.ReadEvents(ctx, c.ID(), h.Index, h.Rows)
+	if err == nil {
+		err = c.compare(h, func() error { return EventLeaves(c.leaves, bodies, b.key) })
+	}
+	return readBackError(h, tableEvents, err)
+}
+
+// compare builds the leaves and compares their root with the header's.
+func (c *committer) compare(h *Header, hash func() error) error {
+	c.leaves = slices.Grow(c.leaves[:0], int(h.Rows))[:h.Rows]
+	if err := hash(); err != nil {
+		return fmt.Errorf("%w: %w", errRows, err) // a column that cannot be encoded was not sealed so
+	}
+	c.nodes = appendNodes(c.nodes[:0], c.leaves)
+	if root := merkle.Root(c.nodes); root != h.RowRoot {
+		return fmt.Errorf("%w: root is %x, want %x", errRows, root, h.RowRoot)
+	}
+	return nil
+}
+
+func readBackError(h *Header, table string, err error) error {
+	if errors.Is(err, errRows) {
+		return fmt.Errorf("%w of batch %d in %s: %w", ErrReadBack, h.Index, table, err)
+	}
+	return err
+}
