@@ -36,12 +36,14 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	select {
 	case <-w.begun:
 	case <-ctx.Done():
-		// The engine is being told; the caller gets its buffers back now.
-		_ = body.Close()
-		_ = pr.CloseWithError(ctx.Err())
+	}
+	_ = body.Close() // the caller gets its buffers back
+	select {
+	case <-w.begun: // first: a handler that has answered and returned has ended ctx as well
+	default:
+		_ = pr.CloseWithError(ctx.Err()) // the engine is being told
 		return nil, context.Cause(ctx)
 	}
-	_ = body.Close()
 	res := &http.Response{
 		Status: http.StatusText(w.status), StatusCode: w.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
