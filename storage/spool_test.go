@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -278,6 +279,21 @@ func TestSpool_MetaIsReadWithoutTheBlock(t *testing.T) {
 				t.Errorf("octet %d %s: got kind %d, %q, %v", i, what, kind, meta, err)
 			}
 		}
+	}
+}
+
+func TestSpool_RecordOfAnOlderProgramIsNotCorrupt(t *testing.T) {
+	b := appendSpoolHeader(nil, 5, 1, nil, nil)
+	b[9] = 1
+	disk := newDisk()
+	disk.now[spoolName(5)] = b
+	s, err := openSpool(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *CorruptError
+	if _, _, err := s.ReadMeta(5); err == nil || errors.As(err, &corrupt) || !strings.Contains(err.Error(), "older program") {
+		t.Errorf("got %v, want what to do", err)
 	}
 }
 

@@ -82,7 +82,11 @@ func (r *openRecord) readHeader(index uint64) (err error) {
 	if string(b[:8]) != spoolMagic {
 		return r.corrupt("it does not begin with %s", spoolMagic)
 	}
-	if v := binary.BigEndian.Uint16(b[8:]); v != spoolVersion {
+	switch v := binary.BigEndian.Uint16(b[8:]); v {
+	case spoolVersion:
+	case 1:
+		return fmt.Errorf("read %s: it is of format version 1: start the older program once more, until it has stored what it sealed", r.path)
+	default:
 		return r.corrupt("got format version %d, want %d", v, spoolVersion)
 	}
 	if got, want := crc32.Checksum(b[:40], castagnoli), binary.BigEndian.Uint32(b[40:]); got != want {
