@@ -201,6 +201,10 @@ func dialChain(c *cli.Context, want uint64) (*chain.Client, func(), error) {
 		return nil, nil, codedError{exitUnreachable, fmt.Errorf("no chain is configured: name a node with --rpc or chain.rpc in the configuration")}
 	}
 	if client, err := chain.Dial(c.Context, rpc, want); err == nil {
+		if err := untilFinalState(c.Context, client); err != nil {
+			client.Close()
+			return nil, nil, codedError{exitUnreachable, err}
+		}
 		return client, client.Close, nil
 	}
 	return borrowAnvil(c.Context, dir, want)
@@ -249,6 +253,8 @@ func borrowAnvil(ctx context.Context, dir string, want uint64) (*chain.Client, f
 // after its finalized block: it forgot the past, and answers again when the
 // block it stopped at is final.
 func untilFinalState(ctx context.Context, client *chain.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	for {
 		at, err := client.Block(ctx, chain.Finalized)
 		if err == nil {
