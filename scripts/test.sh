@@ -9,10 +9,10 @@ cd "$(dirname "$0")/.."
 race=(./collector ./collector/netflow ./collector/sflow ./enrich)
 
 if [[ "${1:-}" != race ]]; then
-	go test -timeout 9m ./...
+	go test -timeout 30m ./...
 fi
 if command -v gcc >/dev/null; then
-	CGO_ENABLED=1 go test -race -short -timeout 5m "${race[@]}"
+	CGO_ENABLED=1 go test -race -short -timeout 15m "${race[@]}"
 else
 	echo "no gcc: the race detector's tests are left out (install gcc to run them)" >&2
 fi

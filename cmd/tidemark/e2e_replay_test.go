@@ -96,6 +96,7 @@ func TestReplay_IntoADaemonGivesTheSameAccountAsWithoutOne(t *testing.T) {
 	beside.start()
 	var a, b replaySummary
 	alone.read(&a, "replay", "--output", "json", file)
+	alone.says(exitOK, []string{"the log was never anchored"}, "contract", "trust")
 	beside.read(&b, "replay", "--output", "json", file)
 	if a.Flows == 0 || fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Errorf("without a daemon %+v, with one %+v", a, b)
