@@ -44,7 +44,7 @@ type CollectorConfig struct {
 	RateLimit     int                 `yaml:"rate_limit" doc:"datagrams per second taken from one exporter address; what is over is shed and counted; 0 = no limit"`
 	Tee           []string            `yaml:"tee" doc:"other collectors (host:port) that get every UDP datagram too; it seems to come from this machine, since keeping the exporter's address would need raw sockets"`
 	Elements      string              `yaml:"elements" doc:"YAML file with names of Information Elements, ENTERPRISE: {ID: NAME}, for the output of flows; IANA's and common vendors' are known"`
-	Exporters     []ExporterConfig    `yaml:"exporters" doc:"settings for exporters by address or network"`
+	Exporters     []ExporterConfig    `yaml:"exporters" doc:"settings for exporters by address or network, such as {address: 192.0.2.0/24, sampling_rate: 100, sampling_override: true, clock: live}"`
 }
 
 // TLSConfig is IPFIX over TLS.
