@@ -1,7 +1,12 @@
 package flow
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"reflect"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -119,7 +124,6 @@ func TestBatch_EndRowsIsEndRowManyTimes(t *testing.T) {
 		}
 		got.EndRows(2, &s, records, 64)
 		got.EndRows(3, &s, records[2*64:], 64)
-		got.staged, got.scratch, want.staged, want.scratch = nil, nil, nil, nil
 		if !reflect.DeepEqual(got.Ext, want.Ext) && (len(got.Ext.Data) > 0 || len(want.Ext.Data) > 0) {
 			t.Errorf("%s: extensions %+v, want %+v", name, got.Ext, want.Ext)
 		}
@@ -148,5 +152,56 @@ func TestBatch_GrowGivesZerosAfterReset(t *testing.T) {
 	b.Truncate(b.Len())
 	if len(b.SrcPort) != 2 || b.Quality[0] != ExtensionCut || b.Quality[1] != 0 || b.SrcPort[1] != 0 {
 		t.Errorf("%d rows, quality %v, ports %v", len(b.SrcPort), b.Quality, b.SrcPort)
+	}
+}
+
+// Whatever the order and repeats of the keys, and whatever was begun before.
+func TestBatch_ExtendSortsLikeAStableSort(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b Batch
+	var want [][]string
+	for row := range 500 {
+		if rng.IntN(4) == 0 { // begun and left
+			b.NextRow()
+			b.Extend(uint64(rng.IntN(9)), []byte("x"))
+			b.Extend(uint64(rng.IntN(9)), []byte("y"))
+			if rng.IntN(2) == 0 {
+				b.Truncate(b.Len())
+			}
+		}
+		if rng.IntN(2) == 0 {
+			b.Truncate(b.Len())
+			b.Grow(1)
+		} else {
+			b.Truncate(b.Len())
+			b.NextRow()
+		}
+		byKey := map[int][]string{}
+		n := rng.IntN(6)
+		if row%50 == 0 {
+			n = 40 + rng.IntN(40)
+		}
+		for i := range n {
+			key := rng.IntN(8)
+			value := strconv.Itoa(i) + strings.Repeat("-", rng.IntN(5))
+			b.Extend(uint64(key), []byte(value))
+			byKey[key] = append(byKey[key], fmt.Sprint(key, value))
+		}
+		b.EndRow()
+		var all []string
+		for key := range 8 {
+			all = append(all, byKey[key]...)
+		}
+		want = append(want, all)
+	}
+	for i, w := range want {
+		var got []string
+		b.Ext.Each(i, func(key uint64, v []byte) { got = append(got, fmt.Sprint(key, string(v))) })
+		if !slices.Equal(got, w) {
+			t.Fatalf("row %d: %q, want %q", i, got, w)
+		}
+	}
+	if b.Len() != 500 || len(b.Protocol) != 500 {
+		t.Errorf("%d rows of %d", b.Len(), len(b.Protocol))
 	}
 }
