@@ -101,7 +101,7 @@ say "6. Day 16: the site is attacked. This is what the simulator does:"
 sed -n 's/.*"attack":"\([^"]*\)","device":"\([^"]*\)".*"ip":"\([^"]*\)".*"start":"[^T]*T\([0-9]*:[0-9]*\).*/\4 \1 \3 \2/p' labels.ndjson |
 	sort -u | while read -r at what ip who; do printf '  %s  %-16s %-12s %s\n' "$at" "$what" "$ip" "$who"; done
 echo "and this is what the collector says, knowing nothing of it:"
-quietly anchor now
+quietly anchor now --final
 run alerts
 alert=$("$bin/tidemark" alerts --output ndjson | sed -n '1s/.*"id":"\([^"]*\)".*/\1/p')
 

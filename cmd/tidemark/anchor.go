@@ -85,6 +85,7 @@ func anchorCommand() *cli.Command {
 			{
 				Name: "now", Usage: "store, log and anchor all that was received",
 				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "final", Usage: "wait until a final block holds it, which nothing can replace"},
 					&cli.DurationFlag{Name: "wait", Value: 5 * time.Minute, Usage: "give up after this `TIME`; the daemon goes on trying"},
 					outputFlag(pageForms),
 				},
@@ -103,16 +104,21 @@ func anchorCommand() *cli.Command {
 	}
 }
 
+// anchorRequest is what the daemon is asked.
+type anchorRequest struct {
+	Final bool `json:"final"`
+}
+
 // anchorNow has the daemon anchor, and waits for --wait.
 func anchorNow(c *cli.Context) (status anchorStatus, err error) {
 	daemon := newDaemonClient(c.String("data-dir"))
 	ctx, cancel := context.WithTimeout(c.Context, c.Duration("wait"))
 	defer cancel()
-	err = daemon.post(ctx, "/v1/anchor", struct{}{}, &status)
+	err = daemon.post(ctx, "/v1/anchor", anchorRequest{c.Bool("final")}, &status)
 	if ctx.Err() == nil || c.Context.Err() != nil {
 		return status, needDaemon(c, err)
 	}
-	late := fmt.Sprintf("anchor now: not anchored within %s; the daemon goes on trying", span(c.Duration("wait")))
+	late := fmt.Sprintf("anchor now: not done within %s; the daemon goes on trying", span(c.Duration("wait")))
 	if err := daemon.get(c.Context, "/v1/anchor", &status); err == nil && status.Publisher != nil && status.Publisher.Error != "" {
 		late += ": " + status.Publisher.Error
 	}

@@ -139,13 +139,20 @@ func (s *chainSide) publish(ctx context.Context) error {
 	return errors.Join(p.Run(ctx), p.Close())
 }
 
-// flush anchors what is committed and waits until the contract holds it.
-func (s *chainSide) flush(ctx context.Context) error {
+// flush anchors what is committed and waits until the contract holds it, if
+// final in a block that nothing can replace.
+func (s *chainSide) flush(ctx context.Context, final bool) error {
 	p := s.publisher.Load()
 	if p == nil {
 		return usageError{errors.New("no chain is configured: set chain.rpc, or start the daemon with --dev-chain")}
 	}
-	return p.Flush(ctx)
+	if err := p.Flush(ctx); err != nil || !final {
+		return err
+	}
+	if a := p.Status().Anchored; a != nil {
+		return p.Wait(ctx, a.Size, true)
+	}
+	return nil
 }
 
 // anchoredLog shows the ledger to the publisher. A checkpoint is signed and

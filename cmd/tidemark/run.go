@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -220,21 +221,26 @@ func (d *daemon) controlHandler() http.Handler {
 		answer(w, status, err)
 	})
 	mux.HandleFunc("POST /v1/anchor", func(w http.ResponseWriter, r *http.Request) {
-		status, err := d.anchorNow(r.Context())
+		var req anchorRequest
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&req); err != nil {
+			answer(w, nil, usageError{fmt.Errorf("anchor: %w", err)})
+			return
+		}
+		status, err := d.anchorNow(r.Context(), req.Final)
 		answer(w, status, err)
 	})
 	return mux
 }
 
 // anchorNow commits and scores what is sealed, and anchors it.
-func (d *daemon) anchorNow(ctx context.Context) (anchorStatus, error) {
+func (d *daemon) anchorNow(ctx context.Context, final bool) (anchorStatus, error) {
 	if err := d.node.ingest.Flush(ctx); err != nil {
 		return anchorStatus{}, err
 	}
 	if err := d.node.drain(ctx); err != nil {
 		return anchorStatus{}, err
 	}
-	if err := d.chain.flush(ctx); err != nil {
+	if err := d.chain.flush(ctx, final); err != nil {
 		return anchorStatus{}, err
 	}
 	return d.chain.status()
