@@ -232,8 +232,15 @@ func (d *daemon) controlHandler() http.Handler {
 	return mux
 }
 
+// workersHold is longer than a worker keeps rows to itself (200 ms, see
+// collector.Config.FlushInterval), so that "now" covers what came just before.
+const workersHold = 500 * time.Millisecond
+
 // anchorNow commits and scores what is sealed, and anchors it.
 func (d *daemon) anchorNow(ctx context.Context, final bool) (anchorStatus, error) {
+	if err := sleep(ctx, workersHold); err != nil {
+		return anchorStatus{}, err
+	}
 	if err := d.node.ingest.Flush(ctx); err != nil {
 		return anchorStatus{}, err
 	}
