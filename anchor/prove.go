@@ -2,7 +2,6 @@ package anchor
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 
@@ -10,9 +9,6 @@ import (
 	"tidemark/collector/flow"
 	"tidemark/storage"
 )
-
-//go:embed query/prove_rows.sql
-var proveRows string
 
 // Reasons why a flow cannot be proved.
 var (
@@ -203,42 +199,15 @@ func findAnchor(ctx context.Context, o ProveOptions, head ChainHead) (ChainAncho
 }
 
 // readRows reads rows [begin, end) of a batch, from the table that has them.
-func readRows(ctx context.Context, db *storage.DB, log, index, begin, end uint64, dst *flow.Batch) (err error) {
-	rows, err := db.Conn().Query(ctx, proveRows, log, index, begin, end, log, index, begin, end)
-	if err != nil {
-		return unreachable("read rows", err)
+func readRows(ctx context.Context, db *storage.DB, log, index, begin, end uint64, dst *flow.Batch) error {
+	err := db.ReadFlowsRange(ctx, storage.Flows, log, index, begin, end, dst)
+	if err == nil && dst.Len() == 0 {
+		err = db.ReadFlowsRange(ctx, storage.Quarantine, log, index, begin, end, dst)
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		i := dst.NextRow()
-		var pos uint32
-		var protocol, transport int8
-		var keys []uint64
-		var values [][]string
-		if err := rows.Scan(&pos, &protocol, &transport, &dst.TimeReceived[i], &dst.TimeFlowStart[i],
-			&dst.TimeFlowEnd[i], &dst.SamplerAddress[i], &dst.ObservationDomain[i], &dst.SequenceNum[i],
-			&dst.SrcAddr[i], &dst.DstAddr[i], &dst.SrcPort[i], &dst.DstPort[i], &dst.Proto[i], &dst.Direction[i], &dst.TCPFlags[i],
-			&dst.Bytes[i], &dst.Packets[i], &dst.SamplingRate[i],
-			&dst.SrcMAC[i], &dst.DstMAC[i], &dst.SrcVLAN[i], &dst.DstVLAN[i], &dst.InIf[i], &dst.OutIf[i],
-			&dst.Presence[i], &dst.TOS[i], &dst.EndReason[i], &dst.FirewallEvent[i], &dst.NATEvent[i], &dst.Quality[i],
-			&dst.SrcAS[i], &dst.DstAS[i], &keys, &values); err != nil {
-			return unreachable("read rows", err)
-		}
-		dst.Protocol[i], dst.Transport[i] = flow.Protocol(protocol), flow.Transport(transport)
-		for k, key := range keys {
-			if len(values) <= k || len(values[k]) == 0 {
-				return fmt.Errorf("%w: row %d has an extension without value", ErrAltered, pos)
-			}
-			for _, value := range values[k] {
-				dst.Extend(key, []byte(value))
-			}
-		}
-		dst.EndRow()
-		if want := begin + uint64(i); uint64(pos) != want {
-			return fmt.Errorf("%w: batch %d has row %d where %d should be; run `tidemark verify`", ErrAltered, index, pos, want)
-		}
-	}
-	if err := rows.Err(); err != nil {
+	var misplaced *storage.PositionError
+	if errors.As(err, &misplaced) {
+		return fmt.Errorf("%w: %w; run `tidemark verify`", ErrAltered, err)
+	} else if err != nil {
 		return unreachable("read rows", err)
 	}
 	if got := uint64(dst.Len()); got != end-begin {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -35,10 +36,11 @@ const (
 type PositionError struct {
 	Positions []uint32 // of the rows that are there, ascending
 	First     int      // the first of them that is not in its place
+	Want      uint64   // the position it should have
 }
 
 func (e *PositionError) Error() string {
-	return fmt.Sprintf("got position %d, want %d: a row is missing, doubled or out of place", e.Positions[e.First], e.First)
+	return fmt.Sprintf("got position %d, want %d: a row is missing, doubled or out of place", e.Positions[e.First], e.Want)
 }
 
 // ReadFlows replaces the contents of dst by the records of one batch, ordered by
@@ -50,16 +52,21 @@ func (db *DB) ReadFlows(ctx context.Context, log, index uint64, dst *flow.Batch)
 
 // ReadFlowsFrom is ReadFlows on either table.
 func (db *DB) ReadFlowsFrom(ctx context.Context, table Table, log, index uint64, dst *flow.Batch) error {
+	return db.ReadFlowsRange(ctx, table, log, index, 0, math.MaxUint64, dst)
+}
+
+// ReadFlowsRange is ReadFlowsFrom of the rows at positions [begin, end).
+func (db *DB) ReadFlowsRange(ctx context.Context, table Table, log, index, begin, end uint64, dst *flow.Batch) error {
 	dst.Reset()
-	if err := db.readFlows(ctx, table, log, index, dst); err != nil {
+	if err := db.readFlows(ctx, table, log, index, begin, end, dst); err != nil {
 		return fmt.Errorf("read batch %d of log %016x from %s: %w", index, log, table, err)
 	}
 	return nil
 }
 
-func (db *DB) readFlows(ctx context.Context, table Table, log, index uint64, dst *flow.Batch) (err error) {
+func (db *DB) readFlows(ctx context.Context, table Table, log, index, begin, end uint64, dst *flow.Batch) (err error) {
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
-		"table": string(table), "log": fmt.Sprint(log), "batch_index": fmt.Sprint(index),
+		"table": string(table), "log": fmt.Sprint(log), "batch_index": fmt.Sprint(index), "begin": fmt.Sprint(begin), "end": fmt.Sprint(end),
 	}))
 	body, err := db.conn.QueryFormat(ctx, "Native", schema.ReadFlows)
 	if err != nil {
@@ -78,7 +85,7 @@ func (db *DB) readFlows(ctx context.Context, table Table, log, index uint64, dst
 		c.grow(dst, dst.Len())
 	}
 	dst.ExportTime = make([]int64, dst.Len())
-	return r.checkPositions()
+	return r.checkPositions(begin)
 }
 
 // blockReader reads Native blocks. Its first error sticks.
@@ -90,10 +97,10 @@ type blockReader struct {
 
 // checkPositions is called when all has been read: a stream that broke off must
 // not pass for rows out of place.
-func (r *blockReader) checkPositions() error {
+func (r *blockReader) checkPositions(begin uint64) error {
 	for i, pos := range r.pos {
-		if uint64(pos) != uint64(i) {
-			return &PositionError{Positions: r.pos, First: i}
+		if want := begin + uint64(i); uint64(pos) != want {
+			return &PositionError{Positions: r.pos, First: i, Want: want}
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ func readBlocks(octets []byte) (*flow.Batch, error) {
 		r.flows(recordColumns(), dst)
 	}
 	if r.err == nil {
-		r.err = r.checkPositions()
+		r.err = r.checkPositions(0)
 	}
 	return dst, r.err
 }

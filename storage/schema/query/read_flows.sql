@@ -8,5 +8,5 @@ SELECT
     presence, ip_tos, flow_end_reason, firewall_event, nat_event, quality,
     src_as, dst_as, extensions
 FROM {table:Identifier}
-WHERE log = {log:UInt64} AND batch_index = {batch_index:UInt64}
+WHERE log = {log:UInt64} AND batch_index = {batch_index:UInt64} AND pos >= {begin:UInt64} AND pos < {end:UInt64}
 ORDER BY log, batch_index, pos
