@@ -111,7 +111,7 @@ func (c *committer) setAside(r *record) error {
 		return fmt.Errorf("commit batch %d: %w", r.header.Index, err)
 	}
 	c.log.Error().Err(r.damage).Uint64("batch", r.header.Index).Str("file", path).
-		Msg("spool record is damaged; it was set aside and its batch is in the log: check the disk")
+		Msg("spool record is damaged; it was set aside and its batch is in the log: check the disk; `tidemark aggregates check` tells whether the aggregates have all its rows")
 	return nil
 }
 
