@@ -147,6 +147,9 @@ func (s *site) intact(trust string) verifyReport {
 // aggregatesEqualFlows compares each aggregate with the flows it is made of.
 func (s *site) aggregatesEqualFlows() {
 	s.t.Helper()
+	if r := s.run("aggregates", "check"); r.code != exitOK {
+		s.t.Errorf("aggregates differ from the flows: %v", r)
+	}
 	for _, c := range []struct{ name, flows, aggregate string }{
 		{"devices", "SELECT countIf(src_device != 0) FROM flows", "SELECT sum(flows) FROM devices"},
 		{"contacts", "SELECT countIf(src_device != 0) + countIf(dst_device != 0) FROM flows", "SELECT sum(flows) FROM contacts"},
