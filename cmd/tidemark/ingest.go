@@ -102,8 +102,8 @@ func (g *ingest) waitForRoom(ctx context.Context) error {
 		if !warned {
 			g.log.Error().Err(err).Msg("no room for more flows: the sockets overflow until there is, and the loss is counted")
 		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return fmt.Errorf("take flows: %w", err)
+		if sleep(ctx, time.Second) != nil {
+			return fmt.Errorf("stopped while there was no room: %w", err)
 		}
 	}
 }

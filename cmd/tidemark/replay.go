@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,6 +55,9 @@ func replay(c *cli.Context) error {
 		info, err := os.Stat(f)
 		if err != nil {
 			return usageError{fmt.Errorf("replay: %w", err)}
+		}
+		if info.IsDir() {
+			return usageError{fmt.Errorf("replay: %s is a directory, want capture files, such as %s/*.pcap", f, strings.TrimRight(f, "/"))}
 		}
 		total += info.Size()
 	}

@@ -45,7 +45,8 @@ func withStore(c *cli.Context, f func(*store) error) error {
 // openStore is withStore without asking whether there is anything in it.
 func openStore(c *cli.Context, cfg Config, f func(*store) error) (err error) {
 	s := &store{cfg: cfg, dir: c.String("data-dir"), log: newLogger(cfg.Log, c.App.ErrWriter)}
-	s.db, err = storage.Open(c.Context, cfg.storage(s.dir, s.log.Level(max(s.log.GetLevel(), zerolog.WarnLevel))))
+	s.log = s.log.Level(max(s.log.GetLevel(), zerolog.WarnLevel)) // a command says what it does by its output
+	s.db, err = storage.Open(c.Context, cfg.storage(s.dir, s.log))
 	if err != nil {
 		return engineError(s.dir, err)
 	}
