@@ -170,7 +170,11 @@ type bundleView struct {
 func (v bundleView) write(w io.Writer) error {
 	for i, line := range v.Record {
 		title := ""
-		if i == 0 {
+		switch {
+		case i > 0:
+		case len(v.Faults) > 0:
+			title = "claims"
+		default:
 			title = "record"
 		}
 		fmt.Fprintf(w, "%-9s %s\n", title, line)

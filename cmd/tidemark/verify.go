@@ -200,7 +200,12 @@ func dialChain(c *cli.Context, want uint64) (*chain.Client, func(), error) {
 	if err != nil {
 		return nil, nil, codedError{exitUnreachable, fmt.Errorf("no chain is configured: name a node with --rpc or chain.rpc in the configuration")}
 	}
-	if client, err := chain.Dial(c.Context, rpc, want); err == nil {
+	client, err := chain.Dial(c.Context, rpc, want)
+	var other *chain.WrongChainError
+	switch {
+	case errors.As(err, &other):
+		return nil, nil, codedError{exitUnreachable, fmt.Errorf("%w; --rpc names another node", err)}
+	case err == nil:
 		if err := untilFinalState(c.Context, client); err != nil {
 			client.Close()
 			return nil, nil, codedError{exitUnreachable, err}
