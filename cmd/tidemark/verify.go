@@ -164,7 +164,7 @@ type awayChain struct{ cause error }
 
 func (a awayChain) err() error { return fmt.Errorf("%w: %w", anchor.ErrUnreachable, a.cause) }
 
-func (a awayChain) ChainID(context.Context) (uint64, error)   { return 0, a.err() }
+func (a awayChain) ChainID(context.Context) (uint64, error)   { return 0, a.cause } // asked first; anchor says "no answer"
 func (a awayChain) Development() bool                         { return false }
 func (a awayChain) CheckCode(context.Context, [20]byte) error { return a.err() }
 func (a awayChain) Block(context.Context, uint64) (anchor.ChainBlock, error) {
