@@ -47,6 +47,9 @@ func TestTee_EveryDatagramReachesEveryTarget(t *testing.T) {
 		}
 	}
 	for _, tee := range c.tees {
+		for i := 0; tee.sent.Load() < uint64(len(sent)) && i < 1000; i++ {
+			time.Sleep(10 * time.Millisecond) // it counts after it has sent
+		}
 		if tee.sent.Load() != uint64(len(sent)) || tee.dropped.Load() != 0 {
 			t.Errorf("%s: %d sent, %d dropped, want %d and 0", tee.address, tee.sent.Load(), tee.dropped.Load(), len(sent))
 		}

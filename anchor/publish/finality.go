@@ -65,6 +65,14 @@ func (f *finality) refresh(ctx context.Context, c *chain.Client, now time.Time) 
 	}
 	for len(f.seen) > 0 && now.Sub(f.seen[0].at) >= developmentDelay {
 		oldest := f.seen[0].block
+		b, err := c.BlockAt(ctx, oldest.Number)
+		if err != nil && !errors.Is(err, chain.ErrNotFound) {
+			return err
+		}
+		if err != nil || b.Hash != oldest.Hash {
+			f.seen = nil // the chain began anew, and is longer than it was
+			return nil
+		}
 		f.current.Store(&oldest)
 		f.seen = f.seen[1:]
 	}
