@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -139,23 +140,24 @@ func cleanEnvironment() []string {
 	})
 }
 
-// freeAddress is a loopback address nobody had a moment ago.
+// freeAddress is a loopback address nobody had a moment ago, below the ports
+// that the kernel hands out by itself.
 func freeAddress(t testing.TB, network string) string {
 	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(20_000))
+		if network == "udp" {
+			if c, err := net.ListenPacket("udp4", address); err == nil {
+				c.Close()
+				return address
+			}
+		} else if l, err := net.Listen("tcp4", address); err == nil {
+			l.Close()
+			return address
 		}
-		defer c.Close()
-		return c.LocalAddr().String()
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("a hundred ports are in use")
+	return ""
 }
 
 // process is a started program; its standard error goes to a file.
