@@ -58,7 +58,11 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	o.DataDir = dir
 	if dialable(ctx, dir) {
-		return Connect(ctx, socketTransport(dir), o, nil)
+		db, err := Connect(ctx, socketTransport(dir), o, nil)
+		if err == nil || daemonPresent(dir) {
+			return db, err
+		}
+		// The engine of a daemon that was killed answered once more and ended.
 	}
 	return openLocal(ctx, o)
 }

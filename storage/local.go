@@ -36,7 +36,7 @@ func openLocal(ctx context.Context, o Options) (*DB, error) {
 		case <-time.After(yieldPoll):
 		}
 	}
-	lock, err := tryLock(o.DataDir, engineLockName)
+	lock, err := lockWithin(ctx, o.DataDir, engineLockName, endingWait)
 	if errors.Is(err, errLocked) {
 		return nil, fmt.Errorf("open storage: another command uses %s: wait for it to end, or start the daemon, beside which commands can run together: %w", o.DataDir, err)
 	}

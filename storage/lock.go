@@ -34,6 +34,7 @@ const (
 	yieldWait  = 15 * time.Second       // how long a daemon waits for a command: longer than yieldGrace
 	yieldGrace = 5 * time.Second        // how long a yielding command's statements may go on
 	startWait  = 20 * time.Second       // how long a command waits for the socket of a daemon that starts
+	endingWait = 3 * time.Second        // how long a command waits for the engine of a killed daemon to end
 	probeWait  = time.Second            // how long a daemon outwaits commands looking at daemon.lock
 )
 
