@@ -8,6 +8,7 @@ bin=$(cd "$(dirname "$0")/.." && pwd)/bin
 dir=$(mktemp -d "${TMPDIR:-/tmp}/tidemark-demo.XXXXXX")
 cd "$dir"
 daemon=
+interrupted=0
 finish() {
 	local code=$?
 	trap - EXIT
@@ -15,7 +16,7 @@ finish() {
 		kill "$daemon" 2>/dev/null || true
 		wait "$daemon" 2>/dev/null || true
 	fi
-	if ((code != 0 && code != 130 && code != 143)); then
+	if ((code != 0 && ! interrupted)); then
 		echo "the demo failed (exit $code); everything is kept in $dir; the daemon's last words:" >&2
 		tail -n 20 daemon.log >&2 || true
 	elif [[ -n ${TIDEMARK_DEMO_KEEP:-} ]]; then
@@ -26,8 +27,8 @@ finish() {
 	exit "$code"
 }
 trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'interrupted=1; exit 130' INT
+trap 'interrupted=1; exit 143' TERM
 
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; else bold='' dim='' off=''; fi
 say() { printf '\n%s== %s%s\n' "$bold" "$*" "$off"; }
