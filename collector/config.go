@@ -46,7 +46,7 @@ type Config struct {
 	// when the collector is stopped; default 5 s.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 	// MaxExporters bounds how many (exporter, domain, protocol) are accounted one
-	// by one; the rest share one entry. Default 65536.
+	// by one; the rest share one entry. Default 4096: the account of each stands in the ledger.
 	MaxExporters int `yaml:"max_exporters"`
 	// Allow lists the networks that may export to us; empty means all. What
 	// others send is not read, and counted as shed.
@@ -121,7 +121,7 @@ func (c Config) withDefaults() Config {
 		c.DrainTimeout = 5 * time.Second
 	}
 	if c.MaxExporters == 0 {
-		c.MaxExporters = 1 << 16
+		c.MaxExporters = 4096
 	}
 	c.Exporters = slices.Clone(c.Exporters)
 	slices.SortStableFunc(c.Exporters, func(x, y ExporterConfig) int { return y.Address.Bits() - x.Address.Bits() })
@@ -160,7 +160,7 @@ func (c Config) Validate() error {
 	between("workers", c.Workers, 1, maxWorkers, "one per CPU")
 	between("batch_rows", c.BatchRows, 1, maxBatchRows, "8192")
 	between("rate_limit", c.RateLimit, 1, maxRateLimit, "no limit")
-	between("max_exporters", c.MaxExporters, 1, 1<<22, "65536")
+	between("max_exporters", c.MaxExporters, 1, 1<<22, "4096")
 	if d := c.FlushInterval; d != 0 && (d < time.Millisecond || d > time.Minute) {
 		bad("flush_interval: got %s, want 1ms to 1m, or 0 (200ms)", d)
 	}
