@@ -61,6 +61,22 @@ func (c *committer) recall(ctx context.Context, b *sealed) error {
 	return err
 }
 
+// recallOrLose is what is done for a batch whose rows cannot be read.
+func (c *committer) recallOrLose(ctx context.Context, r *record) error {
+	err := c.recall(ctx, r.sealed)
+	switch {
+	case err == nil:
+		c.log.Warn().Err(r.damage).Uint64("batch", r.header.Index).
+			Msg("spool record is damaged, but the database has all its rows; if a crash came amid their insert the aggregates lack them: run `tidemark aggregates check`")
+		return nil
+	case !errors.Is(err, ErrReadBack):
+		return err
+	case !c.lostPatience(r.header.Index):
+		return fmt.Errorf("%w; the database does not have the batch: %w", r.damage, err)
+	}
+	return c.lose(ctx, r, err)
+}
+
 // restore stores the rows of a batch that the log has, if the database does not
 // have them: the record was damaged when the log took the batch, and somebody
 // has put a whole one in its place.

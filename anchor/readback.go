@@ -30,14 +30,7 @@ func (c *committer) store(ctx context.Context, r *record) error {
 	case h.Flags&Empty != 0:
 		return nil
 	case r.damage != nil:
-		switch err := c.recall(ctx, b); {
-		case !errors.Is(err, ErrReadBack):
-			return err
-		case !c.lostPatience(h.Index):
-			return fmt.Errorf("%w; the database does not have the batch: %w", r.damage, err)
-		default:
-			return c.lose(ctx, r, err)
-		}
+		return c.recallOrLose(ctx, r)
 	case h.Flags&Events != 0:
 		err := c.rows.Insert(ctx, tableEvents, c.token(h.Index), r.block)
 		if err == nil {
