@@ -12,7 +12,7 @@ export TIDEMARK_CACHE := $(CACHE)
 .PHONY: help build setup run demo test test-race fuzz soak bench lint generate contracts clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## make bin/tidemark and bin/sitesim
 	@mkdir -p bin
