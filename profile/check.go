@@ -18,9 +18,6 @@ var (
 	viewSelectSQL string
 )
 
-// rebuildBatches is how many batches one statement of Rebuild reads.
-const rebuildBatches = 64
-
 // Difference is a total of an aggregate that is not that of the flows.
 type Difference struct {
 	Aggregate string    `json:"aggregate"`
@@ -85,11 +82,10 @@ func (s *Scorer) Rebuild(ctx context.Context) error {
 			}
 			cleared[p.day] = true
 		}
-		for first := p.first; first <= p.last; first += rebuildBatches {
-			filter := fmt.Sprintf("log = %d AND batch_index >= %d AND batch_index < %d AND toDate(time_received_ns) = '%s'",
-				p.log, first, first+rebuildBatches, p.day.Format(time.DateOnly))
+		for batch := p.first; batch <= p.last; batch++ { // the views take all rows of a statement for one batch
+			filter := fmt.Sprintf("log = %d AND batch_index = %d AND toDate(time_received_ns) = '%s'", p.log, batch, p.day.Format(time.DateOnly))
 			if err := s.refill(ctx, filter); err != nil {
-				return fmt.Errorf("rebuild aggregates of batches %d to %d: %w", first, min(first+rebuildBatches-1, p.last), err)
+				return fmt.Errorf("rebuild aggregates of batch %d: %w", batch, err)
 			}
 		}
 	}
