@@ -147,6 +147,7 @@ func (x *pass) stateful(sets []byte) {
 	x.res.Undecodable[flow.ReasonLimit] += uint32(lost)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.firstSeen.CompareAndSwap(0, dg.Received)
 	s.lastSeen.Store(dg.Received)
 	x.s = s
 	x.enter(x.m)

@@ -87,6 +87,7 @@ func (d *Decoder) Restore() (restored, refused int) {
 			return
 		}
 		s, _ := d.session(key)
+		s.restored = true
 		if s.learn(k, p, d.config.MaxTemplatesPerSession) == added {
 			restored++
 		} else {

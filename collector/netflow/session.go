@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tidemark/collector/flow"
 )
@@ -37,8 +38,10 @@ type templateKey struct {
 
 // session is what one Transport Session said earlier.
 type session struct {
-	key      sessionKey
-	lastSeen atomic.Int64 // ns, by arrival
+	key       sessionKey
+	firstSeen atomic.Int64 // ns, by arrival
+	lastSeen  atomic.Int64
+	restored  bool // known since before this process
 
 	// mu is held while one datagram of the session is decoded.
 	mu      sync.Mutex
@@ -68,7 +71,7 @@ const stateShare = 8
 const (
 	chargePerPlan   = 768
 	chargePerField  = 48
-	chargePerMove   = 64 // of the fields once more, in columns
+	chargePerMove   = 16 // of the fields once more, in columns, per shape
 	chargePerDomain = 512
 	chargePerOption = 128
 )
@@ -174,15 +177,19 @@ func (d *Decoder) session(k sessionKey) (s *session, lost int) {
 	return s, lost
 }
 
+// establishedAfter is how long a session must have been heard to be preferred.
+const establishedAfter = int64(time.Minute)
+
 // evict forgets an eighth of the sessions, first those without templates, then
-// those silent longest: forged source addresses must not push out real exporters.
+// those heard only for a moment, then those silent longest: forged source
+// addresses must not push out real exporters, which may be silent for minutes.
 // Connections stay: whoever accepts them bounds them, and their templates are
 // not sent again.
 func (d *Decoder) evict() (lost int) {
 	type candidate struct {
-		s         *session
-		templates bool
-		seen      int64
+		s    *session
+		rank int
+		seen int64
 	}
 	all := make([]candidate, 0, len(d.sessions))
 	for _, s := range d.sessions {
@@ -190,17 +197,18 @@ func (d *Decoder) evict() (lost int) {
 			continue
 		}
 		s.plansMu.RLock()
-		all = append(all, candidate{s, len(s.plans) > 0, s.lastSeen.Load()})
+		c := candidate{s: s, seen: s.lastSeen.Load()}
+		if len(s.plans) > 0 {
+			c.rank = 1
+			if s.restored || c.seen-s.firstSeen.Load() >= establishedAfter {
+				c.rank = 2
+			}
+		}
+		all = append(all, c)
 		s.plansMu.RUnlock()
 	}
 	slices.SortFunc(all, func(a, b candidate) int {
-		if a.templates != b.templates {
-			if b.templates {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.seen, b.seen)
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.seen, b.seen))
 	})
 	for _, c := range all[:(len(all)+7)/8] {
 		lost += d.forget(c.s)

@@ -84,6 +84,28 @@ func TestDecoder_ForgedSourcesDoNotPushOutExporters(t *testing.T) {
 	want(t, "exporter's template lives", r.Flows, 1)
 }
 
+// An exporter heard for more than a moment keeps its templates, though a flood of
+// forged ones came later and had templates too.
+func TestDecoder_ForgedExportersDoNotPushOutOneThatIsSilentForMinutes(t *testing.T) {
+	store := &memoryStore{records: map[string][]byte{}}
+	run(t, New(Config{Templates: store}), from("192.0.2.9", 1), v9(1, set(0, plain)))
+	d := New(Config{MaxSessions: 64, Templates: store})
+	d.Restore() // one from before the restart
+	dg := router
+	run(t, d, dg, v9(1, set(0, plain)))
+	dg.Received += establishedAfter
+	run(t, d, dg, v9(1, set(256, plainRecord(1))))
+	for i := range 1000 {
+		forged := from("198.51.100.1", uint16(i+1))
+		forged.Received = dg.Received + int64(i+1)
+		run(t, d, forged, v9(1, set(0, plain)))
+	}
+	_, r := run(t, d, dg, v9(1, set(256, plainRecord(1))))
+	want(t, "flows of the silent exporter", r.Flows, 1)
+	_, r = run(t, d, from("192.0.2.9", 1), v9(1, set(256, plainRecord(1))))
+	want(t, "flows of the one from before the restart", r.Flows, 1)
+}
+
 func TestDecoder_WithdrawalOverTCPRemovesTemplate(t *testing.T) { // RFC 7011, Section 8.1
 	dg := router
 	dg.Transport = flow.TCP
