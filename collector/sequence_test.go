@@ -6,12 +6,11 @@ import (
 	"tidemark/collector/flow"
 )
 
-// script builds results in the order they arrive.
+// script builds results.
 type script struct {
 	protocol flow.Protocol
 	uptime   uint32
 	export   int64
-	results  []flow.Result
 }
 
 // at returns a datagram with the sequence number, sent t milliseconds after the exporter was booted.
