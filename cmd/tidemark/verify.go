@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
@@ -92,6 +95,9 @@ func (s *store) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.noteOtherLogs(c.Context, report); err != nil {
+		return codedError{exitUnreachable, err}
+	}
 	if err := page(c, report, report.WriteText); err != nil {
 		return err
 	}
@@ -110,6 +116,27 @@ func (s *store) wantBatches(c *cli.Context) error {
 	defer ledger.Close()
 	if size := ledger.Size(); c.Uint64("from") >= size || c.Uint64("to") > size {
 		return usageError{fmt.Errorf("verify: got --from %d and --to %d, want batches of a log of %d, numbered from 0", c.Uint64("from"), c.Uint64("to"), size)}
+	}
+	return nil
+}
+
+//go:embed sql/other_logs.sql
+var otherLogsSQL string
+
+// noteOtherLogs says how many records this verification did not cover because
+// they claim another log: another collector's in one cluster, or smuggled in.
+func (s *store) noteOtherLogs(ctx context.Context, report *anchor.Report) error {
+	log, err := strconv.ParseUint(report.LogID[:16], 16, 64)
+	if err != nil {
+		return fmt.Errorf("log id of the report: %w", err)
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"log": strconv.FormatUint(log, 10)}))
+	var n uint64
+	if err := s.db.Conn().QueryRow(ctx, otherLogsSQL).Scan(&n); err != nil {
+		return fmt.Errorf("count records of other logs: %w", err)
+	}
+	if n > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("%s flow records in the database claim another log and are not covered: verify them by that log's own ledger; no ledger, no evidence", count(n)))
 	}
 	return nil
 }
