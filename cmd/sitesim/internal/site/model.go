@@ -51,10 +51,10 @@ func (w Week) Weight(at int64) float64 {
 
 // after is when a span of active time that begins at a given time has passed: in an hour of weight
 // 1/3 only a third of the time counts. It gives up after two weeks.
-func (w Week) after(at, span int64) int64 {
+func (w Week) after(at, span int64, civil calendar) int64 {
 	for range 14 * 24 {
 		next := at - at%int64(time.Hour) + int64(time.Hour)
-		weight := w.Weight(at)
+		weight := w.Weight(civil.local(at))
 		counts := int64(float64(next-at) * weight)
 		if span < counts {
 			return at + int64(float64(span)/weight)
@@ -98,7 +98,8 @@ type Device struct {
 	VLAN                uint16
 	Host                uint8 // last octet of its address
 	Exporter            string
-	Powered             Week // switched off where 0: then it is silent
+	Powered             Week          // switched off where 0: then it is silent
+	Born                time.Duration // joins the network so long after the start, 0 = has always been there
 	States              []State
 	Routines            []Routine
 }

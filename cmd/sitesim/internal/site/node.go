@@ -45,7 +45,7 @@ func (s *Sim) settle(n *node) {
 	switch {
 	case n.Powered.Weekday == "":
 		s.switchOn(n, 0)
-	case n.Powered.Weight(s.now) > 0:
+	case n.Powered.Weight(s.civil.local(s.now)) > 0:
 		s.switchOn(n, s.boundary(n, false))
 	default:
 		s.at(s.boundary(n, true)+dur(60+540*n.rng.Float64()), func() { s.boot(n) })
@@ -57,7 +57,7 @@ func (s *Sim) boundary(n *node, on bool) int64 {
 	at := s.now - s.now%int64(hour)
 	for {
 		at += int64(hour)
-		if (n.Powered.Weight(at) > 0) == on {
+		if (n.Powered.Weight(s.civil.local(at)) > 0) == on {
 			return at
 		}
 	}
@@ -69,7 +69,11 @@ func (s *Sim) boot(n *node) {
 	c.up.Src = netip.IPv4Unspecified()
 	c.send(s.now, &c.up, 1, 328, 0, 0)
 	c.send(s.now+dur(.8), &c.up, 1, 340, 0, 0)
-	s.switchOn(n, s.boundary(n, false))
+	off := int64(0)
+	if n.Powered.Weekday != "" {
+		off = s.boundary(n, false)
+	}
+	s.switchOn(n, off)
 }
 
 // switchOn starts the device's routines; it goes off some minutes before off, 0 = never, so that
@@ -105,7 +109,7 @@ func (s *Sim) enter(n *node, state int) {
 		}
 	}
 	next := now.Next[n.rng.IntN(len(now.Next))]
-	s.at(now.Hours.after(s.now, dur(now.Dwell.draw(n.rng))), func() {
+	s.at(now.Hours.after(s.now, dur(now.Dwell.draw(n.rng)), s.civil), func() {
 		if n.power == power {
 			s.enter(n, n.state(next))
 		}
@@ -145,7 +149,7 @@ func (s *Sim) plan(n *node, i int, epoch *int, at int64) {
 		if *epoch != planned {
 			return
 		}
-		if w := n.Routines[i].Hours.Weight(s.now); w == 1 || n.rng.Float64() < w {
+		if w := n.Routines[i].Hours.Weight(s.civil.local(s.now)); w == 1 || n.rng.Float64() < w {
 			n.held[i] = s.perform(n, &n.Routines[i], n.held[i], nil)
 		}
 		s.plan(n, i, epoch, s.now+n.pause(i))

@@ -23,6 +23,7 @@ type Options struct {
 	Seed      uint64
 	Start     int64               // virtual time, Unix ns
 	Observers map[string]Observer // by Router.Name; a device whose router is missing stays silent
+	Plan      *Plan               // who lives there, nil = the Demo site
 	Overlap   bool                // router A also sees what others send to the Internet
 }
 
@@ -35,6 +36,7 @@ type Traffic struct {
 // Sim is the site at one moment of virtual time. Equal options give equal packets.
 type Sim struct {
 	options Options
+	civil   calendar
 	routers []string // those with an observer, in the order of Routers
 	nodes   map[string]*node
 	order   []*node
@@ -58,25 +60,32 @@ var upstream = packet.MAC{0x00, 0x1d, 0x9c, 0x00, 0x00, 0x01}
 
 // New returns a site at o.Start, with every device set up.
 func New(o Options) *Sim {
+	if o.Plan == nil {
+		o.Plan = Demo()
+	}
 	s := &Sim{options: o, nodes: map[string]*node{}, domains: map[string]Domain{}, shown: map[string]*Traffic{}, now: o.Start, tick: o.Start}
-	for _, d := range Domains() {
+	for _, d := range s.options.Plan.Domains {
 		s.domains[d.Name] = d
 	}
-	for _, r := range Routers() {
+	for _, r := range s.options.Plan.Routers {
 		if o.Observers[r.Name] != nil {
 			s.routers = append(s.routers, r.Name)
 			s.shown[r.Name] = &Traffic{}
 		}
 	}
 	ports := map[string]uint16{}
-	for _, d := range Devices() {
+	for _, d := range s.options.Plan.Devices {
 		ports[d.Exporter]++
-		n := newNode(d, ports[d.Exporter], o.Seed, o.Start)
+		n := newNode(d, port(ports[d.Exporter]), o.Seed, o.Start)
 		s.nodes[d.Name] = n
 		s.order = append(s.order, n)
 	}
 	for _, n := range s.order {
-		if o.Observers[n.Exporter] != nil {
+		switch {
+		case o.Observers[n.Exporter] == nil:
+		case n.Born > 0:
+			s.at(o.Start+int64(n.Born), func() { s.boot(n) })
+		default:
 			s.settle(n)
 		}
 	}
@@ -88,16 +97,8 @@ func (d Device) Address() netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 20, uint8(d.VLAN), d.Host})
 }
 
-// Interfaces returns the ifIndexes of a router.
-func Interfaces(router string) []uint16 {
-	ports := []uint16{}
-	for _, d := range Devices() {
-		if d.Exporter == router {
-			ports = append(ports, uint16(len(ports)+1))
-		}
-	}
-	return append(ports, uplink, wan)
-}
+// Interfaces returns the ifIndexes of a router of the Demo site.
+func Interfaces(router string) []uint16 { return Demo().Interfaces(router) }
 
 // Run lets virtual time pass up to until. What is still on its way then stays queued.
 func (s *Sim) Run(until int64) {
@@ -146,7 +147,7 @@ func (s *Sim) pass(e *event) {
 	head := e.train.Take(e.train.Before(s.tick + int64(second)))
 	s.show(e.router, head)
 	if s.options.Overlap && e.router != "A" && (head.In == wan || head.Out == wan) && s.options.Observers["A"] != nil {
-		s.show("A", atBorder(head))
+		s.show("A", s.atBorder(head))
 	}
 	if e.label != nil {
 		e.label.count(&head)
@@ -164,8 +165,8 @@ func (s *Sim) show(router string, t packet.Train) {
 }
 
 // atBorder is the train as router A sees it on its way to or from the Internet.
-func atBorder(t packet.Train) packet.Train {
-	gateway := Devices()[0].MAC
+func (s *Sim) atBorder(t packet.Train) packet.Train {
+	gateway := s.options.Plan.Devices[0].MAC
 	t.VLAN, t.OutVLAN = 0, 0
 	if t.Out == wan {
 		t.In, t.SrcMAC, t.DstMAC = uplink, gateway, upstream

@@ -26,12 +26,12 @@ func TestWeek_TimePassesByItsWeight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := time.Unix(0, half.after(from.UnixNano(), int64(c.span))).UTC().Format(time.RFC3339); got != c.want {
+		if got := time.Unix(0, half.after(from.UnixNano(), int64(c.span), calendar{})).UTC().Format(time.RFC3339); got != c.want {
 			t.Errorf("%s of activity from %s end at %s, want %s", c.span, c.from, got, c.want)
 		}
 	}
 	third := Week{Weekday: strings.Repeat("3", 24)}
-	if got, want := third.after(monday.UnixNano(), int64(time.Hour)), monday.Add(3*time.Hour).UnixNano(); math.Abs(float64(got-want)) > 1e6 {
+	if got, want := third.after(monday.UnixNano(), int64(time.Hour), calendar{}), monday.Add(3*time.Hour).UnixNano(); math.Abs(float64(got-want)) > 1e6 {
 		t.Errorf("an hour at weight 1/3 takes %s, want 3h", time.Duration(got-monday.UnixNano()))
 	}
 }
