@@ -55,6 +55,7 @@ var (
 // Config of a Publisher; a zero field means its default.
 type Config struct {
 	Dir      string         // state, history and development key; required
+	Evidence string         // archive of chain evidence; empty: none is kept
 	RPC      string         // node; required
 	ChainID  uint64         // 0: a development chain, or the one remembered in Dir
 	Contract common.Address // zero: the one remembered in Dir; on a development chain it is deployed
@@ -130,6 +131,7 @@ type Publisher struct {
 	compared compared
 	warned   map[string]time.Time
 	finality finality // its current block is read by all
+	archived *archivist
 
 	mu      sync.Mutex
 	status  Status
@@ -160,7 +162,7 @@ func New(log Log, cfg Config) (*Publisher, error) {
 	}
 	p := &Publisher{
 		log: log, cfg: cfg, key: cfg.Key, wake: make(chan struct{}, 1),
-		changed: make(chan struct{}), warned: map[string]time.Time{},
+		changed: make(chan struct{}), warned: map[string]time.Time{}, archived: newArchivist(cfg.Evidence),
 	}
 	var err error
 	if p.state, err = ReadState(cfg.Dir); err != nil {
@@ -169,9 +171,10 @@ func New(log Log, cfg Config) (*Publisher, error) {
 	if err := p.pin(); err != nil {
 		return nil, err
 	}
-	if p.status, err = ReadStatus(cfg.Dir, 0); err != nil {
+	if p.status, err = readStatus(cfg.Dir, 0, p.archived); err != nil {
 		return nil, err
 	}
+	p.archived.limit()
 	if a := p.status.Anchored; a != nil {
 		p.lastSent = a.Time // no anchor more than one interval asks for, just because of a restart
 	}

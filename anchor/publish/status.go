@@ -33,10 +33,11 @@ type Status struct {
 	Rotator     common.Address `json:"rotator"`
 	Balance     string         `json:"balance_wei,omitempty"`
 
-	Size      uint64  `json:"size"`                // headers in our log
-	Pending   *Anchor `json:"pending,omitempty"`   // sent, in no block
-	Anchored  *Anchor `json:"anchored,omitempty"`  // the newest in the contract
-	Finalized *Anchor `json:"finalized,omitempty"` // the newest that can no more be taken out
+	Size      uint64   `json:"size"`                // headers in our log
+	Pending   *Anchor  `json:"pending,omitempty"`   // sent, in no block
+	Anchored  *Anchor  `json:"anchored,omitempty"`  // the newest in the contract
+	Finalized *Anchor  `json:"finalized,omitempty"` // the newest that can no more be taken out
+	Evidence  Evidence `json:"evidence"`
 
 	Backlog uint64        `json:"backlog"` // headers that the contract does not cover
 	Lag     time.Duration `json:"lag_ns"`  // since the newest anchor, 0 without a backlog

@@ -56,6 +56,7 @@ func (p *Publisher) step(ctx context.Context) error {
 	if err := p.locate(ctx, k, st); err != nil {
 		return err
 	}
+	p.archive(ctx, k, st.At)
 	return p.anchor(ctx, st)
 }
 
@@ -178,6 +179,7 @@ func (p *Publisher) record(e Entry) error {
 		return err
 	}
 	p.setStatus(func(s *Status) { s.note(e) })
+	p.archived.note(e)
 	p.metrics.transactions.WithLabelValues(e.What, e.State).Inc()
 	if e.State == string(txmgr.Included) || e.State == Reverted {
 		p.metrics.gas.Add(float64(e.GasUsed))
@@ -251,7 +253,8 @@ func (p *Publisher) startOver(old common.Address) error {
 	}
 	p.state = State{ChainID: p.state.ChainID, Development: p.state.Development}
 	p.compared = compared{}
-	p.setStatus(func(s *Status) { s.Pending, s.Anchored, s.Finalized = nil, nil, nil })
+	p.archived = newArchivist(p.cfg.Evidence)
+	p.setStatus(func(s *Status) { s.Pending, s.Anchored, s.Finalized, s.Evidence = nil, nil, nil, Evidence{} })
 	return p.saveState()
 }
 
@@ -343,6 +346,9 @@ func (p *Publisher) locate(ctx context.Context, k *chain.Contract, st chain.LogS
 		return err
 	}
 	p.setStatus(func(s *Status) { s.Anchored = a })
+	if a.Block != 0 {
+		p.archived.ask(*a)
+	}
 	return p.settle(ctx, k, st)
 }
 

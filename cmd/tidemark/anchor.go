@@ -184,6 +184,9 @@ func (a anchorStatus) write(w io.Writer) error {
 	if p.Finalized != nil {
 		line("final until", "%s UTC: %s, block %s", stamp(a.FinalUntil), plural(p.Finalized.Size, "batch"), count(p.Finalized.Block))
 	}
+	if e := p.Evidence; e.Archived+e.Missing > 0 {
+		line("evidence", "%s", evidenceText(e))
+	}
 	if p.Pending != nil {
 		line("in flight", "%s, transaction %s", plural(p.Pending.Size, "batch"), p.Pending.Tx)
 	}
@@ -218,6 +221,21 @@ func (a anchorStatus) write(w io.Writer) error {
 		line("trouble", "%s (%s); tried again until it passes", p.Error, ago(now, p.ErrorTime))
 	}
 	return nil
+}
+
+// evidenceText says how many anchors can be proven without a node.
+func evidenceText(e publish.Evidence) string {
+	text := plural(e.Archived, "anchor") + " archived, to be proven without a node"
+	if e.WithoutState > 0 {
+		text += fmt.Sprintf("; %s of them by the event alone", count(e.WithoutState))
+	}
+	if e.Missing > 0 {
+		text += fmt.Sprintf("; %s without", count(e.Missing))
+		if e.Error != "" {
+			text += ": " + e.Error
+		}
+	}
+	return text
 }
 
 // inclusion says what the state of an anchor means.

@@ -20,6 +20,7 @@ import (
 
 func chainDir(dir string) string     { return filepath.Join(dir, "chain") }
 func publisherDir(dir string) string { return filepath.Join(dir, "ledger", "publisher") }
+func evidenceDir(dir string) string  { return filepath.Join(dir, "ledger", "evidence") }
 
 // chainSide is the daemon's way to the chain: a development node, if asked for,
 // and the publisher. Without an RPC address there is neither, and the log stays
@@ -124,7 +125,7 @@ func (s *chainSide) publisherConfig() (publish.Config, error) {
 	}
 	cap, _ := new(big.Float).Mul(big.NewFloat(c.MaxFee), big.NewFloat(1e9)).Int(nil)
 	return publish.Config{
-		Dir: publisherDir(d.dir), RPC: s.rpc, ChainID: c.ChainID,
+		Dir: publisherDir(d.dir), Evidence: evidenceDir(d.dir), RPC: s.rpc, ChainID: c.ChainID,
 		Contract: common.HexToAddress(c.Contract), Rotator: common.HexToAddress(c.Rotator), Key: key,
 		Interval: time.Duration(c.Interval), FeeCap: cap, Log: d.log, Registerer: d.metrics,
 	}, nil
