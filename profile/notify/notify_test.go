@@ -1,0 +1,508 @@
+package notify
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"mime"
+	"mime/quotedprintable"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+	"github.com/rs/zerolog"
+)
+
+// hurry is a wait that does not.
+func hurry(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+
+func open(t *testing.T, dir string, channels ...Channel) *Notifier {
+	t.Helper()
+	if errs := Validate(channels); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	n, err := New(Options{Dir: dir, Site: "plant", Version: "1.2.3", Channels: channels, Log: zerolog.Nop(), wait: hurry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// run delivers until done says so.
+func run(t *testing.T, n *Notifier, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	finished := make(chan struct{})
+	go func() { defer close(finished); n.Run(ctx) }()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("not delivered within 20 s")
+			break
+		}
+	}
+	cancel()
+	<-finished
+}
+
+func empty(n *Notifier) func() bool {
+	return func() bool {
+		for _, s := range n.Status() {
+			if s.Waiting > 0 {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func alerts(n int) (out []Alert) {
+	for i := range n {
+		a := camera()
+		a.Version, a.Change = uint32(i+1), Raised
+		out = append(out, a)
+	}
+	return out
+}
+
+func TestWebhook_BodyIsSignedAndInOrder(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var versions []uint32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mac := hmac.New(sha256.New, []byte("s3cret"))
+		fmt.Fprintf(mac, "%s.%s", r.Header.Get("X-Tidemark-Timestamp"), body)
+		if got, want := r.Header.Get("X-Tidemark-Signature"), "sha256="+hex.EncodeToString(mac.Sum(nil)); got != want {
+			t.Errorf("got signature %s, want %s", got, want)
+		}
+		var a Alert
+		if err := json.Unmarshal(body, &a); err != nil {
+			t.Error(err)
+		}
+		if got := r.Header.Get("X-Tidemark-Delivery"); got != a.Key() {
+			t.Errorf("got delivery %s, want %s", got, a.Key())
+		}
+		versions = append(versions, a.Version)
+	}))
+	defer server.Close()
+	n := open(t, t.TempDir(), Channel{Name: "soc", URL: server.URL + "/hook", SecretFile: secret})
+	for _, a := range alerts(5) {
+		if err := n.Enqueue(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, n, empty(n))
+	if fmt.Sprint(versions) != "[1 2 3 4 5]" {
+		t.Errorf("got versions %v, want 1 to 5 in order", versions)
+	}
+}
+
+// TestNotifier_ReceiverThatIsAwayDelaysAndLosesNothing stops the process in the
+// middle too.
+func TestNotifier_ReceiverThatIsAwayDelaysAndLosesNothing(t *testing.T) {
+	var calls atomic.Int64
+	got := map[string]bool{}
+	var mu sync.Mutex
+	up := atomic.Bool{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		if !up.Load() {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		got[r.Header.Get("X-Tidemark-Delivery")] = true
+	}))
+	defer server.Close()
+	dir, channel := t.TempDir(), Channel{Name: "soc", URL: server.URL}
+	n := open(t, dir, channel)
+	for _, a := range alerts(3) {
+		if err := errors.Join(n.Enqueue(a), n.Enqueue(a)); err != nil { // a crash of the scorer says things twice
+			t.Fatal(err)
+		}
+	}
+	run(t, n, func() bool { return calls.Load() >= 10 })
+	if s := n.Status()[0]; s.Waiting != 3 || !strings.Contains(s.Error, "503") {
+		t.Errorf("got status %+v, want 3 waiting and the 503", s)
+	}
+	n = open(t, dir, channel) // as after a restart
+	up.Store(true)
+	run(t, n, empty(n))
+	if len(got) != 3 {
+		t.Errorf("got %v, want three alerts", got)
+	}
+}
+
+func TestWebhook_RedirectIsNotFollowed(t *testing.T) {
+	reached := atomic.Bool{}
+	private := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+	defer private.Close()
+	server := httptest.NewServer(http.RedirectHandler(private.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	n := open(t, t.TempDir(), Channel{Name: "soc", URL: server.URL})
+	if err := n.Test(t.Context(), "soc"); err == nil || !strings.Contains(err.Error(), "redirect") || reached.Load() {
+		t.Errorf("got error %v, reached %v: want the redirect refused", err, reached.Load())
+	}
+}
+
+func TestWebhook_ErrorsDoNotTellThePath(t *testing.T) {
+	n := open(t, t.TempDir(), Channel{Name: "soc", URL: "http://127.0.0.1:1/services/T0KEN"})
+	err := n.Test(t.Context(), "soc")
+	if err == nil || strings.Contains(err.Error(), "T0KEN") {
+		t.Errorf("got %v, want an error without the token", err)
+	}
+	if c := n.channels[0]; strings.Contains(c.target()+c.Masked().URL, "T0KEN") {
+		t.Error("the token shows")
+	}
+}
+
+func TestNotifier_SlowReceiverHoldsUpOnlyItself(t *testing.T) {
+	release := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer slow.Close()
+	defer close(release)
+	log := filepath.Join(t.TempDir(), "alerts.ndjson")
+	n := open(t, t.TempDir(), Channel{Name: "slow", URL: slow.URL}, Channel{Name: "file", URL: "file://" + log})
+	for _, a := range alerts(2) {
+		if err := n.Enqueue(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, n, func() bool { return n.Status()[1].Waiting == 0 })
+	if n.Status()[0].Waiting != 2 {
+		t.Error("the slow channel has lost an alert")
+	}
+	text, err := os.ReadFile(log)
+	if err != nil || bytes.Count(text, []byte("\n")) != 2 {
+		t.Errorf("got %q, %v: want two lines", text, err)
+	}
+}
+
+func TestNotifier_RefusedAlertIsSetAside(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Header.Get("X-Tidemark-Delivery"), "-1-raised") {
+			http.Error(w, "no such field", http.StatusUnprocessableEntity)
+		}
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	n := open(t, dir, Channel{Name: "soc", URL: server.URL})
+	for _, a := range alerts(2) {
+		if err := n.Enqueue(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, n, empty(n))
+	if s := n.Status()[0]; s.Aside != 1 {
+		t.Errorf("got %+v, want one set aside", s)
+	}
+	if open(t, dir, n.channels[0].Channel).Status()[0].Aside != 1 {
+		t.Error("forgotten after a restart")
+	}
+}
+
+func TestQueue_WhatACrashLeftIsSwept(t *testing.T) {
+	dir := t.TempDir()
+	n := open(t, dir, Channel{Name: "log", URL: "file://" + filepath.Join(t.TempDir(), "alerts")})
+	if err := n.Enqueue(alerts(1)[0]); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"00000000000000000000-x.json": "{half", "00000000000000000009-y.json.new": "{"} {
+		if err := os.WriteFile(filepath.Join(dir, "log", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n = open(t, dir, n.channels[0].Channel)
+	if s := n.Status()[0]; s.Waiting != 2 {
+		t.Fatalf("got %+v, want two waiting", s)
+	}
+	run(t, n, empty(n))
+	if s := n.Status()[0]; s.Aside != 1 {
+		t.Errorf("got %+v, want the broken file set aside", s)
+	}
+}
+
+func TestQueue_IsBounded(t *testing.T) {
+	n := open(t, t.TempDir(), Channel{Name: "log", URL: "file:///nonexistent/alerts"})
+	q := n.channels[0].queue
+	for i := range maxQueue {
+		q.names = append(q.names, fmt.Sprintf("%020d-x.json", i))
+	}
+	if err := n.Enqueue(alerts(1)[0]); err != nil {
+		t.Fatal(err)
+	}
+	if q.len() != maxQueue {
+		t.Errorf("got %d waiting, want %d", q.len(), maxQueue)
+	}
+}
+
+func TestChannel_MinRisk(t *testing.T) {
+	n := open(t, t.TempDir(), Channel{Name: "log", URL: "file:///nonexistent/alerts", MinRisk: 73})
+	if err := n.Enqueue(camera()); err != nil || n.Status()[0].Waiting != 0 {
+		t.Errorf("got %v and %+v: an alert of risk 72 waits", err, n.Status())
+	}
+}
+
+// certificate makes a certificate for 127.0.0.1 and the file of its authority.
+func certificate(t *testing.T) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, path
+}
+
+// post is an SMTP server that keeps what it gets.
+type post struct {
+	mu    sync.Mutex
+	mails []string
+}
+
+type postSession struct {
+	*post
+	secure, known bool
+	to            []string
+}
+
+func (p *post) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	_, secure := c.TLSConnectionState()
+	return &postSession{post: p, secure: secure}, nil
+}
+func (s *postSession) AuthMechanisms() []string { return []string{sasl.Plain} }
+func (s *postSession) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		s.known = s.secure && user == "tidemark" && password == "s3cret"
+		if !s.known {
+			return smtp.ErrAuthFailed
+		}
+		return nil
+	}), nil
+}
+func (s *postSession) Mail(string, *smtp.MailOptions) error {
+	if !s.known {
+		return smtp.ErrAuthRequired
+	}
+	return nil
+}
+func (s *postSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = append(s.to, to); return nil }
+func (s *postSession) Data(r io.Reader) error {
+	body, err := io.ReadAll(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mails = append(s.mails, strings.Join(s.to, " ")+"\n"+string(body))
+	return err
+}
+func (s *postSession) Reset()        {}
+func (s *postSession) Logout() error { return nil }
+
+func TestMail_OverStartTLSAndTLS(t *testing.T) {
+	cert, ca := certificate(t)
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s3cret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, scheme := range []string{"smtp", "smtps"} {
+		p := &post{}
+		server := smtp.NewServer(p)
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := l.Addr().String()
+		if scheme == "smtps" {
+			l = tls.NewListener(l, server.TLSConfig)
+		}
+		go server.Serve(l)
+		n := open(t, t.TempDir(), Channel{
+			Name: "noc", URL: scheme + "://tidemark@" + address, CA: ca, SecretFile: secret,
+			From: "Tidemark <tidemark@example.org>", To: []string{"noc@example.org", "Ü <u@example.org>"},
+		})
+		a := camera()
+		a.Observed = "wählte\r\nBcc: everyone@example.org"
+		if err := n.Enqueue(a); err != nil {
+			t.Fatal(err)
+		}
+		run(t, n, empty(n))
+		server.Close()
+		if len(p.mails) != 1 {
+			t.Fatalf("%s: got %d mails, want 1; %+v", scheme, len(p.mails), n.Status())
+		}
+		to, text, _ := strings.Cut(p.mails[0], "\n")
+		m, err := mail.ReadMessage(strings.NewReader(text))
+		if err != nil {
+			t.Fatalf("%s: %v in %q", scheme, err, text)
+		}
+		subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+		if err != nil || to != "noc@example.org u@example.org" || m.Header.Get("Bcc") != "" || !strings.Contains(subject, "wählte") {
+			t.Errorf("%s: got to %q, headers %v, subject %q, %v", scheme, to, m.Header, subject, err)
+		}
+		body, err := io.ReadAll(quotedprintable.NewReader(m.Body))
+		if err != nil || !strings.Contains(string(body), "tidemark alerts explain "+a.ID) {
+			t.Errorf("%s: got body %q, %v", scheme, body, err)
+		}
+	}
+}
+
+func TestMail_WrongAuthorityAndWrongPasswordFail(t *testing.T) {
+	cert, ca := certificate(t)
+	_, other := certificate(t)
+	server := smtp.NewServer(&post{})
+	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(l)
+	defer server.Close()
+	wrong := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(wrong, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, file := range map[string]string{"certificate": other, "log in as tidemark": ca} {
+		n := open(t, t.TempDir(), Channel{
+			Name: "noc", URL: "smtp://tidemark@" + l.Addr().String(), CA: file, SecretFile: wrong, From: "a@example.org", To: []string{"b@example.org"},
+		})
+		if err := n.Test(t.Context(), "noc"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "wrong\n") {
+			t.Errorf("got %v, want it to speak of %s", err, want)
+		}
+	}
+}
+
+var rfc5424 = regexp.MustCompile(`^<(\d+)>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \S{1,255} tidemark - (\S{1,32}) - \x{feff}(CEF:0\|.*)$`)
+
+func TestSyslog_UDPTCPAndTLS(t *testing.T) {
+	cert, ca := certificate(t)
+	for _, network := range []string{"udp", "tcp", "tls"} {
+		got := make(chan []byte, 1)
+		var address string
+		if network == "udp" {
+			c, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			address = c.LocalAddr().String()
+			go func() {
+				b := make([]byte, 65536)
+				k, _, _ := c.ReadFrom(b)
+				got <- b[:k]
+			}()
+		} else {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			address = l.Addr().String()
+			if network == "tls" {
+				l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}})
+			}
+			go func() {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				r := bufio.NewReader(c)
+				length, _ := r.ReadString(' ')
+				var k int
+				fmt.Sscan(length, &k)
+				b := make([]byte, k)
+				io.ReadFull(r, b)
+				got <- b
+			}()
+		}
+		n := open(t, t.TempDir(), Channel{Name: "siem", URL: "syslog+" + network + "://" + address, CA: ca})
+		a := camera()
+		a.Family, a.Text = "x y", strings.Repeat("é", 3000)
+		if network != "udp" {
+			a.Text = "line\nbreak"
+		}
+		if err := n.Enqueue(a); err != nil {
+			t.Fatal(err)
+		}
+		run(t, n, empty(n))
+		select {
+		case b := <-got:
+			m := rfc5424.FindSubmatch(b)
+			if m == nil || string(m[1]) != "35" || string(m[2]) != "x_y" || len(b) > 2048 && network == "udp" {
+				t.Errorf("%s: got %d octets %q", network, len(b), b[:min(len(b), 200)])
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: nothing came; %+v", network, n.Status())
+		}
+	}
+}
+
+func TestValidate_AllFaultsAtOnce(t *testing.T) {
+	errs := Validate([]Channel{
+		{Name: "Bad Name", URL: "gopher://x"},
+		{Name: "a", URL: "https://user:pass@host/x"},
+		{Name: "a", URL: "smtp://tidemark@host", Format: "xml", MinRisk: 101},
+		{Name: "b", URL: "file://relative/path", From: "x@y"},
+		{Name: "c", URL: "https://hook.example/x", To: []string{"x@y"}},
+	})
+	text := errors.Join(errs...).Error()
+	for _, want := range []string{"[0].name", "[0].url", "[1].url: got a password", "[2].name", "[2].format", "[2].min_risk", "[2].from", "[2].to", "[2].secret_file", "[3].url", "[4].from"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no fault for %s in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "pass@") {
+		t.Error("a fault repeats the password")
+	}
+}
+
+func TestNew_SecretOthersCanReadIsRefused(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(Options{Dir: t.TempDir(), Channels: []Channel{{Name: "a", URL: "https://hook.example", SecretFile: secret}}, Log: zerolog.Nop()})
+	if err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("got %v, want a refusal that says what to do", err)
+	}
+}
