@@ -244,7 +244,11 @@ func TestScenario_DevicesThatAreOffAreSilent(t *testing.T) {
 func TestScenario_LabelsMatchTheRecords(t *testing.T) {
 	var names []string
 	for _, a := range site.Attacks() {
-		names = append(names, a.Name)
+		switch a.Name {
+		case "theft", "ramp", "slow-scan", "lateral", "spoof": // no packets of their own, days long, or no port to know them by
+		default:
+			names = append(names, a.Name)
+		}
 	}
 	d := newDecoder(t)
 	c := strike(t, plain(), fresh(1), d, strings.Join(names, ","))
@@ -271,7 +275,7 @@ func TestScenario_LabelsMatchTheRecords(t *testing.T) {
 			}
 		}
 		switch {
-		case l.Attack == "volume": // its peer is the device's own cloud, which it also talks to as usual
+		case l.Attack == "volume", l.Attack == "dns-tunnel": // its peer is the device's own cloud, which it also talks to as usual
 			if got.Octets < l.Octets || got.Octets > l.Octets*11/10 {
 				t.Errorf("%s: records hold %+v, label says %+v and little else", l.Attack, got, l.Traffic)
 			}

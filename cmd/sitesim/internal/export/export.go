@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tidemark/cmd/sitesim/internal/packet"
@@ -43,6 +44,7 @@ type Options struct {
 	Active, Inactive time.Duration
 	Sampling         int      // one packet in so many, 1 = all
 	Biflow           bool     // IPFIX only
+	NoMAC, NoFlags   bool     // the template of v9 or IPFIX lacks MAC addresses, or TCP flags
 	Interfaces       []uint16 // ifIndexes with counters (sFlow)
 	Seed             uint64
 }
@@ -115,13 +117,21 @@ func New(o Options, s State, send func(Datagram)) (Exporter, error) {
 		return newRouter(o, &netflow5{options: o, state: s}, rng, send), nil
 	case NetFlow9:
 		o.Biflow = false
-		return newRouter(o, &netflow9{options: o, state: s}, rng, send), nil
+		return newRouter(o, &netflow9{options: o, state: s, layout: o.trim(v9Template)}, rng, send), nil
 	case IPFIX:
-		return newRouter(o, &ipfix{options: o, state: s}, rng, send), nil
+		return newRouter(o, &ipfix{options: o, state: s, uni: o.trim(ipfixUni), biflow: o.trim(ipfixBiflow), denied: o.trim(ipfixDenied)}, rng, send), nil
 	case SFlow:
 		return newSwitch(o, s, rng, send), nil
 	}
 	return nil, fmt.Errorf("exporter: unknown protocol %q", o.Protocol)
+}
+
+// trim leaves out of a template what the exporter does not tell.
+func (o Options) trim(t template) template {
+	t.elements = slices.DeleteFunc(slices.Clone(t.elements), func(e element) bool {
+		return o.NoMAC && (e.id == 56 || e.id == 80) || o.NoFlags && e.id == 6
+	})
+	return t
 }
 
 // An encoder writes one datagram at a time and keeps the protocol's sequence number.

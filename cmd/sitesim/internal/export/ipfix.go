@@ -5,9 +5,10 @@ import "time"
 // ipfix writes IPFIX (RFC 7011) as a firewall does: what it let through, as two flow records or one
 // biflow (RFC 5103), and what it denied, with firewallEvent. Its sequence number counts data records.
 type ipfix struct {
-	options   Options
-	state     State
-	refreshed int64
+	options             Options
+	state               State
+	refreshed           int64
+	uni, biflow, denied template
 }
 
 const (
@@ -62,11 +63,11 @@ func (e *ipfix) keep() State { return e.state }
 func (e *ipfix) layout(r *record) template {
 	switch {
 	case r.Denied:
-		return ipfixDenied
+		return e.denied
 	case r.Reverse.Packets > 0:
-		return ipfixBiflow
+		return e.biflow
 	}
-	return ipfixUni
+	return e.uni
 }
 
 func (e *ipfix) encode(now int64, recs []record, st *Stats) ([]byte, int) {
@@ -113,7 +114,7 @@ func (e *ipfix) encode(now int64, recs []record, st *Stats) ([]byte, int) {
 func (e *ipfix) appendTemplates(b []byte) []byte {
 	start := len(b)
 	b = openSet(b, ipfixTemplateSet)
-	for _, t := range []template{ipfixUni, ipfixBiflow, ipfixDenied} {
+	for _, t := range []template{e.uni, e.biflow, e.denied} {
 		b = t.appendTemplate(b)
 	}
 	b = closeSet(b, start)

@@ -7,6 +7,7 @@ import "time"
 type netflow9 struct {
 	options   Options
 	state     State
+	layout    template
 	refreshed int64 // when templates were last sent, 0 = never
 }
 
@@ -43,10 +44,10 @@ func (e *netflow9) encode(now int64, recs []record, st *Stats) ([]byte, int) {
 		st.OptionsRecords++
 	}
 	start := len(b)
-	b = openSet(b, v9Template.id)
-	n := min(len(recs), (MaxDatagram-len(b)-3)/v9Template.size())
+	b = openSet(b, e.layout.id)
+	n := min(len(recs), (MaxDatagram-len(b)-3)/e.layout.size())
 	for i := range recs[:n] {
-		b = v9Template.appendRecord(b, e.state.Boot, &recs[i])
+		b = e.layout.appendRecord(b, e.state.Boot, &recs[i])
 	}
 	b = closeSet(b, start)
 
@@ -64,7 +65,7 @@ func (e *netflow9) encode(now int64, recs []record, st *Stats) ([]byte, int) {
 // tells the sampling rate: SAMPLING_INTERVAL (34) and SAMPLING_ALGORITHM (35), scope System.
 func (e *netflow9) appendTemplates(b []byte) []byte {
 	start := len(b)
-	b = closeSet(v9Template.appendTemplate(openSet(b, v9TemplateSet)), start)
+	b = closeSet(e.layout.appendTemplate(openSet(b, v9TemplateSet)), start)
 
 	start = len(b)
 	b = openSet(b, v9OptionsTemplate)

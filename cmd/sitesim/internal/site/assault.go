@@ -31,13 +31,14 @@ type assault struct {
 	victim    *node
 	rng       *rand.Rand
 	intensity float64
+	level     int
 }
 
 // label opens the record of what this attack does to, or with, a device.
 func (a *assault) label(n *node, proto uint8, port uint16) *Label {
 	l := &Label{
 		Attack: a.Name, Device: n.Name, MAC: n.MAC.String(), IP: n.addr.String(), Exporter: n.Exporter,
-		Protocol: proto, Port: port, Intensity: a.intensity, addr: n.addr, met: map[netip.Addr]bool{},
+		Protocol: proto, Port: port, Intensity: a.intensity, Level: a.level, addr: n.addr, met: map[netip.Addr]bool{},
 	}
 	a.sim.labels = append(a.sim.labels, l)
 	return l

@@ -85,6 +85,10 @@ func (s *Sim) resolve(n *node, d Domain) (peer, int64) {
 	}
 	known, ok := n.answers[name]
 	if !ok || known.expires <= s.now {
+		if d.Networks > 1 {
+			k := uint8(n.rng.IntN(d.Networks))
+			base[1], base[2] = base[1]+k/3*7, base[2]+k*29
+		}
 		base[3] = uint8(10 + 17*n.rng.IntN(d.Addresses))
 		known = answer{netip.AddrFrom4(base), s.now + int64(d.TTL)}
 		n.answers[name] = known

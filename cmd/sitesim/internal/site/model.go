@@ -111,6 +111,7 @@ type Domain struct {
 	Addresses int           // how many
 	TTL       time.Duration // of its DNS answer
 	RTT       time.Duration
+	Networks  int // > 1: its addresses are spread over so many /24 far apart, as those of large clouds
 	Sites     int // > 0: so many domains, chosen by Zipf's law, each in a /24 of Prefix
 }
 
@@ -128,4 +129,5 @@ type Router struct {
 	Source   string // the loopback address its datagrams come from
 	Domain   uint32
 	About    string
+	NAT      string // it sees the site from outside: all its devices have this address
 }

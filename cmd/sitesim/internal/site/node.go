@@ -16,6 +16,7 @@ type node struct {
 	rng      *rand.Rand // what happens; another one after each start
 	scale    float64    // of every size, drawn once from the seed
 	tempo    float64    // of every period
+	growth   float64    // of what it sends, 1 unless something makes it grow
 	power    int        // counts changes of power: a step planned before one is void
 	turn     int        // counts changes of state, likewise
 	lastPort uint16
@@ -34,7 +35,7 @@ func newNode(d Device, port uint16, seed uint64, start int64) *node {
 	return &node{
 		Device: d, addr: d.Address(), port: port,
 		scale: 0.8 + 0.4*nature.Float64(), tempo: 0.9 + 0.2*nature.Float64(),
-		rng:      random(seed, d.Name, start),
+		rng: random(seed, d.Name, start), growth: 1,
 		lastPort: uint16(32768 + nature.IntN(20000)),
 		answers:  map[string]answer{}, held: map[int]*conversation{},
 	}
@@ -89,13 +90,23 @@ func (s *Sim) switchOn(n *node, off int64) {
 		s.enter(n, 0)
 	}
 	if off != 0 {
+		on := n.power
 		s.at(max(s.now, off-dur(600+600*n.rng.Float64())), func() {
-			n.power++
-			clear(n.held)
-			clear(n.answers)
+			if n.power != on {
+				return // switched off and on again meanwhile
+			}
+			n.unplug()
 			s.at(s.boundary(n, true)+dur(60+540*n.rng.Float64()), func() { s.boot(n) })
 		})
 	}
+}
+
+// unplug makes the device silent until boot.
+func (n *node) unplug() {
+	n.power++
+	n.turn++
+	clear(n.held)
+	clear(n.answers)
 }
 
 // enter puts the device into a state and plans its leaving.
@@ -215,6 +226,11 @@ func (r *Routine) draw(n *node) (up, down int, lasts int64) {
 		if r.Rate {
 			u, d = u*seconds, d*seconds
 		}
+	}
+	if r.Inbound {
+		d *= n.growth
+	} else {
+		u *= n.growth
 	}
 	return int(math.Round(u)), int(math.Round(d)), lasts
 }

@@ -10,6 +10,7 @@ const (
 	second = time.Second
 	minute = time.Minute
 	hour   = time.Hour
+	day    = 24 * hour
 )
 
 // Networks of the site.
@@ -29,10 +30,10 @@ func VLANs() []VLAN {
 // Routers returns the exporters of the site.
 func Routers() []Router {
 	return []Router{
-		{"A", "v9", "10.20.0.11", "127.0.1.1", 101, "router, sees cctv and ot"},
-		{"B", "ipfix", "10.20.0.12", "127.0.1.2", 202, "firewall, sees iot, clinic, printer and badge reader"},
-		{"C", "v5", "10.20.0.13", "127.0.1.3", 3, "old switch, sees phone, signage and server"},
-		{"D", "sflow", "10.20.0.14", "127.0.1.4", 0, "switch, samples PCs and speaker"},
+		{Name: "A", Protocol: "v9", Agent: "10.20.0.11", Source: "127.0.1.1", Domain: 101, About: "router, sees cctv and ot"},
+		{Name: "B", Protocol: "ipfix", Agent: "10.20.0.12", Source: "127.0.1.2", Domain: 202, About: "firewall, sees iot, clinic, printer and badge reader"},
+		{Name: "C", Protocol: "v5", Agent: "10.20.0.13", Source: "127.0.1.3", Domain: 3, About: "old switch, sees phone, signage and server"},
+		{Name: "D", Protocol: "sflow", Agent: "10.20.0.14", Source: "127.0.1.4", Domain: 0, About: "switch, samples PCs and speaker"},
 	}
 }
 

@@ -37,7 +37,8 @@ type Traffic struct {
 type Sim struct {
 	options Options
 	civil   calendar
-	routers []string // those with an observer, in the order of Routers
+	nats    map[string]netip.Addr // routers that see their devices as one address
+	routers []string              // those with an observer, in the order of Routers
 	nodes   map[string]*node
 	order   []*node
 	domains map[string]Domain
@@ -47,6 +48,7 @@ type Sim struct {
 	tick    int64 // observers have been told the time up to here
 	shown   map[string]*Traffic
 	labels  []*Label
+	told    []Episode
 }
 
 // Interfaces of every router beside the ports 1, 2, 3 ... of its own devices.
@@ -63,7 +65,7 @@ func New(o Options) *Sim {
 	if o.Plan == nil {
 		o.Plan = Demo()
 	}
-	s := &Sim{options: o, nodes: map[string]*node{}, domains: map[string]Domain{}, shown: map[string]*Traffic{}, now: o.Start, tick: o.Start}
+	s := &Sim{options: o, nodes: map[string]*node{}, domains: map[string]Domain{}, shown: map[string]*Traffic{}, nats: map[string]netip.Addr{}, now: o.Start, tick: o.Start}
 	for _, d := range s.options.Plan.Domains {
 		s.domains[d.Name] = d
 	}
@@ -71,6 +73,9 @@ func New(o Options) *Sim {
 		if o.Observers[r.Name] != nil {
 			s.routers = append(s.routers, r.Name)
 			s.shown[r.Name] = &Traffic{}
+			if r.NAT != "" {
+				s.nats[r.Name] = netip.MustParseAddr(r.NAT)
+			}
 		}
 	}
 	ports := map[string]uint16{}
@@ -159,6 +164,16 @@ func (s *Sim) pass(e *event) {
 }
 
 func (s *Sim) show(router string, t packet.Train) {
+	if nat, ok := s.nats[router]; ok {
+		switch { // what stays inside, the router never sees
+		case t.Out == wan:
+			t.Src, t.SrcMAC, t.In, t.VLAN = nat, s.options.Plan.Devices[0].MAC, uplink, 0
+		case t.In == wan:
+			t.Dst, t.DstMAC, t.Out, t.OutVLAN = nat, s.options.Plan.Devices[0].MAC, uplink, 0
+		default:
+			return
+		}
+	}
 	s.options.Observers[router].Observe(t)
 	s.shown[router].Packets += uint64(t.Count)
 	s.shown[router].Octets += t.Octets()

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/urfave/cli/v2"
+
+	"tidemark/cmd/sitesim/internal/eval"
+	"tidemark/cmd/sitesim/internal/export"
+	"tidemark/cmd/sitesim/internal/site"
+	"tidemark/cmd/sitesim/internal/trial"
+)
+
+func evalCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "eval",
+		Usage: "measure a collector: false alarms in ordinary life, attacks found, time to detect",
+		Description: `Each trial simulates a site into captures, has the collector replay them into a fresh data
+directory, and compares its alerts with the truth. Results are kept, one file a trial; a trial
+run again replaces its own. ` + "`sitesim report`" + ` makes a document of them.
+
+   sitesim eval --program bin/tidemark --results eval --parts benign,attacks
+   sitesim eval --program bin/tidemark --results eval --seeds sealed
+   sitesim eval --program bin/tidemark --results eval --only attacks-tuning-1-learned-MAC`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "program", Value: "bin/tidemark", Usage: "`FILE` of the collector"},
+			&cli.StringFlag{Name: "results", Required: true, Usage: "`DIR` of results"},
+			&cli.StringSliceFlag{Name: "parts", Value: cli.NewStringSlice(eval.Parts...), Usage: "what to run"},
+			&cli.StringFlag{Name: "seeds", Value: eval.Tuning, Usage: "tuning or sealed; whoever tunes a detector looks at the failures of the first only"},
+			&cli.StringFlag{Name: "only", Usage: "trials whose name holds `TEXT`"},
+			&cli.StringFlag{Name: "captures", Usage: "`DIR` of real captures, for the part splice", EnvVars: []string{"TIDEMARK_CAPTURES"}},
+			&cli.BoolFlag{Name: "short", Usage: "one small trial a part"},
+			&cli.BoolFlag{Name: "keep", Usage: "leave captures and data directories behind"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			parts := c.StringSlice("parts")
+			for _, p := range parts {
+				if !slices.Contains(eval.Parts, p) {
+					return fmt.Errorf("--parts %s: want some of %s", p, strings.Join(eval.Parts, ", "))
+				}
+			}
+			if s := c.String("seeds"); s != eval.Tuning && s != eval.Sealed {
+				return fmt.Errorf("--seeds %s: want tuning or sealed", s)
+			}
+			return eval.Run(c.Context, eval.Options{
+				Program: c.String("program"), Parts: parts, Set: c.String("seeds"), Short: c.Bool("short"), Only: c.String("only"),
+				Results: c.String("results"), Captures: c.String("captures"), Keep: c.Bool("keep"), Progress: c.App.ErrWriter,
+			})
+		},
+	}
+}
+
+func generateCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "generate",
+		Usage: "draw a site of many devices and write its exports and the truth about it",
+		Description: `   sitesim generate --devices 100 --days 10 --seed 3 --dir site/
+   sitesim generate --dir site/ --days 9 --sampling 100 --attacks scan:3,beacon:1 --happenings firmware,power-cut
+
+Attacks are NAME:LEVEL[@DEVICE], levels 0 to 4; they and the happenings take place on the last day.
+DIR then holds slice-000.pcap and truth.json.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "dir", Required: true, Usage: "`DIR` to write into"},
+			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "everything random follows from it"},
+			&cli.IntFlag{Name: "devices", Value: 60, Usage: "`N` of them"},
+			&cli.Float64Flag{Name: "days", Value: 9, Usage: "`N` virtual days"},
+			&cli.StringFlag{Name: "protocol", Value: "v9", Usage: "v5, v9, ipfix, biflow or sflow"},
+			&cli.IntFlag{Name: "sampling", Value: 1, Usage: "one packet in `N`"},
+			&cli.BoolFlag{Name: "no-mac", Usage: "no MAC addresses in v9 and IPFIX"},
+			&cli.DurationFlag{Name: "active", Value: time.Minute, Usage: "active timeout"},
+			&cli.StringSliceFlag{Name: "attacks", Usage: "what is done to devices"},
+			&cli.StringSliceFlag{Name: "happenings", Usage: "what else is unusual"},
+		},
+		Action: generate,
+	}
+}
+
+func generate(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	if d, n := c.Float64("days"), c.Int("devices"); d < .1 || d > 60 || n < 20 || n > 500 || c.Int("sampling") < 1 || c.Int("sampling") > 16383 {
+		return fmt.Errorf("--days %g --devices %d --sampling %d: want 0.1 to 60 days, 20 to 500 devices and 1 in 1 to 16383", d, n, c.Int("sampling"))
+	}
+	t := trial.Tap{Protocol: export.Protocol(c.String("protocol")), Sampling: c.Int("sampling"), NoMAC: c.Bool("no-mac"), Active: c.Duration("active"), Inactive: 15 * time.Second}
+	if t.Protocol == "biflow" {
+		t.Protocol, t.Biflow = export.IPFIX, true
+	}
+	length := time.Duration(c.Float64("days") * 24 * float64(time.Hour))
+	config := trial.Config{
+		Seed: c.Uint64("seed"), Devices: c.Int("devices"), Start: time.Date(2026, 9, 7, 0, 0, 0, 0, time.UTC), Length: length,
+		Taps: map[string]trial.Tap{"A": t, "B": t, "C": t, "D": t},
+	}
+	last := max(0, length-20*time.Hour)
+	for i, what := range c.StringSlice("happenings") {
+		config.Episodes = append(config.Episodes, trial.Timed{What: what, At: last + time.Duration(i)*time.Hour})
+	}
+	for i, spec := range c.StringSlice("attacks") {
+		rest, device, _ := strings.Cut(spec, "@")
+		name, level, _ := strings.Cut(rest, ":")
+		s := trial.Strike{Attack: name, Level: 2, Device: device, At: last + time.Duration(i)*20*time.Minute}
+		if level != "" {
+			if len(level) != 1 || level[0] < '0' || level[0] > '4' {
+				return fmt.Errorf("attack %q: want NAME:LEVEL[@DEVICE] with a level from 0 to 4", spec)
+			}
+			s.Level = int(level[0] - '0')
+		}
+		config.Strikes = append(config.Strikes, s)
+	}
+	if err := os.MkdirAll(c.String("dir"), 0o755); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	truth, err := trial.Write(c.Context, config, c.String("dir"))
+	if err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(truth, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.String("dir")+"/truth.json", b, 0o644); err != nil {
+		return fmt.Errorf("write truth: %w", err)
+	}
+	return json.NewEncoder(c.App.Writer).Encode(map[string]any{"records": truth.Records, "devices": len(truth.Devices), "attacks": len(truth.Attacks), "happenings": len(truth.Episodes)})
+}
+
+func modelsCommand() *cli.Command {
+	return &cli.Command{Name: "models", Usage: "show the kinds of devices that sites are drawn from, and what may happen there", Action: func(c *cli.Context) error {
+		t := newTable(c.App.Writer, "MODEL", "CLASS", "VENDOR", "OF 100", "PARAMETERS FROM")
+		for _, m := range site.Models() {
+			t.AppendRow(table.Row{m.Name, m.Class, m.Vendor, m.Share, m.Source})
+		}
+		t.Render()
+		t = newTable(c.App.Writer, "HAPPENING", "WHAT IT IS")
+		for _, h := range site.Happenings() {
+			t.AppendRow(table.Row{h[0], h[1]})
+		}
+		t.Render()
+		return nil
+	}}
+}

@@ -1,0 +1,113 @@
+package eval
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// collector is the program under test with a data directory of its own.
+type collector struct {
+	program string
+	dir     string
+	site    string // networks of the site
+}
+
+// alert is what the program says; it may say more.
+type alert struct {
+	ID       string    `json:"id"`
+	Device   string    `json:"device"`
+	Family   string    `json:"family"`
+	Families []string  `json:"families"` // if one incident speaks of several
+	Opened   time.Time `json:"opened"`
+	Changed  time.Time `json:"changed"`
+	Findings uint64    `json:"findings"`
+	Risk     int       `json:"risk"`
+	Notify   bool      `json:"notify"`
+	Expected string    `json:"expected"`
+	Observed string    `json:"observed"`
+	Text     string    `json:"text"`
+	Attack   []string  `json:"attack"`
+}
+
+// names are the families an alert speaks of.
+func (a *alert) names() []string {
+	if len(a.Families) > 0 {
+		return a.Families
+	}
+	return []string{a.Family}
+}
+
+// known is a device as the program lists it.
+type known struct {
+	ID        string   `json:"id"`
+	MAC       string   `json:"mac"`
+	Addresses []string `json:"addresses"`
+}
+
+// newCollector sets up a data directory under dir.
+func newCollector(program, dir string, networks ...string) (*collector, error) {
+	c := &collector{program: program, dir: dir}
+	config := fmt.Sprintf("site: eval\nnetworks: [%s]\nledger: {seal: 1s}\nhttp: {listen: \"\"}\nlog: {level: error}\n", strings.Join(networks, ", "))
+	if err := os.WriteFile(filepath.Join(dir, "tidemark.yaml"), []byte(config), 0o600); err != nil {
+		return nil, fmt.Errorf("set up collector: %w", err)
+	}
+	return c, nil
+}
+
+func (c *collector) run(ctx context.Context, into any, args ...string) error {
+	args = append([]string{"--data-dir", filepath.Join(c.dir, "data"), "--config", filepath.Join(c.dir, "tidemark.yaml")}, args...)
+	cmd := exec.CommandContext(ctx, c.program, args...)
+	cmd.Env = append(os.Environ(), "TIDEMARK_DATA_DIR=", "TIDEMARK_CONFIG=")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		said := stderr.String()
+		return fmt.Errorf("run %s %s: %w: %s", filepath.Base(c.program), strings.Join(args[4:], " "), err, said[max(0, len(said)-500):])
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
+		return fmt.Errorf("read what %s %s prints: %w", filepath.Base(c.program), strings.Join(args[4:], " "), err)
+	}
+	return nil
+}
+
+// headerOnly is the size of a capture without a packet.
+const headerOnly = 24
+
+// replay feeds a capture and returns how many flows it held.
+func (c *collector) replay(ctx context.Context, file string) (uint64, error) {
+	info, err := os.Stat(file)
+	if err != nil || info.Size() <= headerOnly {
+		return 0, err
+	}
+	var account struct {
+		Flows uint64 `json:"flows"`
+	}
+	err = c.run(ctx, &account, "replay", "--no-progress", "--output", "json", file)
+	return account.Flows, err
+}
+
+func (c *collector) alerts(ctx context.Context) (list []alert, err error) {
+	err = c.run(ctx, &list, "alerts", "--all", "--output", "json")
+	return list, err
+}
+
+func (c *collector) devices(ctx context.Context) (list []known, err error) {
+	err = c.run(ctx, &list, "devices", "--output", "json")
+	return list, err
+}
+
+// remove deletes the data directory.
+func (c *collector) remove() error {
+	return errors.Join(os.RemoveAll(filepath.Join(c.dir, "data")), os.Remove(filepath.Join(c.dir, "tidemark.yaml")))
+}

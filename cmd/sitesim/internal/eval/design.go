@@ -1,0 +1,300 @@
+// Package eval measures a collector from outside: it lets it replay simulated and real sites, asks it
+// for its alerts, and compares them with the truth.
+//
+// It knows the collector's command line and the names of its families of alerts, and nothing of how
+// it detects. All it may do to a detector is to run it.
+package eval
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"tidemark/cmd/sitesim/internal/export"
+	"tidemark/cmd/sitesim/internal/site"
+	"tidemark/cmd/sitesim/internal/trial"
+)
+
+// Sets of seeds. The first is for tuning detectors; nobody looks at the failures of the second.
+const (
+	Tuning = "tuning"
+	Sealed = "sealed"
+)
+
+// Kinds of trials, which are the parts of an evaluation.
+const (
+	Benign  = "benign"  // weeks of ordinary life with hard negatives
+	Attacks = "attacks" // every attack at one sampling rate, maturity and identity
+	Timing  = "timing"  // the same in slices of seconds, to see when an alert comes
+	Poison  = "poison"  // attacks from the first hour on
+	Ramp    = "ramp"    // uploads that grow day by day
+	Splice  = "splice"  // real attacks on real devices
+)
+
+// Parts are all kinds, in the order in which they run.
+var Parts = []string{Benign, Attacks, Timing, Poison, Ramp, Splice}
+
+// A design is one trial to run.
+type design struct {
+	Name, Kind, Set    string
+	Sampling           int
+	Maturity, Identity string
+	Learned            time.Duration // devices are learned from then on
+	config             trial.Config
+}
+
+const day = 24 * time.Hour
+
+// learning is the collector's default, as its documentation tells operators.
+const learning = 7 * day
+
+// monday is when every trial begins.
+var monday = time.Date(2026, 9, 7, 0, 0, 0, 0, time.UTC)
+
+// bases of the seeds.
+var bases = map[string]uint64{Tuning: 1000, Sealed: 770000}
+
+// size scales an evaluation.
+type size struct {
+	benignRuns, benignDevices, benignDays int
+	attackDevices                         int
+	cells                                 int // of the 18 of sampling, maturity and identity
+	timingRuns                            int
+	rampDevices                           int
+}
+
+var (
+	full  = size{benignRuns: 4, benignDevices: 130, benignDays: 28, attackDevices: 80, cells: 18, timingRuns: 2, rampDevices: 24}
+	short = size{benignRuns: 1, benignDevices: 40, benignDays: 10, attackDevices: 70, cells: 1, timingRuns: 0, rampDevices: 0}
+)
+
+// designs are the trials of some parts with one set of seeds.
+func designs(parts []string, set string, s size) []design {
+	var all []design
+	for _, part := range parts {
+		switch part {
+		case Benign:
+			for i := range s.benignRuns {
+				all = append(all, benign(set, i, s))
+			}
+		case Attacks:
+			for i := range s.cells {
+				all = append(all, attacks(set, i, s))
+			}
+		case Timing:
+			for i := range s.timingRuns {
+				all = append(all, timing(set, i, s))
+			}
+		case Poison:
+			all = append(all, poison(set, s))
+		case Ramp:
+			if s.rampDevices > 0 {
+				all = append(all, ramp(set, s))
+			}
+		}
+	}
+	return all
+}
+
+// benign is a site whose weeks hold one unusual but harmless thing after the other.
+func benign(set string, i int, s size) design {
+	seed := bases[set] + uint64(i)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	c := trial.Config{Seed: seed, Devices: s.benignDevices, Start: monday, Length: time.Duration(s.benignDays) * day, Overlap: i%3 == 1, Taps: map[string]trial.Tap{
+		"A": tap(rng, 1, i%4 == 3), "B": tap(rng, 1, false), "C": tap(rng, []int{1, 1, 100}[i%3], i%2 == 0), "D": tap(rng, []int{100, 1, 256, 1}[i%4], false),
+	}}
+	for name, t := range c.Taps {
+		t.Loss, t.Skew = .003*rng.Float64(), time.Duration(rng.IntN(8)-3)*time.Second
+		t.NoFlags = name == "A" && i%4 == 2
+		t.NAT = name == "D" && i%4 == 1
+		c.Taps[name] = t
+	}
+	var kinds []string
+	for _, h := range site.Happenings() {
+		kinds = append(kinds, h[0])
+	}
+	kinds = append(kinds, "exporter-reboot", "sampling-change")
+	rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	at, k := learning+time.Duration(rng.IntN(24))*time.Hour, 0
+	for at < c.Length-day {
+		c.Episodes = append(c.Episodes, trial.Timed{What: kinds[k%len(kinds)], At: at})
+		k++
+		at += time.Duration(20+rng.IntN(24)) * time.Hour
+	}
+	c.Late = []site.Late{{Model: "phone-app", After: 8*day + time.Duration(rng.IntN(48))*time.Hour}, {Model: "tapo-plug", After: 9*day + 10*time.Hour}}
+	return design{Name: fmt.Sprintf("benign-%s-%d", set, i), Kind: Benign, Set: set, Learned: learning, config: c}
+}
+
+// tap draws a router: with MAC addresses or without, at a sampling rate.
+func tap(rng *rand.Rand, sampling int, bare bool) trial.Tap {
+	t := trial.Tap{
+		Active:   []time.Duration{2, 5, 5, 10, 30}[rng.IntN(5)] * time.Minute,
+		Inactive: []time.Duration{15, 15, 30}[rng.IntN(3)] * time.Second, Sampling: sampling, NoMAC: bare,
+	}
+	protocols := []export.Protocol{export.NetFlow9, export.IPFIX, export.IPFIX}
+	switch {
+	case bare:
+		protocols = append(protocols, export.NetFlow5)
+	case sampling > 1:
+		protocols = append(protocols, export.SFlow, export.SFlow)
+	}
+	t.Protocol = protocols[rng.IntN(len(protocols))]
+	t.Biflow = t.Protocol == export.IPFIX && rng.IntN(2) == 0
+	return t
+}
+
+// Factors of the attacks.
+var (
+	samplings  = []int{1, 100, 1000}
+	maturities = []string{"initial", "learning", "learned"}
+	identities = []string{"MAC", "IP"}
+	ages       = map[string]time.Duration{"initial": 12 * time.Hour, "learning": 4 * day, "learned": 9 * day}
+)
+
+// names are the attacks with five levels, those that need a run of their own left out.
+func names() []string {
+	var all []string
+	for _, a := range site.Attacks() {
+		if a.Levels != [5]float64{} && a.Name != "ramp" {
+			all = append(all, a.Name)
+		}
+	}
+	return all
+}
+
+// attacks is one cell of the factors. Levels take turns, so that each attack meets each level in
+// about as many cells (a Latin square); the learned, unsampled, MAC cell has all of them.
+func attacks(set string, cell int, s size) design {
+	if s.cells == 1 {
+		cell = 4 // unsampled, learned, MAC
+	}
+	sampling, maturity, identity := samplings[cell/6], maturities[cell/2%3], identities[cell%2]
+	seed := bases[set] + 100 + uint64(cell)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	begin := ages[maturity]
+	c := trial.Config{Seed: seed, Devices: s.attackDevices, Start: monday, Length: begin + 28*time.Hour, Taps: taps(rng, sampling, identity), Cuts: []time.Duration{begin}}
+	for k, name := range names() {
+		if name == "spoof" && identity == "IP" || name == "theft" && maturity == "initial" {
+			continue // there is nothing to see
+		}
+		for _, level := range []int{(k + cell) % 5, (k + cell + 2) % 5} {
+			c.Strikes = append(c.Strikes, trial.Strike{Attack: name, Level: level, At: begin + hour(name, rng)})
+		}
+	}
+	return design{Name: fmt.Sprintf("attacks-%s-%d-%s-%s", set, sampling, maturity, identity), Kind: Attacks, Set: set, Sampling: sampling, Maturity: maturity, Identity: identity, Learned: learning, config: c}
+}
+
+func taps(rng *rand.Rand, sampling int, identity string) map[string]trial.Tap {
+	m := map[string]trial.Tap{}
+	for _, name := range []string{"A", "B", "C", "D"} {
+		t := tap(rng, sampling, identity == "IP")
+		t.Active = []time.Duration{1, 2, 5}[rng.IntN(3)] * time.Minute
+		m[name] = t
+	}
+	return m
+}
+
+// hour is when an attack strikes after the cut, which is at midnight, or at noon of the first day.
+func hour(name string, rng *rand.Rand) time.Duration {
+	switch name {
+	case "odd-hour":
+		return 2*time.Hour + 30*time.Minute
+	case "slow-scan":
+		return time.Hour
+	case "theft", "beacon":
+		return time.Duration(60+rng.IntN(240)) * time.Minute
+	}
+	return time.Duration(60+rng.IntN(1200)) * time.Minute
+}
+
+// timing has two waves of attacks on learned devices of unsampled routers, and slices around them.
+func timing(set string, i int, s size) design {
+	seed := bases[set] + 200 + uint64(i)
+	rng := rand.New(rand.NewPCG(seed, 3))
+	c := trial.Config{Seed: seed, Devices: s.attackDevices, Start: monday, Length: 9*day + 14*time.Hour, Taps: taps(rng, 1, "MAC")}
+	for name, t := range c.Taps {
+		t.Active, t.Inactive = time.Minute, 15*time.Second
+		c.Taps[name] = t
+	}
+	waves := []time.Duration{8*day + 10*time.Hour, 8*day + 19*time.Hour}
+	for k, name := range names() {
+		if name == "odd-hour" || name == "slow-scan" || name == "theft" {
+			continue
+		}
+		for w, wave := range waves {
+			c.Strikes = append(c.Strikes, trial.Strike{Attack: name, Level: 1 + (k+i+2*w)%4, At: wave})
+		}
+	}
+	for _, wave := range waves {
+		c.Cuts = append(c.Cuts, wave)
+		for _, after := range []time.Duration{15, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600, 7200, 4 * 3600, 8 * 3600} {
+			c.Cuts = append(c.Cuts, wave+after*time.Second)
+		}
+	}
+	return design{Name: fmt.Sprintf("timing-%s-%d", set, i), Kind: Timing, Set: set, Sampling: 1, Maturity: "learned", Identity: "MAC", Learned: learning, config: c}
+}
+
+// poison has attacks from the second hour on, every day for a week.
+func poison(set string, s size) design {
+	seed := bases[set] + 300
+	rng := rand.New(rand.NewPCG(seed, 4))
+	c := trial.Config{Seed: seed, Devices: min(70, s.attackDevices), Start: monday, Length: 7 * day, Taps: taps(rng, 1, "MAC")}
+	for k, name := range []string{"beacon", "exfiltration", "slow-scan", "scan", "brute-out", "dns-tunnel", "lateral", "wan-access", "new-destination", "plc-write"} {
+		for n := range 3 {
+			c.Strikes = append(c.Strikes, trial.Strike{Attack: name, Level: (k + 2*n) % 5, At: time.Duration(1+n) * time.Hour})
+		}
+	}
+	return design{Name: "poison-" + set, Kind: Poison, Set: set, Sampling: 1, Maturity: "initial", Identity: "MAC", Learned: learning, config: c}
+}
+
+// ramp lets the uploads of learned devices grow for three weeks.
+func ramp(set string, s size) design {
+	seed := bases[set] + 400
+	rng := rand.New(rand.NewPCG(seed, 5))
+	c := trial.Config{Seed: seed, Devices: s.rampDevices, Start: monday, Length: 30 * day, Taps: taps(rng, 1, "MAC"), Cuts: []time.Duration{9 * day}}
+	for n := range 10 {
+		c.Strikes = append(c.Strikes, trial.Strike{Attack: "ramp", Level: n % 5, At: 9 * day})
+	}
+	return design{Name: "ramp-" + set, Kind: Ramp, Set: set, Sampling: 1, Maturity: "learned", Identity: "MAC", Learned: learning, config: c}
+}
+
+// accepted are the families of alerts that name an attack rightly, and how long after its beginning
+// one counts. Fixed before any run.
+var accepted = map[string]struct {
+	families []string
+	within   time.Duration
+}{
+	"scan":            {[]string{"scan"}, time.Hour},
+	"slow-scan":       {[]string{"scan"}, 26 * time.Hour},
+	"brute-force":     {[]string{"brute_force", "access", "failed_access"}, time.Hour},
+	"brute-out":       {[]string{"brute_force", "scan"}, time.Hour},
+	"ddos":            {[]string{"ddos"}, time.Hour},
+	"syn-flood":       {[]string{"ddos"}, time.Hour},
+	"reflection":      {[]string{"ddos"}, time.Hour},
+	"beacon":          {[]string{"beacon", "new_destination", "threat_intelligence"}, 24 * time.Hour},
+	"dns-tunnel":      {[]string{"exfiltration", "dns_tunnel", "volume"}, 2 * time.Hour},
+	"exfiltration":    {[]string{"exfiltration", "new_destination", "volume"}, 90 * time.Minute},
+	"new-destination": {[]string{"new_destination"}, 2 * time.Hour},
+	"new-service":     {[]string{"new_service", "access"}, 2 * time.Hour},
+	"wan-access":      {[]string{"access"}, 2 * time.Hour},
+	"lateral":         {[]string{"lateral", "new_destination", "new_service"}, 2 * time.Hour},
+	"plc-write":       {[]string{"ics", "access", "lateral", "new_service"}, 2 * time.Hour},
+	"spoof":           {[]string{"spoof"}, 2 * time.Hour},
+	"theft":           {[]string{"silence"}, 26 * time.Hour},
+	"odd-hour":        {[]string{"unexpected_hour"}, 4 * time.Hour},
+	"volume":          {[]string{"volume", "drift", "exfiltration"}, 3 * time.Hour},
+	"ramp":            {[]string{"drift", "volume", "exfiltration"}, 21 * day},
+}
+
+// window is how long after its beginning an alert about an attack of this trial counts.
+func (d *design) window(attack string) time.Duration {
+	if d.Kind == Poison {
+		return 7 * day
+	}
+	return accepted[attack].within
+}
+
+func (d *design) accepts(attack, family string) bool {
+	return slices.Contains(accepted[attack].families, family) || d.Kind == Poison && family == "drift"
+}
