@@ -60,6 +60,10 @@ type serverKey struct {
 	prot uint8
 }
 
+func (k serverKey) hash() uint64 {
+	return mix(k.addr.hi^0x9e3779b97f4a7c15, k.addr.lo^uint64(k.port)<<8^uint64(k.prot)^0xbf58476d1ce4e5b9)
+}
+
 // serverPort is a port that hosts with different ports talk to.
 type serverPort struct {
 	peers [serverPeers]uint16

@@ -8,8 +8,10 @@ package enrich
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 
 	"tidemark/collector/flow"
+	"tidemark/enrich/binding"
 )
 
 // Config says what belongs to the site. A zero field means its default.
@@ -17,6 +19,7 @@ type Config struct {
 	Site     string         // part of every device id
 	Networks []netip.Prefix // the site's networks; default DefaultNetworks
 	Gateways []uint64       // MACs known to be routers, beside those recognised
+	Routers  []netip.Addr   // addresses known to be routers' own
 }
 
 // DefaultNetworks are the private networks of RFC 1918 and RFC 4193 and the
@@ -37,6 +40,7 @@ type Enricher struct {
 	identity      *identity
 	conversations *recent[uint64, conversation]
 	servers       *recent[serverKey, serverPort]
+	bindings      atomic.Pointer[binding.Table]
 	exportClock   int64 // latest export time of an exporter whose clock is trusted
 	rows          []row // scratch, one per record of the batch at work
 }
@@ -61,14 +65,18 @@ func New(c Config) (*Enricher, error) {
 	e := &Enricher{
 		site:          c.Site,
 		identity:      newIdentity(c.Site),
-		conversations: newRecent[uint64, conversation](maxConversations),
-		servers:       newRecent[serverKey, serverPort](maxServers),
+		conversations: newRecent[uint64, conversation](maxConversations, hashWord),
+		servers:       newRecent[serverKey, serverPort](maxServers, serverKey.hash),
 	}
 	for _, p := range c.Networks {
 		e.networks.add(p)
 	}
 	for _, mac := range c.Gateways {
 		e.identity.station(mac).fixed = true
+	}
+	for _, a := range c.Routers {
+		a16 := a.As16()
+		e.identity.routers[hostKey{addr: makeAddress(&a16)}] = true
 	}
 	return e, nil
 }
@@ -78,6 +86,7 @@ func New(c Config) (*Enricher, error) {
 // belongs to a MAC, a host began a conversation) holds for all of them, in
 // whatever order an exporter sent them.
 func (e *Enricher) Apply(b *flow.Batch) {
+	e.identity.adopt(e.bindings.Load())
 	n := b.Len()
 	if cap(e.rows) < n {
 		e.rows = make([]row, n)
@@ -108,6 +117,9 @@ func (e *Enricher) observe(b *flow.Batch, i int, r *row) {
 	e.observeOnLink(&r.dst)
 	e.identity.observe(&r.src, t, true)
 	e.identity.observe(&r.dst, t, false)
+	if b.Ext.Count(i) > 0 {
+		e.observeRouters(b, i, r)
+	}
 	e.observeConversation(b, i, r)
 }
 
@@ -128,8 +140,8 @@ func (e *Enricher) resolve(b *flow.Batch, i int, r *row) {
 	if r.dst.place == placeInside && b.DstAddr[i][15] == 255 && r.dst.addr.is4() && !e.identity.sends(&r.dst) {
 		r.dst.place = placeGroup // the broadcast address of a subnet nobody told us of
 	}
-	b.SrcDevice[i], b.SrcIdentity[i] = e.identity.resolve(&r.src, t, true)
-	b.DstDevice[i], b.DstIdentity[i] = e.identity.resolve(&r.dst, t, false)
+	b.SrcDevice[i], b.SrcIdentity[i] = e.identity.resolve(&r.src, b.EventStart[i], t, true)
+	b.DstDevice[i], b.DstIdentity[i] = e.identity.resolve(&r.dst, b.EventStart[i], t, false)
 	b.Scope[i] = scope(b, i, r)
 	e.resolveInitiator(b, i, r)
 }

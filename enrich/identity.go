@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"tidemark/collector/flow"
+	"tidemark/enrich/binding"
 )
 
 const (
@@ -25,6 +26,9 @@ const (
 	bindingTime = 7 * 24 * hour
 
 	groupMAC = uint64(1) << 40 // I/G bit of the first octet
+
+	// Address changes that wait for Sightings; more are dropped, and counted.
+	maxChanges = 1 << 16
 )
 
 // side is one end of a record as the first pass saw it.
@@ -42,13 +46,27 @@ type hostKey struct {
 	vrf  uint32
 }
 
+func (k hostKey) hash() uint64 {
+	return mix(mix(k.addr.hi^0x9e3779b97f4a7c15, k.addr.lo^0xbf58476d1ce4e5b9)^uint64(k.vrf), 0x94d049bb133111eb)
+}
+
 // host is an address of the site.
 type host struct {
 	id      uint64 // device id by address
 	station *station
-	seen    int64 // last time the station was seen with the address
+	since   int64 // first time the station was seen with the address
+	seen    int64 // last time
 	sent    bool  // the binding was proved by the host sending, not by being sent to
 	sends   bool  // the address was ever a source
+	router  bool  // the address is a gateway's own
+	noted   int64 // Sightings told of the station until then
+
+	// Who had the address before: records are reported late, in any order.
+	before                *station
+	beforeFrom, beforeEnd int64
+
+	told    []binding.Interval // what other sources say of the address
+	version uint64             // of the table told is from
 }
 
 // station is a MAC.
@@ -72,13 +90,20 @@ type identity struct {
 	site     string
 	stations *recent[uint64, station]
 	hosts    *recent[hostKey, host]
+	routers  map[hostKey]bool // by configuration
+
+	table   *binding.Table // nil = no source but the flows
+	version uint64
+	changes []binding.Interval // addresses that changed their station
+	dropped uint64             // changes that found no room
 }
 
 func newIdentity(site string) *identity {
 	return &identity{
 		site:     site,
-		stations: newRecent[uint64, station](maxStations),
-		hosts:    newRecent[hostKey, host](maxHosts),
+		stations: newRecent[uint64, station](maxStations, hashWord),
+		hosts:    newRecent[hostKey, host](maxHosts, hostKey.hash),
+		routers:  map[hostKey]bool{},
 	}
 }
 
@@ -136,7 +161,7 @@ func (d *identity) host(k hostKey) *host {
 		var a [16]byte
 		binary.BigEndian.PutUint64(a[:8], k.addr.hi)
 		binary.BigEndian.PutUint64(a[8:], k.addr.lo)
-		*h = host{id: DeviceByAddress(d.site, k.vrf, a)}
+		*h = host{id: DeviceByAddress(d.site, k.vrf, a), router: d.routers[k]}
 	}
 	return h
 }
@@ -157,7 +182,7 @@ func (d *identity) observe(s *side, t int64, sending bool) {
 		s.host.sends = s.host.sends || sending
 		if s.sta != nil {
 			s.sta.observeInside(s.addr, t)
-			s.host.bind(s.sta, t, sending)
+			d.bind(s, t, sending)
 		}
 	}
 }
@@ -165,16 +190,48 @@ func (d *identity) observe(s *side, t int64, sending bool) {
 // bind notes that the address was seen with a MAC. Best is a station's own MAC
 // on what it sends, then a gateway's on what it forwards; the MAC on what is
 // sent to an address may be any next hop's and never replaces those.
-func (h *host) bind(s *station, t int64, sending bool) {
+func (d *identity) bind(s *side, t int64, sending bool) {
+	h, sta := s.host, s.sta
 	switch {
-	case h.station == nil, h.station == s, t > h.seen+bindingTime:
+	case h.station == nil, h.station == sta, t > h.seen+bindingTime:
 	case !sending && h.sent:
 		return
-	case sending && h.sent && s.isGateway(t) && !h.station.isGateway(t):
+	case sending && h.sent && sta.isGateway(t) && !h.station.isGateway(t):
+		return
+	case sending && h.sent && t < h.since:
+		return // a late record of who had it before
+	}
+	if h.station != sta {
+		d.change(s, t)
+		h.since, h.sent = t, false
+	}
+	h.sent = sending || h.sent
+	h.station, h.seen, h.since = sta, max(t, h.seen), min(t, h.since)
+}
+
+// change remembers who had an address until now.
+func (d *identity) change(s *side, t int64) {
+	h := s.host
+	if h.station == nil {
 		return
 	}
-	h.sent = sending || h.sent && h.station == s
-	h.station, h.seen = s, max(t, h.seen)
+	h.before, h.beforeFrom, h.beforeEnd = h.station, h.since, t
+	if h.sent && !h.station.isGateway(t) {
+		if len(d.changes) < maxChanges {
+			d.changes = append(d.changes, h.interval(hostKey{s.addr, s.vrf}, h.since, t))
+		} else {
+			d.dropped++
+		}
+	}
+	h.noted = 0
+}
+
+// stationAt is who had the address at a time.
+func (h *host) stationAt(t int64) *station {
+	if h.before != nil && t < h.since && t >= h.beforeFrom {
+		return h.before
+	}
+	return h.station
 }
 
 func (s *station) isGateway(t int64) bool { return s.fixed || t < s.gateway }
@@ -235,32 +292,17 @@ func (s *station) observeInside(a address, t int64) {
 // sends says whether the address has ever been a source.
 func (d *identity) sends(s *side) bool { return s.host != nil && s.host.sends }
 
-// resolve names the device of one end of a record: its own MAC on what it
-// sends, the MAC its address is bound to on the rest, and the address itself
-// behind a gateway or where no MAC is exported.
-func (d *identity) resolve(s *side, t int64, sending bool) (uint64, flow.Identity) {
+// resolve names the device of one end of a record that began and ended at
+// times: its own MAC on what it sends, the MAC its address had when the flow
+// began on the rest, and the address itself where nobody knows a MAC.
+func (d *identity) resolve(s *side, begun, t int64, sending bool) (uint64, flow.Identity) {
 	ownMAC := s.sta != nil && !s.sta.isGateway(t)
 	switch s.place {
 	case placeInside:
 		if sending && ownMAC {
 			return s.sta.id, flow.IdentityMAC
 		}
-		if s.host.station != nil && (s.host.sent || !ownMAC) && t <= s.host.seen+bindingTime {
-			if !s.host.station.isGateway(t) {
-				return s.host.station.id, flow.IdentityMAC
-			}
-			ownMAC = false
-		}
-		if ownMAC {
-			return s.sta.id, flow.IdentityMAC
-		}
-		if s.sta != nil || s.host.station != nil {
-			if s.addr.linkLocal6() {
-				return 0, flow.IdentityGateway // its own: routers do not forward link-local addresses
-			}
-			return s.host.id, flow.IdentityGateway
-		}
-		return s.host.id, flow.IdentityAddress
+		return d.resolveInside(s, begun, t, ownMAC)
 	case placeOutside:
 		if ownMAC && s.sta.settled(t) {
 			return s.sta.id, flow.IdentityMAC // forged source address
@@ -273,33 +315,65 @@ func (d *identity) resolve(s *side, t int64, sending bool) (uint64, flow.Identit
 	return 0, flow.IdentityNone
 }
 
-// Binding is what Seed restores: an address and the MAC that sends from it.
-type Binding struct {
-	VRF     uint32
-	Addr    [16]byte
-	MAC     uint64
-	Seen    int64 // ns since 1970, detection clock
-	Gateway bool  // the MAC is a gateway's
+func (d *identity) resolveInside(s *side, begun, t int64, ownMAC bool) (uint64, flow.Identity) {
+	h := s.host
+	seen := h.stationAt(begun)
+	shown := seen != nil && (h.sent || !ownMAC) && t <= h.seen+bindingTime
+	device := shown && !seen.isGateway(t)
+	if told := d.toldOf(s, begun); told != nil && !(device && h.sent && seen.mac != told.MAC && h.since > told.From) {
+		sta := d.station(told.MAC)
+		if told.Gateway || sta.isGateway(t) {
+			h.router = true
+			return h.id, flow.IdentityGateway
+		}
+		return sta.id, flow.IdentityAddress
+	}
+	if device {
+		if s.sta != nil && s.sta != seen {
+			return seen.id, flow.IdentityAddress // the record shows a gateway's MAC
+		}
+		return seen.id, flow.IdentityMAC
+	}
+	if ownMAC && !shown {
+		return s.sta.id, flow.IdentityMAC
+	}
+	if s.sta != nil || h.station != nil {
+		if s.addr.linkLocal6() {
+			return 0, flow.IdentityGateway // its own: routers do not forward link-local addresses
+		}
+		return h.id, flow.IdentityGateway
+	}
+	if h.router {
+		return h.id, flow.IdentityGateway
+	}
+	return h.id, flow.IdentityAddress
 }
 
-// Seed restores what an earlier process learned, so that a restart neither
-// takes a gateway for a device nor gives a device a second id.
-func (e *Enricher) Seed(bindings []Binding) {
-	for _, b := range bindings {
-		if b.MAC == 0 || b.MAC&groupMAC != 0 {
-			continue
+// toldOf is what sources beside the flows say of an address at a time; nil if
+// they know nothing.
+func (d *identity) toldOf(s *side, t int64) *binding.Interval {
+	if d.table == nil {
+		return nil
+	}
+	if s.host.version != d.version {
+		s.host.told, s.host.version = d.table.Of(s.addr.hi, s.addr.lo, s.vrf), d.version
+	}
+	return binding.At(s.host.told, t)
+}
+
+// adopt makes a table the one that is asked.
+func (d *identity) adopt(t *binding.Table) {
+	if t == d.table || t == nil {
+		return
+	}
+	if d.table != nil {
+		for mac := range d.table.Gateways() {
+			d.station(mac).fixed = virtualRouter(mac)
 		}
-		s := e.identity.station(b.MAC)
-		addr := makeAddress(&b.Addr)
-		if b.Gateway {
-			s.gateway = max(s.gateway, b.Seen+gatewayTime)
-		}
-		if e.networks.place(addr) != placeInside {
-			continue
-		}
-		h := e.identity.host(hostKey{addr, b.VRF})
-		h.sends = true
-		s.observeInside(addr, b.Seen)
-		h.bind(s, b.Seen, true)
+	}
+	d.table = t
+	d.version++
+	for mac := range t.Gateways() {
+		d.station(mac).fixed = true
 	}
 }

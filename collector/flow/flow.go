@@ -114,7 +114,7 @@ type Identity uint8
 const (
 	IdentityNone    Identity = iota // not a device of the site
 	IdentityMAC                     // hardware address
-	IdentityAddress                 // (VRF, IP address) only
+	IdentityAddress                 // (VRF, IP address) only; who has it, another source may have told
 	IdentityGateway                 // the side is seen through a gateway's MAC: identified by address
 )
 
