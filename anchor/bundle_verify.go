@@ -31,6 +31,7 @@ type BundleReport struct {
 	Faults        []Fault `json:"faults"`
 	Note          string  `json:"note,omitempty"` // what was not checked, and why
 	unreachable   bool
+	notAsked      bool // the chain
 }
 
 // ExitCode is the exit code of a command that ends with r.
@@ -153,7 +154,7 @@ func (r *BundleReport) checkAnchor(ctx context.Context, b *Bundle, checkpoint Ch
 		}
 	}
 	if chain == nil {
-		r.Note = "the chain was not asked: give an RPC URL"
+		r.Note, r.notAsked = "the chain was not asked: give the RPC URL of a node you trust", true
 		return
 	}
 	if err := r.askChain(ctx, &b.Header, a, chain); errors.Is(err, ErrUnreachable) {
@@ -240,12 +241,16 @@ func (r *BundleReport) WriteText(w io.Writer) error {
 	if r.Development {
 		t.line("%s", DevelopmentWarning)
 	}
+	incomplete := "INCOMPLETE: the flow is in the signed log, but no final block protects it"
+	if r.notAsked {
+		incomplete = "INCOMPLETE: the flow is in the signed log; whether a final block protects it was not asked"
+	}
 	t.line("%s", map[int]string{
 		ExitOK:               "VERIFIED: this flow is as it was sealed, and the chain says so",
 		ExitFailed:           "FAILED: this bundle proves nothing",
 		ExitUnreachable:      "NOT DECIDED: the chain did not answer",
 		ExitOriginNotChecked: "internally consistent, origin NOT checked: give a trust file",
-		ExitUnanchored:       "INCOMPLETE: the flow is in the signed log, but no final block protects it",
+		ExitUnanchored:       incomplete,
 	}[r.ExitCode()])
 	return t.err
 }

@@ -81,6 +81,9 @@ func (c *committer) recallOrLose(ctx context.Context, r *record) error {
 // have them: the record was damaged when the log took the batch, and somebody
 // has put a whole one in its place.
 func (c *committer) restore(ctx context.Context, r *record) error {
+	if erased, err := readErased(c.dir, r.header.Index); err != nil || erased != nil {
+		return err // a power failure brought the record back: its rows were erased since
+	}
 	if r.damage != nil || r.header.Flags&Empty != 0 {
 		return nil
 	}

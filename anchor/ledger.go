@@ -148,6 +148,9 @@ func open(ctx context.Context, o Options, s seams) (_ *Ledger, err error) {
 	if err := l.files.SyncDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
+	if err := mendErased(o.Dir, l.reader.batches); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
 	pending := l.spool.Records()
 	if err := l.recoverLog(ctx, pending); err != nil {
 		return nil, err

@@ -14,6 +14,8 @@ import (
 var (
 	// ErrNoFlow: the name is of another log, or names no row.
 	ErrNoFlow = errors.New("no such flow")
+	// ErrErased: the row was erased; the log says by whom and why.
+	ErrErased = errors.New("the flow was erased; `tidemark verify` says by whom and under which rule")
 	// ErrNotSigned: the batch is younger than the last signed checkpoint.
 	ErrNotSigned = errors.New("not in a signed checkpoint yet")
 	// ErrAltered: the stored rows are not the ones that were sealed.
@@ -99,41 +101,60 @@ func prove(ctx context.Context, o ProveOptions) (*Bundle, error) {
 // proveRow reads the block of the row and proves its place in the batch.
 func (b *Bundle) proveRow(ctx context.Context, o ProveOptions) error {
 	h, pos := &b.Header, uint64(o.Flow.Pos)
-	nodes, err := o.Ledger.Nodes(h.Index)
+	nodes, key, err := o.Ledger.inside(h)
 	if err != nil {
 		return err
 	}
-	key, err := o.Ledger.SaltKey(h.Index)
-	if err != nil {
-		return err
+	if key.erased != nil && key.erased.has(o.Flow.Pos) {
+		return ErrErased
 	}
 	block := pos / merkle.Block
-	begin, end := block*merkle.Block, min((block+1)*merkle.Block, h.Rows)
-	var rows flow.Batch
-	if err := readRows(ctx, o.DB, o.Flow.Log, h.Index, begin, end, &rows); err != nil {
+	leaves, err := blockLeaves(ctx, o.DB, o.Flow.Log, h, key, nodes, block, func(rows *flow.Batch, i int, at uint32) {
+		if at == o.Flow.Pos {
+			b.Row.Append(rows, i, i+1)
+		}
+	})
+	if err != nil {
 		return err
 	}
-	leaves := make([]merkle.Hash, rows.Len())
-	var buf []byte
-	for i := range leaves {
-		if buf, err = AppendRow(buf[:0], &rows, i); err != nil {
-			return fmt.Errorf("%w: row %d: %w", ErrAltered, begin+uint64(i), err)
-		}
-		leaves[i] = LeafHash(buf, key.Salt(begin+uint64(i)))
-	}
-	if got := merkle.Root(leaves); got != nodes[block] {
-		return fmt.Errorf("%w: rows %d to %d of batch %d have root %x, want %x; run `tidemark verify`", ErrAltered, begin, end-1, h.Index, got, nodes[block])
-	}
 	// The path inside the block, then that of the block: see merkle.Blocks.
-	if b.RowProof, err = merkle.Inclusion(nil, pos-begin, end-begin, merkle.Leaves(leaves)); err != nil {
+	if b.RowProof, err = merkle.Inclusion(nil, pos%merkle.Block, uint64(len(leaves)), merkle.Leaves(leaves)); err != nil {
 		return err
 	}
 	if b.RowProof, err = merkle.Inclusion(b.RowProof, block, uint64(len(nodes)), merkle.Leaves(nodes)); err != nil {
 		return err
 	}
-	b.Row.Append(&rows, int(pos-begin), int(pos-begin)+1)
-	b.Salt = key.Salt(pos)
+	b.Salt = key.salt(pos)
 	return nil
+}
+
+// inside returns what proofs inside the batch of h are made with.
+func (r *Reader) inside(h *Header) ([]merkle.Hash, *secrets, error) {
+	_, at, err := r.find(h.Index)
+	if err != nil {
+		return nil, nil, err
+	}
+	nodes, err := r.readNodes(h, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := r.secretsOf(h, at.key)
+	return nodes, key, err
+}
+
+// blockLeaves reads a block of rows and hashes it; ErrAltered if it is not the
+// one that was sealed. take is given each row that was not erased.
+func blockLeaves(ctx context.Context, db *storage.DB, log uint64, h *Header, key *secrets, nodes []merkle.Hash, block uint64, take func(b *flow.Batch, i int, pos uint32)) ([]merkle.Hash, error) {
+	begin, end := block*merkle.Block, min((block+1)*merkle.Block, h.Rows)
+	leaves := make([]merkle.Hash, end-begin)
+	if err := hashFlows(ctx, db, log, h, key, begin, leaves, take); err != nil {
+		return nil, err
+	}
+	key.fill(leaves, begin)
+	if got := merkle.Root(leaves); got != nodes[block] {
+		return nil, fmt.Errorf("%w: rows %d to %d of batch %d have root %x, want %x; run `tidemark verify`", ErrAltered, begin, end-1, h.Index, got, nodes[block])
+	}
+	return leaves, nil
 }
 
 // anchorAt names the first of anchors that holds the flow.
@@ -155,11 +176,16 @@ func (b *Bundle) anchorAt(o ProveOptions, anchors []ChainAnchor, checkpoint Chec
 	return nil
 }
 
-// findAnchors finds the newest anchor that is final, then the newest of all. A
-// bundle is made for the newest: nodes forget old events before new ones.
+// findAnchors finds the anchors of the log, oldest first. The first that holds a
+// flow proves the most of its age. If the node has forgotten old blocks, the
+// newest anchor that is final, then the newest of all.
 func findAnchors(ctx context.Context, o ProveOptions) ([]ChainAnchor, error) {
 	if err := checkContract(ctx, o.Chain, *o.Log); err != nil {
 		return nil, err
+	}
+	all, err := o.Chain.Anchors(ctx, *o.Log, o.FromBlock, 0)
+	if err == nil && len(all) > 0 && all[0].PrevSize <= o.Flow.Batch {
+		return all, nil
 	}
 	var anchors []ChainAnchor
 	for _, final := range []bool{true, false} {
@@ -196,22 +222,4 @@ func findAnchor(ctx context.Context, o ProveOptions, head ChainHead) (ChainAncho
 		end = begin
 	}
 	return ChainAnchor{}, fmt.Errorf("the contract is at size %d, but blocks %d to %d have no event of that", head.Size, o.FromBlock, head.Block.Number)
-}
-
-// readRows reads rows [begin, end) of a batch, from the table that has them.
-func readRows(ctx context.Context, db *storage.DB, log, index, begin, end uint64, dst *flow.Batch) error {
-	err := db.ReadFlowsRange(ctx, storage.Flows, log, index, begin, end, dst)
-	if err == nil && dst.Len() == 0 {
-		err = db.ReadFlowsRange(ctx, storage.Quarantine, log, index, begin, end, dst)
-	}
-	var misplaced *storage.PositionError
-	if errors.As(err, &misplaced) {
-		return fmt.Errorf("%w: %w; run `tidemark verify`", ErrAltered, err)
-	} else if err != nil {
-		return unreachable("read rows", err)
-	}
-	if got := uint64(dst.Len()); got != end-begin {
-		return fmt.Errorf("%w: batch %d has %d rows between %d and %d, want %d; run `tidemark verify`", ErrAltered, index, got, begin, end-1, end-begin)
-	}
-	return nil
 }

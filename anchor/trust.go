@@ -149,7 +149,7 @@ func (f *trustChain) parse(t *Trust) error {
 func ReadTrust(path string) (*Trust, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read trust file: %w; get one from the log's owner by a way of its own (`tidemark anchor trust` writes it)", err)
+		return nil, fmt.Errorf("read trust file: %w; get one from the log's owner by a way of its own (`tidemark contract trust` writes it)", err)
 	}
 	defer f.Close()
 	p, err := io.ReadAll(io.LimitReader(f, maxTrust+1))

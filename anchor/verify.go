@@ -45,8 +45,14 @@ type VerifyOptions struct {
 	// Batches [From, To) are read row by row; To 0: to the end. The headers of
 	// all are checked in any case.
 	From, To uint64
+	// Wanted narrows that down by what the header of a batch says; nil: all.
+	Wanted func(h *Header) bool
+
+	// Alone: the database is of this log only, so rows of another were added.
+	Alone bool
 
 	AnchorWithin time.Duration            // 0: two hours
+	Settle       time.Duration            // how long a collector at work may take to finish what it began; 0: 5 s
 	Parallel     int                      // batches read at once; 0: one per CPU, at most 4
 	Now          func() time.Time         // nil: time.Now
 	Progress     func(done, total uint64) // leaves; may be nil; called by one goroutine at a time
@@ -88,6 +94,7 @@ type verification struct {
 	done       uint64     // leaves
 	otherSites uint64     // batches of another site than the genesis names
 	notCopied  uint64     // batches the table headers lacks
+	removals   []Removal
 }
 
 func newVerification(o VerifyOptions) (*verification, error) {
@@ -110,6 +117,9 @@ func newVerification(o VerifyOptions) (*verification, error) {
 	}
 	if o.AnchorWithin <= 0 {
 		o.AnchorWithin = defaultAnchorWithin
+	}
+	if o.Settle <= 0 {
+		o.Settle = defaultSettle
 	}
 	if o.Progress == nil {
 		o.Progress = func(uint64, uint64) {}
@@ -156,8 +166,38 @@ func (v *verification) run(ctx context.Context) error {
 	if err := v.checkBeyond(ctx); err != nil {
 		return err
 	}
+	if err := v.checkOthers(ctx); err != nil {
+		return err
+	}
+	if err := v.checkAlerts(ctx); err != nil {
+		return err
+	}
+	v.bracket(ctx)
 	v.finish(ctx)
 	return ctx.Err()
+}
+
+// wanted says whether the rows of a batch are to be read.
+func (v *verification) wanted(s *slot) bool {
+	if s.at < v.From || s.at >= v.To {
+		return false
+	}
+	return v.Wanted == nil || s.err != nil || v.Wanted(&s.h)
+}
+
+// partial says whether only a part of the log is read row by row.
+func (v *verification) partial() bool { return v.From > 0 || v.To < v.size || v.Wanted != nil }
+
+// ReceivedWithin selects batches with rows received in [since, until), and empty
+// ones sealed then. A zero time is open.
+func ReceivedWithin(since, until time.Time) func(h *Header) bool {
+	return func(h *Header) bool {
+		first, last := h.MinReceived, h.MaxReceived
+		if h.Rows == 0 {
+			first, last = h.Sealed, h.Sealed
+		}
+		return (since.IsZero() || last >= since.UnixNano()) && (until.IsZero() || first < until.UnixNano())
+	}
 }
 
 // checkOrigin compares the key in the ledger's directory with the trusted one.
@@ -179,8 +219,12 @@ func (v *verification) finish(ctx context.Context) {
 		g := &r.Ranges[i]
 		g.SealedFrom, g.SealedTo = spellTime(g.from), spellTime(g.to)
 	}
+	r.Removed = mergeRemovals(v.removals)
+	if erasureStarted(v.Dir) {
+		r.Notes = append(r.Notes, "an erasure has begun and not ended: the collector carries it on when it is started")
+	}
 	if v.otherSites > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%d batches are of another site than the genesis names, %q; no hash covers the column site", v.otherSites, v.site))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s of another site than the genesis names, %q; no hash covers the column site", are(v.otherSites, "batch"), v.site))
 	}
 	if slices.ContainsFunc(r.Faults, func(f Fault) bool { return f.Batch != nil && f.Class == Integrity }) {
 		v.noteMutations(ctx)

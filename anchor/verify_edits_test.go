@@ -87,7 +87,7 @@ func flip(v reflect.Value, r *rand.Rand) {
 func sealedRows(t testing.TB, n int) (*flow.Batch, *Header, *kept) {
 	t.Helper()
 	b, leaves := siteRows(3, n, testClock), make([]merkle.Hash, n)
-	k := &kept{log: 1, key: SaltKey([]byte("fedcba9876543210"))}
+	k := &kept{log: 1, secrets: secrets{key: SaltKey([]byte("fedcba9876543210"))}}
 	if err := Leaves(leaves, b, k.key); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 
 // kept is what the ledger's files hold of a batch beside its header.
 type kept struct {
-	log   uint64
-	key   SaltKey
+	log uint64
+	secrets
 	nodes []merkle.Hash // roots of the blocks, nil if they are damaged
 	tags  func() []byte // nil if there are none
 }
@@ -108,7 +108,7 @@ func (w *reader) place(h *Header, k *kept, tags []byte, at []uint32, found *verd
 		if buf, err = AppendRow(buf[:0], b, i); err != nil {
 			detail = fmt.Sprintf("no row could be sealed like this: %v", err)
 		} else {
-			w.leaves[pos] = LeafHash(buf, k.key.Salt(uint64(pos)))
+			w.leaves[pos] = LeafHash(buf, k.salt(uint64(pos)))
 		}
 		if t := b.TimeReceived[i]; err == nil && (t < h.MinReceived || t > h.MaxReceived) {
 			detail = fmt.Sprintf("received at %s, but the batch from %s to %s", spellTime(t), spellTime(h.MinReceived), spellTime(h.MaxReceived))

@@ -141,7 +141,7 @@ func (w *headerWalk) alone(h *Header) {
 	if h.Index == 0 && h.LogID != v.ledger.LogID() {
 		w.blame(0, OriginDiffers, fmt.Sprintf("the genesis is of log %x, the key in this directory makes it %x", h.LogID, v.ledger.LogID()))
 	}
-	if h.Index >= v.From && h.Index < v.To {
+	if v.wanted(&slot{at: h.Index, h: *h}) {
 		v.total += h.Rows
 	}
 	if n := len(v.claimed.blocks); h.EthBlockHash != [32]byte{} && (n == 0 || v.claimed.blocks[n-1].header.EthBlockNumber != h.EthBlockNumber) {

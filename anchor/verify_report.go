@@ -48,6 +48,7 @@ const (
 	CheckpointBad  Kind = "checkpoint bad"   // signature or form
 	OriginDiffers  Kind = "origin differs"   // another log or key than the trust file names
 	ChainDisagrees Kind = "chain disagrees"  // the contract, or which contract
+	AlertAltered   Kind = "alert altered"    // the table incidents does not say what the events of the log do
 	SiteAltered    Kind = "site altered"     // the column site, which no hash covers, differs from the genesis
 	RowsUnreadable Kind = "rows unreadable"  // the table has other columns, or its files are damaged
 	EventAltered   Kind = "event altered"    // a body in the table events
@@ -93,6 +94,7 @@ const (
 	Intact     RowState = "intact"
 	Faulty     RowState = "FAULTY"
 	Pruned     RowState = "pruned" // dropped by a retention that the log announced
+	Erased     RowState = "erased" // in part, as the log announced; the rest is intact
 	NotChecked RowState = "not checked"
 )
 
@@ -110,8 +112,24 @@ type Range struct {
 	SealedTo          string   `json:"sealed_to"`
 	AnchoredAfterLow  *float64 `json:"anchored_after_min_seconds,omitempty"`
 	AnchoredAfterHigh *float64 `json:"anchored_after_max_seconds,omitempty"`
+	// After and Before are the two sides of the time of all batches of the range:
+	// the first header names the one block, the other anchored the last.
+	After  *BlockTime `json:"recorded_after,omitempty"`
+	Before *BlockTime `json:"recorded_before,omitempty"`
 
 	from, to int64
+	seen     ChainBlock  // that the first header names
+	anchored *ChainBlock // that anchored the last batch, nil if none did
+}
+
+// BlockTime is a block of the chain, as evidence of time.
+type BlockTime struct {
+	Block uint64 `json:"block"`
+	Time  string `json:"time"`
+}
+
+func (b *ChainBlock) spell() *BlockTime {
+	return &BlockTime{b.Number, time.Unix(b.Time, 0).UTC().Format(time.RFC3339)}
 }
 
 // ChainReport is what the contract said.
@@ -138,6 +156,7 @@ type Report struct {
 	Checkpoint    uint64       `json:"checkpoint_size"`
 	Chain         *ChainReport `json:"chain,omitempty"`
 	Ranges        []Range      `json:"ranges"`
+	Removed       []Removal    `json:"removed,omitempty"`
 	Faults        []Fault      `json:"faults"`
 	MoreFaults    uint64       `json:"more_faults"` // beyond those listed
 	Notes         []string     `json:"notes,omitempty"`
@@ -164,7 +183,7 @@ func (r *Report) ExitCode() int {
 		return ExitUnanchored
 	}
 	for _, g := range r.Ranges {
-		if g.State == Unanchored {
+		if g.State == Unanchored && g.Content != NotChecked {
 			return ExitUnanchored
 		}
 	}
@@ -177,20 +196,31 @@ func (r *Report) Verdict() string {
 	case ExitOK:
 		return "VERIFIED: every row checked is as it was sealed, and the chain says so"
 	case ExitFailed:
-		classes := map[Class]uint64{}
-		for _, f := range r.Faults {
-			classes[f.Class]++
-		}
-		if classes[Integrity] == 0 {
-			return fmt.Sprintf("FAILED: %d TIME-CLAIM faults; the record itself is intact", classes[TimeClaim]+r.MoreFaults)
-		}
-		return fmt.Sprintf("FAILED: %d INTEGRITY faults, %d TIME-CLAIM faults, %d more", classes[Integrity], classes[TimeClaim], r.MoreFaults)
+		return r.failed()
 	case ExitUnreachable:
 		return "NOT DECIDED: what was checked is intact, but the chain did not answer"
 	case ExitOriginNotChecked:
 		return "internally consistent, origin NOT checked: it could all have been made anew; give a trust file"
 	}
 	return "intact, but NOT ANCHORED in full: nothing outside this machine protects the ranges marked unanchored"
+}
+
+func (r *Report) failed() string {
+	classes := map[Class]uint64{}
+	for _, f := range r.Faults {
+		classes[f.Class]++
+	}
+	said := plural(classes[Integrity], "INTEGRITY fault")
+	switch {
+	case classes[Integrity] == 0:
+		return fmt.Sprintf("FAILED: %s; the record itself is intact", plural(classes[TimeClaim]+r.MoreFaults, "TIME-CLAIM fault"))
+	case classes[TimeClaim] > 0:
+		said += ", " + plural(classes[TimeClaim], "TIME-CLAIM fault")
+	}
+	if r.MoreFaults > 0 {
+		said += ", " + grouped(r.MoreFaults) + " more"
+	}
+	return "FAILED: " + said
 }
 
 // maxFaults is how many faults a report lists.
@@ -295,19 +325,26 @@ func (r *Report) WriteText(w io.Writer) error {
 	t := &textWriter{w: w}
 	t.line("log         %s", r.LogID)
 	t.line("origin      %s%s", r.Origin, map[bool]string{true: " (as the trust file says)", false: " (NOT checked: no trust file)"}[r.OriginChecked])
-	t.line("size        %d batches, root %s", r.Size, r.Root)
+	t.line("size        %s, root %s", plural(r.Size, "batch"), r.Root)
 	if c := r.Chain; c != nil {
-		t.line("anchored    %d batches, %d of them final, by contract %s on chain %d (%d anchors)", c.LatestSize, c.FinalizedSize, c.Contract, c.ChainID, c.Anchors)
+		t.line("anchored    %s, %s of them final, by contract %s on chain %d (%s)", plural(c.LatestSize, "batch"), grouped(c.FinalizedSize), c.Contract, c.ChainID, plural(uint64(c.Anchors), "anchor"))
 	} else {
 		t.line("anchored    no chain was asked")
 	}
-	t.line("checked     %s flows and %s events in %s batches, %.1f s", grouped(r.Flows), grouped(r.Events), grouped(r.Batches), r.Seconds)
+	t.line("checked     %s and %s in %s, %.1f s", plural(r.Flows, "flow"), plural(r.Events, "event"), plural(r.Batches, "batch"), r.Seconds)
 	if r.OpenBatches > 0 {
-		t.line("open        %d batches are stored and about to be logged; verify again to cover them", r.OpenBatches)
+		t.line("open        %s stored and about to be logged; verify again to cover them", are(r.OpenBatches, "batch"))
 	}
 	t.line("")
-	for _, g := range r.Ranges {
-		t.line("  %-15s %-11s %-11s %12s flows  sealed %s%s", fmt.Sprintf("%d to %d", g.First, g.Last), g.State, g.Content, grouped(g.Flows), g.span(), g.lag())
+	for i := range r.Ranges {
+		if i == maxRanges {
+			t.line("  ... and %s", plural(uint64(len(r.Ranges)-i), "more range"))
+			break
+		}
+		r.Ranges[i].write(t)
+	}
+	for i := range r.Removed {
+		r.Removed[i].write(t)
 	}
 	for i := range r.Faults {
 		f := &r.Faults[i]
@@ -317,7 +354,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	if r.MoreFaults > 0 {
 		t.line("")
-		t.line("... and %d more faults", r.MoreFaults)
+		t.line("... and %s", plural(r.MoreFaults, "more fault"))
 	}
 	for _, n := range r.Notes {
 		t.line("")
@@ -329,6 +366,36 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	t.line("%s", r.Verdict())
 	return t.err
+}
+
+// maxRanges is how many ranges a person is told of.
+const maxRanges = 60
+
+func (g *Range) write(t *textWriter) {
+	t.line("  %-15s %-11s %-11s %12s flows  sealed %s%s", fmt.Sprintf("%d to %d", g.First, g.Last), g.State, g.Content, grouped(g.Flows), g.span(), g.lag())
+	var sides []string
+	for name, b := range map[string]*BlockTime{"after": g.After, "before": g.Before} {
+		if b != nil {
+			sides = append(sides, fmt.Sprintf("%s block %s (%s)", name, grouped(b.Block), b.Time))
+		}
+	}
+	if slices.Sort(sides); len(sides) > 0 {
+		t.line("  %15s recorded %s", "", strings.Join(sides, ", "))
+	}
+}
+
+func (r *Removal) write(t *textWriter) {
+	what := plural(r.Flows, "flow")
+	if r.Events > 0 {
+		what += " and " + plural(r.Events, "event")
+	}
+	reason := ""
+	if r.Reason != "" {
+		reason = ": " + r.Reason
+	}
+	t.line("")
+	t.line("%s  %s of batches %d to %d, by %s at %s under the rule %q%s", r.What, what, r.First, r.Last, r.Actor, r.Time, r.Rule, reason)
+	t.line("  batch %d announced it before anything was removed", r.Batch)
 }
 
 func (g *Range) span() string {
@@ -356,11 +423,31 @@ func (g *Range) lag() string {
 	return fmt.Sprintf(", anchored %v to %v later", low, high)
 }
 
-// grouped writes n with a space between thousands.
+// grouped writes n with a comma between thousands.
 func grouped(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + " " + s[i:]
+		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// plural writes n things; noun is one of them.
+func plural(n uint64, noun string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(noun, "ch"):
+		noun += "es"
+	default:
+		noun += "s"
+	}
+	return grouped(n) + " " + noun
+}
+
+// are writes that n things are.
+func are(n uint64, noun string) string {
+	if n == 1 {
+		return plural(n, noun) + " is"
+	}
+	return plural(n, noun) + " are"
 }

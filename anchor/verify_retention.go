@@ -18,11 +18,21 @@ const RetentionEvent = "retention"
 
 // retention is what events of the log have announced, found when it is needed.
 type retention struct {
-	mu      sync.Mutex
-	days    map[string]uint64 // day: the last batch that announces it
-	lost    map[uint64]string // batch: how the log told of its loss
-	read    map[uint64]bool   // batches of events that were read
-	readFor uint64            // size of the log then
+	mu       sync.Mutex
+	days     map[string]announcement   // day: the last that announces its retention
+	erasures map[uint64][]announcement // batch: those that announce erasures in it
+	lost     map[uint64]string         // batch: how the log told of its loss
+	read     map[uint64]bool           // batches of events that were read
+	readFor  uint64                    // size of the log then
+}
+
+// announcement is an event that says what will be removed, by whom and why.
+type announcement struct {
+	batch               uint64 // of the event itself
+	at                  time.Time
+	actor, rule, reason string
+	positions, digest   string // of an erasure
+	leaves              uint64 // that it accounts for
 }
 
 // dayOf is the UTC day on which the rows of a batch were received.
@@ -31,22 +41,35 @@ func dayOf(h *Header) string { return time.Unix(0, h.MinReceived).UTC().Format(t
 // pruned says whether the log announced that the rows of h would go. The
 // announcement must be sealed behind h, or rows could be made to vanish before
 // they exist; it may be younger than the beginning of this run.
-func (v *verification) pruned(ctx context.Context, h *Header) (bool, error) {
+func (v *verification) pruned(ctx context.Context, h *Header) (a announcement, ok bool, err error) {
+	r := &v.retention
+	err = v.untilAnnounced(ctx, func() bool {
+		a = r.days[dayOf(h)]
+		ok = a.batch > h.Index
+		return ok
+	})
+	return a, ok, err
+}
+
+// untilAnnounced calls found, and if it is false again after reading what the log
+// has announced by now.
+func (v *verification) untilAnnounced(ctx context.Context, found func() bool) error {
 	r := &v.retention
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.days[dayOf(h)] > h.Index {
-		return true, nil
+	if found() {
+		return nil
 	}
 	size, err := v.committed()
 	if err != nil || size == r.readFor {
-		return false, err
+		return err
 	}
 	if err := v.readRetention(ctx, size); err != nil {
-		return false, err
+		return err
 	}
 	r.readFor = size
-	return r.days[dayOf(h)] > h.Index, nil
+	found()
+	return nil
 }
 
 // readRetention reads the announcements in a log of size batches. The caller
@@ -54,7 +77,7 @@ func (v *verification) pruned(ctx context.Context, h *Header) (bool, error) {
 func (v *verification) readRetention(ctx context.Context, size uint64) error {
 	r := &v.retention
 	if r.days == nil {
-		r.days, r.lost, r.read = map[string]uint64{}, map[uint64]string{}, map[uint64]bool{}
+		r.days, r.erasures, r.lost, r.read = map[string]announcement{}, map[uint64][]announcement{}, map[uint64]string{}, map[uint64]bool{}
 	}
 	batches, err := v.announcements(ctx)
 	if err != nil {
@@ -82,16 +105,18 @@ func (r *retention) take(index uint64, e *Event) {
 	if err != nil {
 		return
 	}
-	switch e.Kind {
-	case RetentionEvent:
-		if day, ok := fields["day"].(string); ok {
-			r.days[day] = max(r.days[day], index)
+	word := func(name string) string { s, _ := fields[name].(string); return s }
+	a := announcement{batch: index, at: e.Time, actor: e.Actor, rule: word("rule"), reason: word("reason"), positions: word("positions"), digest: word("leaves_hash")}
+	batch, err := strconv.ParseUint(fmt.Sprint(fields["batch"]), 10, 64)
+	switch {
+	case e.Kind == RetentionEvent:
+		if day := word("day"); r.days[day].batch < index {
+			r.days[day] = a
 		}
-	case LossEvent:
-		reason, _ := fields["reason"].(string)
-		if batch, err := strconv.ParseUint(fmt.Sprint(fields["batch"]), 10, 64); err == nil {
-			r.lost[batch] = fmt.Sprintf("; the log told of the loss in batch %d: %.300s", index, reason)
-		}
+	case e.Kind == ErasureEvent && err == nil:
+		r.erasures[batch] = append(r.erasures[batch], a)
+	case e.Kind == LossEvent && err == nil:
+		r.lost[batch] = fmt.Sprintf("; the log told of the loss in batch %d: %.300s", index, a.reason)
 	}
 }
 
@@ -130,19 +155,22 @@ func (v *verification) sealedEvents(ctx context.Context, index uint64) ([]Event,
 	if err != nil || slots[0].err != nil || h.Index != index || h.Flags&Events == 0 {
 		return nil, nil
 	}
-	bodies, err := (&database{db: v.DB}).ReadEvents(ctx, v.log, index, h.Rows)
+	key, err := v.ledger.secretsOf(h, at.key)
+	if err != nil {
+		return nil, nil
+	}
+	bodies, leaves, err := v.readEventLeaves(ctx, h, key)
 	if errors.Is(err, errRows) || schemaChanged(err) {
 		return nil, nil
 	} else if err != nil {
 		return nil, unreachable("read events", err)
 	}
-	leaves := make([]merkle.Hash, len(bodies))
-	if err := EventLeaves(leaves, bodies, at.key); err != nil || merkle.Root(leaves) != h.RowRoot {
+	if merkle.Root(leaves) != h.RowRoot {
 		return nil, nil
 	}
 	var events []Event
 	for _, body := range bodies {
-		if e, err := ParseEvent(body); err == nil {
+		if e, err := ParseEvent(body); body != nil && err == nil {
 			events = append(events, e)
 		}
 	}

@@ -42,7 +42,7 @@ func (v *verification) checkBatches(ctx context.Context) error {
 		}
 	}
 	if v.notCopied > 0 {
-		v.report.Notes = append(v.report.Notes, fmt.Sprintf("the table headers, a copy for queries, lacks %d batches", v.notCopied))
+		v.report.Notes = append(v.report.Notes, fmt.Sprintf("the table headers, a copy for queries, lacks %s", plural(v.notCopied, "batch")))
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func (v *verification) checkWindow(ctx context.Context, slots []slot, verdicts [
 	g.SetLimit(v.Parallel)
 	for i := range slots {
 		s := &slots[i]
-		if s.at < v.From || s.at >= v.To {
+		if !v.wanted(s) {
 			continue
 		}
 		if s.err != nil || s.h.Index != s.at {
@@ -153,7 +153,13 @@ func (v *verification) checkBatch(ctx context.Context, w *reader, h *Header, hav
 	if err != nil {
 		fault(NodesAltered, "%v", err)
 	}
-	k := &kept{log: v.log, key: at.key, nodes: nodes, tags: func() []byte { return v.ledger.readTags(h) }}
+	key, err := v.ledger.secretsOf(h, at.key)
+	if err != nil {
+		fault(KeyMissing, "%v", err)
+		found.state = Faulty
+		return found, nil
+	}
+	k := &kept{log: v.log, secrets: *key, nodes: nodes, tags: func() []byte { return v.ledger.readTags(h) }}
 	found.state = Intact
 	switch {
 	case isEvents:
@@ -162,8 +168,13 @@ func (v *verification) checkBatch(ctx context.Context, w *reader, h *Header, hav
 		if rows > 0 {
 			fault(RowsAdded, "%d flows are of this batch, which was sealed empty", rows)
 		}
+	case key.erased != nil && have.flows+have.quarantine > 0 || uint64(len(key.erasedPositions())) == h.Rows:
+		err = v.checkErasedFlows(ctx, w, h, k, have, &found)
 	default:
 		err = v.checkFlows(ctx, w, h, k, have, &found)
+	}
+	if key.erased != nil && err == nil && found.state != Pruned {
+		err = v.checkAnnounced(ctx, h, key.erased, &found)
 	}
 	if len(found.faults) > 0 {
 		found.state = Faulty
@@ -172,7 +183,7 @@ func (v *verification) checkBatch(ctx context.Context, w *reader, h *Header, hav
 }
 
 func (v *verification) checkEvents(ctx context.Context, w *reader, h *Header, k *kept, found *verdict) error {
-	bodies, err := (&database{db: v.DB}).ReadEvents(ctx, v.log, h.Index, h.Rows)
+	_, leaves, err := v.readEventLeaves(ctx, h, &k.secrets)
 	if errors.Is(err, errRows) || schemaChanged(err) {
 		found.add(h, EventAltered, nil, nil, err.Error())
 		return nil
@@ -180,9 +191,7 @@ func (v *verification) checkEvents(ctx context.Context, w *reader, h *Header, k 
 		return unreachable("read events", err)
 	}
 	w.clear(h)
-	if err := EventLeaves(w.leaves, bodies, k.key); err != nil {
-		return err
-	}
+	copy(w.leaves, leaves)
 	for i := range w.there {
 		w.there[i] = true
 	}
@@ -194,9 +203,10 @@ func (v *verification) checkEvents(ctx context.Context, w *reader, h *Header, k 
 
 func (v *verification) checkFlows(ctx context.Context, w *reader, h *Header, k *kept, have *holding, found *verdict) error {
 	if have.flows+have.quarantine == 0 {
-		pruned, err := v.pruned(ctx, h)
+		a, pruned, err := v.pruned(ctx, h)
 		if pruned {
 			found.state = Pruned
+			v.removed(Pruned, h, a, h.Rows-k.erased.within(0, h.Rows))
 		} else if err == nil {
 			found.add(h, BatchMissing, nil, nil, fmt.Sprintf("none of its %d rows is left, and no event announced their retention (received on %s)%s", h.Rows, dayOf(h), v.loss(h)))
 		}
@@ -299,14 +309,15 @@ func (v *verification) extend(s *slot, found *verdict) {
 		found.state = NotChecked
 	}
 	h := &s.h
-	g := Range{First: s.at, Last: s.at, State: v.state(s.at, h.Sealed), Content: found.state, from: h.Sealed, to: h.Sealed}
+	g := Range{First: s.at, Last: s.at, State: v.state(s.at, h.Sealed), Content: found.state, from: h.Sealed, to: h.Sealed,
+		seen: ChainBlock{Number: h.EthBlockNumber, Hash: h.EthBlockHash}}
 	if h.Flags&Events != 0 {
 		g.Events = h.Rows
 	} else {
 		g.Flows = h.Rows
 	}
 	switch found.state {
-	case Intact, Faulty:
+	case Intact, Faulty, Erased:
 		r.Batches, r.Flows, r.Events = r.Batches+1, r.Flows+g.Flows, r.Events+g.Events
 	case Pruned:
 		r.PrunedBatches++
@@ -315,6 +326,7 @@ func (v *verification) extend(s *slot, found *verdict) {
 		after := timeBetween(h.Sealed, a.Block.Time*int64(time.Second)).Seconds()
 		low, high := after, after
 		g.AnchoredAfterLow, g.AnchoredAfterHigh = &low, &high
+		g.anchored = &a.Block
 	}
 	if n := len(r.Ranges); n > 0 && r.Ranges[n-1].State == g.State && r.Ranges[n-1].Content == g.Content {
 		r.Ranges[n-1].merge(&g)
@@ -326,6 +338,7 @@ func (v *verification) extend(s *slot, found *verdict) {
 func (g *Range) merge(next *Range) {
 	g.Last, g.Flows, g.Events = next.Last, g.Flows+next.Flows, g.Events+next.Events
 	g.from, g.to = min(g.from, next.from), max(g.to, next.to)
+	g.anchored = next.anchored
 	if g.AnchoredAfterLow == nil {
 		g.AnchoredAfterLow, g.AnchoredAfterHigh = next.AnchoredAfterLow, next.AnchoredAfterHigh
 	} else if next.AnchoredAfterLow != nil {

@@ -146,7 +146,7 @@ func spooled(dir string) func() ([]uint64, error) {
 }
 
 func (s *recordedSite) options() VerifyOptions {
-	return VerifyOptions{Dir: filepath.Join(s.dir, "ledger"), DB: s.db, Trust: s.trust, Chain: s.chain, Sealed: spooled(filepath.Join(s.dir, "spool"))}
+	return VerifyOptions{Dir: filepath.Join(s.dir, "ledger"), DB: s.db, Trust: s.trust, Chain: s.chain, Sealed: spooled(filepath.Join(s.dir, "spool")), Settle: time.Millisecond}
 }
 
 func (s *recordedSite) verify() *Report {

@@ -18,6 +18,10 @@ var (
 	verifyExtra string
 	//go:embed query/verify_missing.sql
 	verifyMissing string
+	//go:embed query/verify_others.sql
+	verifyOthers string
+	//go:embed query/verify_alerts.sql
+	verifyAlerts string
 	//go:embed query/verify_headers.sql
 	verifyHeaders string
 	//go:embed query/verify_announced.sql
@@ -178,6 +182,27 @@ func (v *verification) checkBeyond(ctx context.Context) error {
 	}
 	if len(have) == limit {
 		v.report.Notes = append(v.report.Notes, fmt.Sprintf("only the first %d batches beyond the log were looked at", limit))
+	}
+	return nil
+}
+
+// checkOthers looks for records that claim another log. In a database that is
+// this log's alone they were put there; in a cluster they are another collector's.
+func (v *verification) checkOthers(ctx context.Context) error {
+	var flows, events uint64
+	err := v.DB.Conn().QueryRow(ctx, verifyOthers, v.log, v.log, v.log, v.log).Scan(&flows, &events)
+	if schemaChanged(err) {
+		return nil // said already
+	} else if err != nil {
+		return unreachable("count records of other logs", err)
+	}
+	what := fmt.Sprintf("%s and %s in the database claim another log", plural(flows, "flow record"), plural(events, "other record"))
+	switch {
+	case flows+events == 0:
+	case v.Alone:
+		v.fault(Fault{Kind: RowsAdded, Detail: what + ", but this database belongs to one log: they were never sealed in it"})
+	default:
+		v.report.Notes = append(v.report.Notes, what+" and are not covered: verify them by that log's own ledger; no ledger, no evidence")
 	}
 	return nil
 }
