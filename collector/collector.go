@@ -202,8 +202,9 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 	stopTemplates := c.runTemplates(ctx)
 	defer stopTemplates()
-	if restored, refused := c.netflow.Restore(); restored+refused > 0 {
-		c.deps.Log.Info().Int("templates", restored).Int("refused", refused).Msg("restored templates")
+	if r := c.netflow.Restore(); r != (netflow.Restored{}) {
+		c.deps.Log.Info().Int("templates", r.Templates).Int("options", r.Options).Int("refused", r.Refused).
+			Msg("restored what exporters said before")
 	}
 
 	group, ctx := errgroup.WithContext(ctx)

@@ -38,6 +38,7 @@ type Decoder struct {
 	peers    map[[16]byte][]*session // by exporter address
 
 	state        budget
+	evictFailed  int64 // guarded by mu: when the budget was full of established sessions
 	pendingBytes atomic.Int64
 }
 
@@ -145,9 +146,11 @@ func (x *pass) stateful(sets []byte) {
 	dg := &x.m.dg
 	s, lost := x.d.session(sessionOf(dg))
 	x.res.Undecodable[flow.ReasonLimit] += uint32(lost)
+	if s.firstSeen.CompareAndSwap(0, dg.Received) {
+		x.d.inherit(s)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.firstSeen.CompareAndSwap(0, dg.Received)
 	s.lastSeen.Store(dg.Received)
 	x.s = s
 	x.enter(x.m)

@@ -50,13 +50,6 @@ type pass struct {
 
 func (x *pass) fail(r flow.Reason) { x.res.Undecodable[r]++ }
 
-// count counts a refusal by a memory bound.
-func (x *pass) count(ok bool) {
-	if !ok {
-		x.fail(flow.ReasonLimit)
-	}
-}
-
 // enter makes m the message whose sets are read.
 func (x *pass) enter(m message) {
 	x.m = m
@@ -65,19 +58,6 @@ func (x *pass) enter(m message) {
 	if x.observation == nil {
 		x.observation = &x.d.unknown
 	}
-}
-
-// writable returns the observation of domain, nil when there are too many.
-func (x *pass) writable(k domainKey) *observation {
-	o := x.s.domains[k]
-	if o == nil && len(x.s.domains) < maxDomains && x.s.charge(chargePerDomain) {
-		o = &observation{session: x.s}
-		x.s.domains[k] = o
-		if k == x.m.key() {
-			x.observation = o
-		}
-	}
-	return o
 }
 
 // header9 reads a NetFlow v9 header (RFC 3954, Section 5.1). Its Count is wrong
@@ -191,6 +171,9 @@ func (x *pass) dataSet(k templateKey, b []byte, cut bool) {
 	if x.s.pending.any() {
 		x.release(k, p)
 	}
+	if !x.s.used.Load() {
+		x.s.used.Store(true)
+	}
 	x.records(p, b, cut)
 }
 
@@ -293,15 +276,23 @@ func (x *pass) template(t template) {
 	}
 	x.res.Templates++
 	k := templateKey{x.m.key(), t.id}
-	switch x.s.learn(k, p, x.d.config.MaxTemplatesPerSession) {
+	became := x.s.learn(k, p, x.d.config.MaxTemplatesPerSession)
+	if became == refused {
+		room, lost := x.d.makeRoom(x.s, x.m.dg.Received)
+		x.res.Undecodable[flow.ReasonLimit] += uint32(lost)
+		if room {
+			became = x.s.learn(k, p, x.d.config.MaxTemplatesPerSession)
+		}
+	}
+	switch became {
 	case refused:
 		x.fail(flow.ReasonLimit)
 		return
 	case redefined:
 		x.res.Conflicts++
-		x.d.save(x.s, k, p)
+		x.d.saveTemplate(x.s, k, p)
 	case added:
-		x.d.save(x.s, k, p)
+		x.d.saveTemplate(x.s, k, p)
 	}
 	x.release(k, x.s.plan(k))
 }

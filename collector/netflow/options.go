@@ -26,9 +26,32 @@ type observation struct {
 
 	rate       *rate // of the whole domain
 	samplers   map[uint64]rate
-	agreed     *rate // the rate of all samplers, while they agree
+	byRate     map[rate]int // how many samplers have it
+	agreed     *rate        // the rate of all samplers, while they agree
 	interfaces map[uint32]rate
 	names      map[uint32]Interface
+	vrfs       map[uint32]string
+}
+
+// optionKind says what an option is about. The numbers are stored.
+type optionKind uint8
+
+const (
+	optionSystemInit optionKind = iota + 1
+	optionDomainRate
+	optionSamplerRate
+	optionInterfaceRate
+	optionInterfaceName
+	optionVRFName
+)
+
+// option is one thing that options data says of a domain.
+type option struct {
+	kind optionKind
+	id   uint64 // sampler, interface or VRF
+	rate rate
+	at   int64 // optionSystemInit: ns since 1970
+	name Interface
 }
 
 // Interface is what an exporter calls one of its interfaces.
@@ -113,9 +136,9 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 	x.res.OptionsRecords++
 	about := x.m.key()
 	var s sampling
-	var name Interface
-	var ifIndex uint64
-	var hasIf bool
+	var name, vrf Interface
+	var ifIndex, vrfID uint64
+	var hasIf, hasVRF bool
 	var systemInit int64
 	for i := range p.ops {
 		op := &p.ops[i]
@@ -136,6 +159,12 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 			name.Name = text(v)
 		case id == 83: // interfaceDescription
 			name.Description = text(v)
+		case id == 234 || id == 235: // ingressVRFID, egressVRFID
+			if u, ok := number(v, math.MaxUint32); ok && !hasVRF {
+				vrfID, hasVRF = u, true
+			}
+		case id == 236: // VRFname
+			vrf.Name = text(v)
 		case id == 149 && i < p.scopes: // observationDomainId: may speak of another one
 			if u, ok := number(v, math.MaxUint32); ok && u != 0 {
 				about.domain = uint32(u)
@@ -148,44 +177,107 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 			s.field(op.column, v)
 		}
 	}
-	r, sampled := s.resolve()
-	if !sampled && systemInit == 0 && (!hasIf || name == (Interface{})) {
-		return
+	var said []option
+	if systemInit > 0 {
+		said = append(said, option{kind: optionSystemInit, at: systemInit})
 	}
-	o := x.writable(about)
+	if r, sampled := s.resolve(); sampled {
+		r.quality = flow.SamplingFromOption
+		said = append(said, s.about(r, ifIndex, hasIf))
+	}
+	if hasIf && name != (Interface{}) {
+		said = append(said, option{kind: optionInterfaceName, id: ifIndex, name: name})
+	}
+	if hasVRF && vrf.Name != "" {
+		said = append(said, option{kind: optionVRFName, id: vrfID, name: vrf})
+	}
+	for _, v := range said {
+		x.learn(about, v)
+	}
+}
+
+// about says what a rate is the rate of: of a sampler, an interface or the domain.
+func (s *sampling) about(r rate, ifIndex uint64, hasIf bool) option {
+	switch {
+	case s.hasSampler:
+		return option{kind: optionSamplerRate, id: s.sampler, rate: r}
+	case hasIf:
+		return option{kind: optionInterfaceRate, id: ifIndex, rate: r}
+	}
+	return option{kind: optionDomainRate, rate: r}
+}
+
+// learn files what options data said, for the time after a restart too.
+func (x *pass) learn(about domainKey, v option) {
+	o := x.s.observation(about)
 	if o == nil {
 		x.fail(flow.ReasonLimit)
 		return
 	}
-	if systemInit > 0 {
-		o.systemInit, o.hasInit = systemInit, true
+	if about == x.m.key() {
+		x.observation = o
 	}
-	if sampled {
-		r.quality = flow.SamplingFromOption
-		x.count(o.learn(r, &s, uint32(ifIndex), hasIf))
-	}
-	if hasIf && name != (Interface{}) {
-		x.count(keep(o, &o.names, uint32(ifIndex), name, int64(len(name.Name)+len(name.Description))))
+	switch became := o.set(v); became {
+	case refused:
+		x.fail(flow.ReasonLimit)
+	case added, redefined:
+		x.d.saveOption(x.s, about, v, became == added)
 	}
 }
 
-// learn files a rate under what it applies to; the later record wins.
-func (o *observation) learn(r rate, s *sampling, ifIndex uint32, hasIf bool) (ok bool) {
-	switch {
-	case s.hasSampler:
-		ok = keep(o, &o.samplers, s.sampler, r, 0)
-		o.agreed = &r
-		for _, other := range o.samplers {
-			if other != r {
-				o.agreed = nil
-			}
-		}
-		return ok
-	case hasIf:
-		return keep(o, &o.interfaces, ifIndex, r, 0)
+// set files one option; the later one wins.
+func (o *observation) set(v option) outcome {
+	switch v.kind {
+	case optionSystemInit:
+		became := single(o.hasInit, o.systemInit == v.at)
+		o.systemInit, o.hasInit = v.at, true
+		return became
+	case optionDomainRate:
+		became := single(o.rate != nil, o.rate != nil && *o.rate == v.rate)
+		o.rate = &v.rate
+		return became
+	case optionSamplerRate:
+		old := o.samplers[v.id]
+		became := keep(o, &o.samplers, v.id, v.rate, 0)
+		o.count(old, v.rate, became)
+		return became
+	case optionInterfaceRate:
+		return keep(o, &o.interfaces, uint32(v.id), v.rate, 0)
+	case optionInterfaceName:
+		return keep(o, &o.names, uint32(v.id), v.name, int64(len(v.name.Name)+len(v.name.Description)))
+	case optionVRFName:
+		return keep(o, &o.vrfs, uint32(v.id), v.name.Name, int64(len(v.name.Name)))
 	}
-	o.rate = &r
-	return true
+	return refused
+}
+
+// count keeps track of whether all samplers agree, without looking at all of them.
+func (o *observation) count(old, now rate, became outcome) {
+	switch became {
+	case unchanged, refused:
+		return
+	case redefined:
+		if o.byRate[old]--; o.byRate[old] == 0 {
+			delete(o.byRate, old)
+		}
+	}
+	if o.byRate == nil {
+		o.byRate = map[rate]int{}
+	}
+	o.byRate[now]++
+	if o.agreed = nil; len(o.byRate) == 1 {
+		o.agreed = &now
+	}
+}
+
+func single(had, same bool) outcome {
+	switch {
+	case !had:
+		return added
+	case same:
+		return unchanged
+	}
+	return redefined
 }
 
 // find returns the rate for a record.
@@ -218,15 +310,16 @@ func (o *observation) find(s *sampling, inIf, outIf uint32, egress bool) (rate, 
 
 // keep sets m[k], refusing new keys when the table or the budget is full; extra
 // is what v holds beyond its own size.
-func keep[K comparable, V any](o *observation, m *map[K]V, k K, v V, extra int64) bool {
+func keep[K, V comparable](o *observation, m *map[K]V, k K, v V, extra int64) outcome {
 	if *m == nil {
 		*m = map[K]V{}
 	}
-	if _, known := (*m)[k]; !known && (len(*m) >= maxOptionEntries || !o.session.charge(chargePerOption+extra)) {
-		return false
+	old, known := (*m)[k]
+	if !known && (len(*m) >= maxOptionEntries || !o.session.charge(chargePerOption+extra)) {
+		return refused
 	}
 	(*m)[k] = v
-	return true
+	return single(known, known && old == v)
 }
 
 // text cuts the padding off an octet string; exporters fill fixed lengths with zeros.

@@ -199,10 +199,10 @@ func TestOptions_InterfaceNames(t *testing.T) {
 func TestOptions_TablesAreBounded(t *testing.T) {
 	o := observation{session: &session{state: &budget{limit: 1 << 30}}}
 	for i := range uint32(maxOptionEntries + 5) {
-		ok := o.learn(rate{n: 2}, &sampling{}, i, true)
-		want(t, "kept", ok, i < maxOptionEntries)
+		became := o.set(option{kind: optionInterfaceRate, id: uint64(i), rate: rate{n: 2}})
+		want(t, "kept", became == added, i < maxOptionEntries)
 	}
-	want(t, "known keys still change", o.learn(rate{n: 3}, &sampling{}, 5, true), true)
+	want(t, "known keys still change", o.set(option{kind: optionInterfaceRate, id: 5, rate: rate{n: 3}}), redefined)
 }
 
 func TestOptions_StateIsBoundedOverAllSessions(t *testing.T) {
@@ -227,4 +227,77 @@ func TestOptions_StateIsBoundedOverAllSessions(t *testing.T) {
 	}
 	d.mu.Unlock()
 	want(t, "octets after all are forgotten", d.state.used.Load(), 0)
+}
+
+// Options outlive a restart, the later value of each; a session whose exporter
+// comes back by another port takes over the rates of its address.
+func TestOptions_OutliveARestartAndAChangeOfPort(t *testing.T) {
+	store := &memoryStore{records: map[string][]byte{}}
+	d := New(Config{Templates: store})
+	flows := set(0, tmpl(300, 10, 4, 48, 1))
+	run(t, d, router, v9(3, flows, options9(256, []uint16{2, 4}, []uint16{34, 4, 82, 8, 83, 4}), set(256, u32(7), u32(10), []byte("oldnameX"), []byte("up\x00\x00"))))
+	run(t, d, router, v9(3, set(256, u32(7), u32(100), []byte("eth0\x00\x00\x00\x00"), []byte("up\x00\x00"))))
+	run(t, d, router, v9(3, options9(257, []uint16{1, 4}, []uint16{48, 1, 50, 4}), set(257, u32(0), u8(1), u32(1000), u32(0), u8(2), u32(2000))))
+	run(t, d, router, v9(4, options9(258, []uint16{1, 4}, []uint16{34, 4}), set(258, u32(0), u32(64))))
+	run(t, d, router, ipfix(5, options10(256, 1, 234, 4, 236, 8), set(256, u32(9), []byte("red\x00\x00\x00\x00\x00"))))
+	saves := store.saves
+	run(t, d, router, v9(3, set(256, u32(7), u32(100), []byte("eth0\x00\x00\x00\x00"), []byte("up\x00\x00"))))
+	want(t, "saves of what is known", store.saves, saves)
+
+	check := func(d *Decoder, from flow.Datagram) {
+		t.Helper()
+		b, _ := run(t, d, from, v9(3, set(300, u32(7), u8(0), u32(8), u8(1), u32(8), u8(2))), v9(4, flows, set(300, u32(1), u8(0))))
+		for i, rate := range []uint32{100, 1000, 2000, 64} {
+			want(t, "rate", b.SamplingRate[i], rate)
+			want(t, "quality", b.Quality[i], flow.SamplingFromOption)
+		}
+	}
+	check(d, router)
+	restarted := New(Config{Templates: store})
+	want(t, "restored", restarted.Restore(), Restored{Templates: 6, Options: 6})
+	check(restarted, router)
+	got, _ := restarted.Interface(router.Exporter, 3, 7)
+	want(t, "interface", got, Interface{"eth0", "up"})
+
+	moved := router
+	moved.Port++
+	again := New(Config{Templates: store})
+	again.Restore()
+	check(again, moved)
+	stranger := from("192.0.2.2", router.Port)
+	b, _ := run(t, again, stranger, v9(4, flows, set(300, u32(1), u8(0))))
+	want(t, "quality of another exporter", b.Quality[0], flow.SamplingAssumed)
+}
+
+func TestOptions_RatesThatSessionsDoNotAgreeOnAreNotTakenOver(t *testing.T) {
+	d := New(Config{})
+	rate := options9(258, []uint16{1, 4}, []uint16{34, 4})
+	for port, n := range map[uint16]uint32{1: 64, 2: 128} {
+		run(t, d, from("192.0.2.1", port), v9(4, rate, set(258, u32(0), u32(n))))
+	}
+	b, _ := run(t, d, from("192.0.2.1", 3), v9(4, set(0, tmpl(300, 1, 4)), set(300, u32(1))))
+	want(t, "quality", b.Quality[0], flow.SamplingAssumed)
+}
+
+// What the budget admits, the file of the store has room for.
+func TestOptions_StoredOctetsStayBelowThoseCharged(t *testing.T) {
+	store := &memoryStore{records: map[string][]byte{}}
+	d := New(Config{Templates: store})
+	for i := range uint32(1000) {
+		name := join([]byte("interface"), u32(i), make([]byte, 200))
+		run(t, d, router, ipfix(i%100, options10(uint16(256+i), 1, 10, 4, 82, 213, 34, 4), set(uint16(256+i), u32(i), name, u32(i+2))))
+	}
+	stored := int64(0)
+	for key, r := range store.records {
+		stored += int64(len(key)+len(r)) + 11
+	}
+	if used := d.state.used.Load(); len(store.records) != 3000 || stored > used {
+		t.Errorf("%d records of %d octets, %d charged", len(store.records), stored, used)
+	}
+	d.mu.Lock()
+	for _, s := range d.sessions {
+		d.forget(s)
+	}
+	d.mu.Unlock()
+	want(t, "records of forgotten sessions", len(store.records), 0)
 }

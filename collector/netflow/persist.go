@@ -3,12 +3,13 @@ package netflow
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"tidemark/collector/flow"
 )
 
-// TemplateStore keeps opaque template records, so that a restart is not blind
-// until every exporter has sent its templates again.
+// TemplateStore keeps opaque records of templates and options, so that a restart
+// is not blind until every exporter has sent them again.
 type TemplateStore interface {
 	// Save keeps record under key in place of what was there; a nil record
 	// removes it. It is called while a session is locked, so it must not wait for
@@ -18,28 +19,70 @@ type TemplateStore interface {
 	Load(restore func(key string, record []byte))
 }
 
-// storedVersion begins every template record.
-const storedVersion = 1
+// A stored record begins with its kind.
+const (
+	storedTemplate = 1
+	storedOption   = 2
+)
 
-// save files a template, nil to remove it. Those of a connection end with it.
-func (d *Decoder) save(s *session, k templateKey, p *plan) {
+// templateName is the key of a stored template.
+func templateName(s *session, k templateKey) string {
+	return fmt.Sprintf("%x-%d-%d-%d-%d-%d", s.key.exporter, s.key.port, s.key.transport, k.protocol, k.domain, k.id)
+}
+
+// saveTemplate files a template. Those of a connection end with it.
+func (d *Decoder) saveTemplate(s *session, k templateKey, p *plan) {
 	if d.config.Templates == nil || s.key.transport.Connected() {
 		return
 	}
-	name := fmt.Sprintf("%x-%d-%d-%d-%d-%d", s.key.exporter, s.key.port, s.key.transport, k.protocol, k.domain, k.id)
-	if p == nil {
-		d.config.Templates.Save(name, nil)
-		return
+	s.plansMu.Lock()
+	defer s.plansMu.Unlock()
+	if !s.closed { // else forgotten meanwhile, with all that was saved of it
+		d.config.Templates.Save(templateName(s, k), marshal(s.key, k, &p.template))
 	}
-	d.config.Templates.Save(name, marshal(nil, s.key, k, &p.template))
 }
 
-func marshal(b []byte, s sessionKey, k templateKey, t *template) []byte {
-	b = append(b, storedVersion)
-	b = append(b, s.exporter[:]...)
+// saveOption files what options data said. isNew says that s has not said it before.
+func (d *Decoder) saveOption(s *session, k domainKey, v option, isNew bool) {
+	if d.config.Templates == nil || s.key.transport.Connected() {
+		return
+	}
+	name := fmt.Sprintf("%x-%d-%d-%d-%d-o%d-%d", s.key.exporter, s.key.port, s.key.transport, k.protocol, k.domain, v.kind, v.id)
+	s.plansMu.Lock()
+	defer s.plansMu.Unlock()
+	if s.closed {
+		return
+	}
+	if isNew {
+		s.saved = append(s.saved, name)
+	}
+	d.config.Templates.Save(name, marshalOption(s.key, k, v))
+}
+
+// stored begins a record: whose it is.
+func stored(kind byte, s sessionKey, k domainKey) []byte {
+	b := append([]byte{kind}, s.exporter[:]...)
 	b = binary.BigEndian.AppendUint16(b, s.port)
 	b = append(b, byte(s.transport), byte(k.protocol))
-	b = binary.BigEndian.AppendUint32(b, k.domain)
+	return binary.BigEndian.AppendUint32(b, k.domain)
+}
+
+const storedOwner = 25 // octets of what stored writes
+
+// owner reads what stored wrote; rest is what follows it.
+func owner(b []byte) (kind byte, s sessionKey, k domainKey, rest []byte, ok bool) {
+	if len(b) < storedOwner {
+		return 0, s, k, nil, false
+	}
+	copy(s.exporter[:], b[1:])
+	s.port, s.transport = binary.BigEndian.Uint16(b[17:]), flow.Transport(b[19])
+	k.protocol, k.domain = flow.Protocol(b[20]), binary.BigEndian.Uint32(b[21:])
+	known := k.protocol == flow.NetFlowV9 || k.protocol == flow.IPFIX
+	return b[0], s, k, b[storedOwner:], known && !s.transport.Connected()
+}
+
+func marshal(s sessionKey, k templateKey, t *template) []byte {
+	b := stored(storedTemplate, s, k.domainKey)
 	b = binary.BigEndian.AppendUint16(b, k.id)
 	b = append(b, byte(index(t.options)))
 	b = binary.BigEndian.AppendUint16(b, uint16(t.scopes))
@@ -51,48 +94,103 @@ func marshal(b []byte, s sessionKey, k templateKey, t *template) []byte {
 	return b
 }
 
-const storedHeader = 30
-
-func unmarshal(b []byte) (s sessionKey, k templateKey, t template, ok bool) {
-	n := (len(b) - storedHeader) / 8
-	if len(b) <= storedHeader || (len(b)-storedHeader)%8 != 0 || b[0] != storedVersion || n > maxFields {
-		return s, k, t, false
+// unmarshal reads what marshal wrote behind the owner.
+func unmarshal(b []byte) (t template, ok bool) {
+	const header, perField = 5, 8
+	n := (len(b) - header) / perField
+	if len(b) <= header || (len(b)-header)%perField != 0 || n > maxFields {
+		return t, false
 	}
-	copy(s.exporter[:], b[1:])
-	s.port, s.transport = binary.BigEndian.Uint16(b[17:]), flow.Transport(b[19])
-	k.protocol, k.domain, k.id = flow.Protocol(b[20]), binary.BigEndian.Uint32(b[21:]), binary.BigEndian.Uint16(b[25:])
-	t.id, t.options, t.scopes = k.id, b[27] == 1, int(binary.BigEndian.Uint16(b[28:]))
-	for b = b[storedHeader:]; len(b) > 0; b = b[8:] {
+	t.id, t.options, t.scopes = binary.BigEndian.Uint16(b), b[2] == 1, int(binary.BigEndian.Uint16(b[3:]))
+	for b = b[header:]; len(b) > 0; b = b[perField:] {
 		t.fields = append(t.fields, field{binary.BigEndian.Uint32(b), binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])})
 	}
-	known := k.protocol == flow.NetFlowV9 || k.protocol == flow.IPFIX
-	return s, k, t, known && !s.transport.Connected() && t.id >= 256 && t.scopes <= n
+	return t, t.id >= 256 && t.scopes <= n
 }
 
-// Restore reads the templates of Config.Templates; call it before the first
-// Decode. A record that cannot be read is left out: the exporter sends its
-// templates again.
-func (d *Decoder) Restore() (restored, refused int) {
-	if d.config.Templates == nil {
-		return 0, 0
+func marshalOption(s sessionKey, k domainKey, v option) []byte {
+	b := stored(storedOption, s, k)
+	b = append(b, byte(v.kind))
+	b = binary.BigEndian.AppendUint64(b, v.id)
+	b = binary.BigEndian.AppendUint32(b, v.rate.n)
+	b = binary.BigEndian.AppendUint64(b, math.Float64bits(v.rate.probability))
+	b = binary.BigEndian.AppendUint64(b, uint64(v.at))
+	b = append(b, byte(len(v.name.Name))) // at most 255, see text
+	b = append(b, v.name.Name...)
+	return append(b, v.name.Description...)
+}
+
+// unmarshalOption reads what marshalOption wrote behind the owner.
+func unmarshalOption(b []byte) (v option, ok bool) {
+	const header = 30
+	if len(b) < header || len(b) < header+int(b[header-1]) {
+		return v, false
 	}
-	d.config.Templates.Load(func(_ string, record []byte) {
-		key, k, t, ok := unmarshal(record)
-		var p *plan
-		if ok {
-			p = compile(k.protocol, t)
-		}
-		if p == nil {
-			refused++
-			return
-		}
-		s, _ := d.session(key)
-		s.restored = true
-		if s.learn(k, p, d.config.MaxTemplatesPerSession) == added {
-			restored++
-		} else {
-			refused++
+	v.kind, v.id = optionKind(b[0]), binary.BigEndian.Uint64(b[1:])
+	v.rate = rate{binary.BigEndian.Uint32(b[9:]), math.Float64frombits(binary.BigEndian.Uint64(b[13:])), flow.SamplingFromOption}
+	v.at = int64(binary.BigEndian.Uint64(b[21:]))
+	names := b[header:]
+	v.name = Interface{string(names[:b[header-1]]), text(names[b[header-1]:])}
+	switch v.kind {
+	case optionDomainRate, optionSamplerRate, optionInterfaceRate:
+		return v, v.rate.n > 0 && v.rate.probability >= 0 && v.rate.probability <= 1
+	case optionSystemInit:
+		return v, v.at > 0
+	}
+	return v, v.kind == optionInterfaceName || v.kind == optionVRFName
+}
+
+// Restore reads the templates and options of Config.Templates; call it before
+// the first Decode. A record that cannot be read is left out: the exporter sends
+// it again.
+func (d *Decoder) Restore() (r Restored) {
+	if d.config.Templates == nil {
+		return r
+	}
+	d.config.Templates.Load(func(name string, record []byte) {
+		kind, key, k, rest, ok := owner(record)
+		switch {
+		case ok && kind == storedTemplate && d.restoreTemplate(key, k, rest):
+			r.Templates++
+		case ok && kind == storedOption && d.restoreOption(name, key, k, rest):
+			r.Options++
+		default:
+			r.Refused++
 		}
 	})
-	return restored, refused
+	return r
+}
+
+// Restored counts what Restore read.
+type Restored struct{ Templates, Options, Refused int }
+
+func (d *Decoder) restored(key sessionKey) *session {
+	s, _ := d.session(key)
+	s.restored = true
+	return s
+}
+
+func (d *Decoder) restoreTemplate(key sessionKey, k domainKey, b []byte) bool {
+	t, ok := unmarshal(b)
+	if !ok {
+		return false
+	}
+	p := compile(k.protocol, t)
+	return p != nil && d.restored(key).learn(templateKey{k, t.id}, p, d.config.MaxTemplatesPerSession) == added
+}
+
+func (d *Decoder) restoreOption(name string, key sessionKey, k domainKey, b []byte) bool {
+	v, ok := unmarshalOption(b)
+	if !ok {
+		return false
+	}
+	s := d.restored(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.observation(k)
+	if o == nil || o.set(v) != added {
+		return false
+	}
+	s.saved = append(s.saved, name)
+	return true
 }

@@ -1,11 +1,8 @@
 package netflow
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"tidemark/collector/flow"
 )
@@ -41,7 +38,8 @@ type session struct {
 	key       sessionKey
 	firstSeen atomic.Int64 // ns, by arrival
 	lastSeen  atomic.Int64
-	restored  bool // known since before this process
+	restored  bool        // known since before this process
+	used      atomic.Bool // its templates were those of some data
 
 	// mu is held while one datagram of the session is decoded.
 	mu      sync.Mutex
@@ -53,7 +51,8 @@ type session struct {
 	// other sessions of the same address look here too.
 	plansMu sync.RWMutex
 	plans   map[templateKey]*plan
-	octets  int64 // of memory, charged to state
+	saved   []string // keys under which options are stored
+	octets  int64    // of memory, charged to state
 	state   *budget
 	closed  bool // forgotten; charges nothing more
 }
@@ -67,13 +66,14 @@ type budget struct {
 // stateShare is the part of the budget that one session may take.
 const stateShare = 8
 
-// Memory charged, in octets, rounded up.
+// Memory charged, in octets, rounded up: with the record in the store, which is
+// smaller still, so that what the budget admits fits into the store's file.
 const (
-	chargePerPlan   = 768
+	chargePerPlan   = 1024
 	chargePerField  = 48
 	chargePerMove   = 16 // of the fields once more, in columns, per shape
 	chargePerDomain = 512
-	chargePerOption = 128
+	chargePerOption = 512
 )
 
 // charge takes n octets (or gives them back) if the budgets allow it.
@@ -112,7 +112,18 @@ func (s *session) plan(k templateKey) *plan {
 	return s.plans[k]
 }
 
-// outcome is what became of a Template Record.
+// observation returns what options said of a domain, to be changed; nil when
+// there is no room for one more. The caller holds s.mu.
+func (s *session) observation(k domainKey) *observation {
+	o := s.domains[k]
+	if o == nil && len(s.domains) < maxDomains && s.charge(chargePerDomain) {
+		o = &observation{session: s}
+		s.domains[k] = o
+	}
+	return o
+}
+
+// outcome is what became of a Template Record or an option.
 type outcome uint8
 
 const (
@@ -169,102 +180,10 @@ func (d *Decoder) session(k sessionKey) (s *session, lost int) {
 		return s, 0
 	}
 	if len(d.sessions) >= d.config.MaxSessions {
-		lost = d.evict()
+		lost = d.evict(nil, rankEstablished)
 	}
 	s = &session{key: k, domains: map[domainKey]*observation{}, plans: map[templateKey]*plan{}, state: &d.state}
 	d.sessions[k] = s
 	d.peers[k.exporter] = append(d.peers[k.exporter], s)
 	return s, lost
-}
-
-// establishedAfter is how long a session must have been heard to be preferred.
-const establishedAfter = int64(time.Minute)
-
-// evict forgets an eighth of the sessions, first those without templates, then
-// those heard only for a moment, then those silent longest: forged source
-// addresses must not push out real exporters, which may be silent for minutes.
-// Connections stay: whoever accepts them bounds them, and their templates are
-// not sent again.
-func (d *Decoder) evict() (lost int) {
-	type candidate struct {
-		s    *session
-		rank int
-		seen int64
-	}
-	all := make([]candidate, 0, len(d.sessions))
-	for _, s := range d.sessions {
-		if s.key.transport.Connected() {
-			continue
-		}
-		s.plansMu.RLock()
-		c := candidate{s: s, seen: s.lastSeen.Load()}
-		if len(s.plans) > 0 {
-			c.rank = 1
-			if s.restored || c.seen-s.firstSeen.Load() >= establishedAfter {
-				c.rank = 2
-			}
-		}
-		all = append(all, c)
-		s.plansMu.RUnlock()
-	}
-	slices.SortFunc(all, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.seen, b.seen))
-	})
-	for _, c := range all[:(len(all)+7)/8] {
-		lost += d.forget(c.s)
-	}
-	return lost
-}
-
-// forget drops s and what was saved of it; lost is how many sets waited in it.
-func (d *Decoder) forget(s *session) (lost int) {
-	delete(d.sessions, s.key)
-	peers := slices.DeleteFunc(d.peers[s.key.exporter], func(p *session) bool { return p == s })
-	if len(peers) == 0 {
-		delete(d.peers, s.key.exporter)
-	} else {
-		d.peers[s.key.exporter] = peers
-	}
-	s.plansMu.Lock()
-	for k := range s.plans {
-		d.save(s, k, nil)
-	}
-	s.chargeLocked(-s.octets)
-	s.closed = true
-	s.plansMu.Unlock()
-	return s.pending.close(&d.pendingBytes)
-}
-
-// maxPeers bounds the search for a template among the sessions of one address.
-const maxPeers = 64
-
-// borrow finds a template for s in other sessions of the same exporter address:
-// exporters that restart or use one port per process change their port, and
-// their layouts stay. It declines when those sessions do not agree. The templates
-// of a connection are its own: they come before the data and end with it.
-func (d *Decoder) borrow(s *session, k templateKey) *plan {
-	if s.key.transport.Connected() {
-		return nil
-	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	peers := d.peers[s.key.exporter]
-	if len(peers) > maxPeers {
-		peers = peers[len(peers)-maxPeers:]
-	}
-	var found *plan
-	for _, p := range peers {
-		if p == s || p.key.transport.Connected() {
-			continue
-		}
-		q := p.plan(k)
-		if q == nil {
-			continue
-		}
-		if found != nil && !found.equal(&q.template) {
-			return nil
-		}
-		found = q
-	}
-	return found
 }

@@ -149,9 +149,7 @@ func TestDecoder_RestartIsNotBlind(t *testing.T) {
 	want(t, "saves: a refresh is none", store.saves, 3)
 
 	d = New(Config{Templates: store})
-	restored, refused := d.Restore()
-	want(t, "restored", restored, 3)
-	want(t, "refused", refused, 0)
+	want(t, "restored", d.Restore(), Restored{Templates: 3})
 	_, r := run(t, d, router, v9(1, set(256, plainRecord(1))))
 	want(t, "v9", r.Flows, 1)
 	batch, r := run(t, d, router, ipfix(3, set(301, u32(3), u32(50)), set(300, u8(2), u16(7), u32(9))))
@@ -175,9 +173,9 @@ func TestDecoder_RestoreRefusesDamagedRecords(t *testing.T) {
 	}
 	for n := range good {
 		store := &memoryStore{records: map[string][]byte{"x": good[:n]}}
-		restored, refused := New(Config{Templates: store}).Restore()
-		if restored+refused != 1 || (n-storedHeader)%8 != 0 && refused != 1 {
-			t.Fatalf("record cut to %d of %d octets: restored %d, refused %d", n, len(good), restored, refused)
+		r := New(Config{Templates: store}).Restore()
+		if r.Templates+r.Refused != 1 || (n-storedOwner-5)%8 != 0 && r.Refused != 1 {
+			t.Fatalf("record cut to %d of %d octets: %+v", n, len(good), r)
 		}
 	}
 }
