@@ -4,21 +4,16 @@ package chain
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
-	"net/http"
-	"net/url"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/rpc"
 )
 
 // Block tags (Ethereum JSON-RPC, "block tag").
@@ -70,62 +65,96 @@ type Receipt struct {
 	GasPrice  *big.Int // effective, wei per gas; nil if the node does not say
 }
 
-// Client speaks JSON-RPC over HTTP to one node. Each call ends after 10 s. It is
-// safe for concurrent use. Its errors never contain the URL, which may hold an
-// access key.
-type Client struct {
-	rpc     *rpc.Client
-	id      uint64
-	host    string
-	version string
+// Options of Open; a zero field means its default.
+type Options struct {
+	URLs    []string      // nodes of one chain, the preferred one first; required
+	ChainID uint64        // 0: that of the first node that answers
+	Timeout time.Duration // of one call to one node; default 10 s
 }
 
-// Dial connects to rawURL and checks the chain id; want 0 takes whatever chain
-// is there. The client keeps the id: see CheckID.
+// Client speaks JSON-RPC over HTTP to one or more nodes of one chain: when one
+// does not answer, the next is asked. It is safe for concurrent use. Its errors
+// never contain a URL, which may hold an access key.
+type Client struct {
+	endpoints []*endpoint
+	serving   atomic.Int32 // index of the endpoint asked first
+	id        uint64
+}
+
+// Dial connects to the node at rawURL and checks the chain id; want 0 takes
+// whatever chain is there. The client keeps the id: see CheckID.
 func Dial(ctx context.Context, rawURL string, want uint64) (*Client, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errors.New("rpc url: want http://HOST[:PORT] or https://HOST[/PATH]")
+	return Open(ctx, Options{URLs: []string{rawURL}, ChainID: want})
+}
+
+// Open connects to the nodes. One that answers is enough; one of another chain
+// is an error, *WrongChainError.
+func Open(ctx context.Context, o Options) (*Client, error) {
+	if o.Timeout == 0 {
+		o.Timeout = callTimeout
 	}
-	hc := &http.Client{Transport: boundedTransport{http.DefaultTransport}}
-	rc, err := rpc.DialOptions(ctx, rawURL, rpc.WithHTTPClient(hc))
+	c := &Client{id: o.ChainID}
+	err := c.connect(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", u.Host, redact(err))
+		c.Close()
+		return nil, err
 	}
-	c := &Client{rpc: rc, id: want, host: u.Host}
-	got, err := c.remoteID(ctx)
-	if err == nil && want != 0 && got != want {
-		err = &WrongChainError{Got: got, Want: want}
-	}
-	if err == nil && got == 0 {
-		err = errors.New("chain id is 0")
-	}
-	if err != nil {
-		rc.Close()
-		return nil, fmt.Errorf("dial %s: %w", u.Host, err)
-	}
-	c.id = got
-	// Not every node has this method, and only development chains need it.
-	_ = c.call(ctx, &c.version, "web3_clientVersion")
 	return c, nil
 }
 
+func (c *Client) connect(ctx context.Context, o Options) error {
+	for _, u := range o.URLs {
+		e, err := newEndpoint(ctx, u, o.Timeout)
+		if err != nil {
+			return err
+		}
+		c.endpoints = append(c.endpoints, e)
+	}
+	if len(c.endpoints) == 0 {
+		return errors.New("no rpc url")
+	}
+	var away []error
+	for i, e := range c.endpoints {
+		got, err := e.remoteID(ctx, c.id)
+		var wrong *WrongChainError
+		switch {
+		case errors.As(err, &wrong):
+			return fmt.Errorf("dial %s: %w", e.host, err)
+		case err != nil:
+			away = append(away, fmt.Errorf("dial %s: %w", e.host, err))
+			continue
+		case len(away) == i: // the first that answers
+			c.id = got
+			c.serving.Store(int32(i))
+		}
+		// Not every node has this method, and only development chains need it.
+		_ = e.call(ctx, &e.version, "web3_clientVersion")
+	}
+	if len(away) == len(c.endpoints) {
+		return errors.Join(away...)
+	}
+	return nil
+}
+
 // Close releases the client's connections.
-func (c *Client) Close() { c.rpc.Close() }
+func (c *Client) Close() {
+	for _, e := range c.endpoints {
+		e.rpc.Close()
+	}
+}
 
 // ID returns the chain id this client is pinned to.
 func (c *Client) ID() uint64 { return c.id }
 
-// Host names the node for logs: host and port of the URL, nothing else of it.
-func (c *Client) Host() string { return c.host }
+// Host names the serving node for logs: host and port of the URL, nothing else of it.
+func (c *Client) Host() string { return c.endpoints[c.serving.Load()].host }
 
 // Development tells whether the chain belongs to a tool for development, by its
-// chain id (31337 Anvil and Hardhat, 1337 geth --dev) or by what the node calls
+// chain id (31337 Anvil and Hardhat, 1337 geth --dev) or by what a node calls
 // itself, which also finds a fork of a public network.
 func (c *Client) Development() bool {
-	v := strings.ToLower(c.version)
-	for _, tool := range []string{"anvil", "hardhat", "ganache", "foundry"} {
-		if strings.HasPrefix(v, tool) {
+	for _, e := range c.endpoints {
+		if developmentTool(e.version) {
 			return true
 		}
 	}
@@ -134,41 +163,39 @@ func (c *Client) Development() bool {
 
 // CheckID asks again for the chain id: a node behind a stable URL may be replaced.
 func (c *Client) CheckID(ctx context.Context) error {
-	got, err := c.remoteID(ctx)
-	if err == nil && got != c.id {
-		err = &WrongChainError{Got: got, Want: c.id}
+	var id hexutil.Uint64
+	err := c.call(ctx, &id, "eth_chainId")
+	if err == nil && uint64(id) != c.id {
+		err = &WrongChainError{Got: uint64(id), Want: c.id}
 	}
 	return err
 }
 
-func (c *Client) remoteID(ctx context.Context) (uint64, error) {
-	var id hexutil.Uint64
-	err := c.call(ctx, &id, "eth_chainId")
-	return uint64(id), err
-}
-
 // Block returns the block with a tag.
 func (c *Client) Block(ctx context.Context, tag string) (Block, error) {
-	return c.block(ctx, tag)
+	return readBlock(ctx, c.call, tag)
 }
 
 // BlockAt returns the canonical block with a number.
 func (c *Client) BlockAt(ctx context.Context, number uint64) (Block, error) {
-	b, err := c.block(ctx, hexutil.EncodeUint64(number))
+	b, err := readBlock(ctx, c.call, hexutil.EncodeUint64(number))
 	if err == nil && b.Number != number {
 		return Block{}, fmt.Errorf("block %d: node answered with block %d", number, b.Number)
 	}
 	return b, err
 }
 
-func (c *Client) block(ctx context.Context, ref string) (Block, error) {
+// caller asks a node, or one of several.
+type caller func(ctx context.Context, result any, method string, args ...any) error
+
+func readBlock(ctx context.Context, call caller, ref string) (Block, error) {
 	var h *struct {
 		Number  *hexutil.Uint64 `json:"number"`
 		Hash    *common.Hash    `json:"hash"`
 		Time    *hexutil.Uint64 `json:"timestamp"`
 		BaseFee *hexutil.Big    `json:"baseFeePerGas"`
 	}
-	if err := c.call(ctx, &h, "eth_getBlockByNumber", ref, false); err != nil {
+	if err := call(ctx, &h, "eth_getBlockByNumber", ref, false); err != nil {
 		return Block{}, err
 	}
 	if h == nil {
@@ -298,50 +325,4 @@ func (c *Client) Code(ctx context.Context, at common.Address) ([]byte, error) {
 	var out hexutil.Bytes
 	err := c.call(ctx, &out, "eth_getCode", at, Latest)
 	return out, err
-}
-
-func (c *Client) call(ctx context.Context, result any, method string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	var raw json.RawMessage
-	if err := c.rpc.CallContext(ctx, &raw, method, args...); err != nil {
-		if data, ok := revertData(err); ok {
-			return &RevertError{Method: method, Data: data}
-		}
-		return fmt.Errorf("%s: %w", method, redact(err))
-	}
-	if result == nil || len(raw) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(raw, result); err != nil {
-		return fmt.Errorf("%s: node answered nonsense: %w", method, err)
-	}
-	return nil
-}
-
-// redact takes the URL, which may hold an access key, out of an error of net/http.
-func redact(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		return ue.Err
-	}
-	var he rpc.HTTPError
-	if errors.As(err, &he) {
-		return fmt.Errorf("HTTP status %s", he.Status)
-	}
-	return err
-}
-
-// boundedTransport cuts a response body after maxResponse octets.
-type boundedTransport struct{ next http.RoundTripper }
-
-func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.next.RoundTrip(r)
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, maxResponse), resp.Body}
-	}
-	return resp, err
 }

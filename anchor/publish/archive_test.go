@@ -124,7 +124,7 @@ func TestArchive_CatchesUp(t *testing.T) {
 func TestArchive_NodeThatPrunedTheState(t *testing.T) {
 	w := archiving(t)
 	proxy := chaintest.NewProxy(t, w.node.URL)
-	w.cfg.RPC = proxy.URL
+	w.cfg.RPC = []string{proxy.URL}
 	w.restart()
 	proxy.Tell("eth_getProof", func(json.RawMessage) string {
 		return `!{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"missing trie node"}}`

@@ -37,14 +37,19 @@ func (p *Publisher) FinalizedBlock() (b chain.Block, ok bool) {
 	return chain.Block{}, false
 }
 
+// distrust forgets what was seen: headers name no block until the nodes agree.
+func (f *finality) distrust() {
+	f.current.Store(nil)
+	f.seen = nil
+}
+
 // refresh asks the chain; it is called by Run alone.
 func (f *finality) refresh(ctx context.Context, c *chain.Client, now time.Time) error {
 	if cur := f.current.Load(); cur != nil {
 		b, err := c.BlockAt(ctx, cur.Number)
 		if errors.Is(err, chain.ErrNotFound) || err == nil && b.Hash != cur.Hash {
 			// Only a chain that was set back does this.
-			f.current.Store(nil)
-			f.seen = nil
+			f.distrust()
 		} else if err != nil {
 			return err
 		}

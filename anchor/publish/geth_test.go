@@ -37,7 +37,7 @@ func TestPublisher_OnGeth(t *testing.T) {
 	log := newLog(7)
 	skew := time.Duration(0)
 	p, err := New(log, Config{
-		Dir: t.TempDir(), RPC: fmt.Sprintf("http://127.0.0.1:%d", port), ChainID: 1337, Key: key, Rotator: common.Address{9},
+		Dir: t.TempDir(), RPC: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}, ChainID: 1337, Key: key, Rotator: common.Address{9},
 		Now: func() time.Time { return time.Now().Add(skew) }, Log: zerolog.New(zerolog.NewTestWriter(t)),
 	})
 	if err != nil {

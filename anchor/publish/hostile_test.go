@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,61 +17,6 @@ import (
 	"tidemark/anchor/chain"
 	"tidemark/anchor/chain/chaintest"
 )
-
-// liar is a proxy in front of an honest node that falsifies the answers to one method.
-type liar struct {
-	*httptest.Server
-	mu     sync.Mutex
-	method string
-	lie    func(result json.RawMessage) string // the whole "result" value, or a body if it starts with '!'
-	asked  map[string]int
-}
-
-func newLiar(t *testing.T, honest string) *liar {
-	t.Helper()
-	l := &liar{asked: map[string]int{}}
-	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		var q struct{ Method string }
-		_ = json.Unmarshal(body, &q)
-		resp, err := http.Post(honest, "application/json", bytes.NewReader(body))
-		if err != nil {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer resp.Body.Close()
-		answer, _ := io.ReadAll(resp.Body)
-		l.mu.Lock()
-		l.asked[q.Method]++
-		lie := l.lie
-		if q.Method != l.method {
-			lie = nil
-		}
-		l.mu.Unlock()
-		if lie != nil {
-			var a struct {
-				ID     json.RawMessage `json:"id"`
-				Result json.RawMessage `json:"result"`
-			}
-			_ = json.Unmarshal(answer, &a)
-			if told := lie(a.Result); strings.HasPrefix(told, "!") {
-				answer = []byte(told[1:])
-			} else {
-				answer = []byte(`{"jsonrpc":"2.0","id":` + string(a.ID) + `,"result":` + told + `}`)
-			}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(answer)
-	}))
-	t.Cleanup(l.Close)
-	return l
-}
-
-func (l *liar) tell(method string, lie func(json.RawMessage) string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.method, l.lie = method, lie
-}
 
 func always(s string) func(json.RawMessage) string { return func(json.RawMessage) string { return s } }
 
@@ -110,13 +53,13 @@ var lies = map[string]func(json.RawMessage) string{
 // honest again everything is anchored.
 func TestPublisher_LyingNodeCausesErrorsNotDamage(t *testing.T) {
 	node := chaintest.Start(t, "--slots-in-an-epoch", "1")
-	l := newLiar(t, node.URL)
+	l := chaintest.NewProxy(t, node.URL)
 	methods := []string{
 		"eth_chainId", "web3_clientVersion", "eth_getBlockByNumber", "eth_getTransactionReceipt", "eth_getTransactionCount",
 		"eth_getBalance", "eth_maxPriorityFeePerGas", "eth_estimateGas", "eth_sendRawTransaction", "eth_call", "eth_getCode", "eth_getLogs",
 	}
 	w := newWorldOn(t, node)
-	w.cfg.RPC, w.cfg.Log = l.URL, zerolog.Nop()
+	w.cfg.RPC, w.cfg.Log = []string{l.URL}, zerolog.Nop()
 	w.restart()
 	w.log.grow(2, 0)
 	w.until("anchored", anchored(2))
@@ -125,7 +68,7 @@ func TestPublisher_LyingNodeCausesErrorsNotDamage(t *testing.T) {
 		for name, lie := range lies {
 			w.log.grow(1, 0)
 			w.skew += time.Hour
-			l.tell(method, lie)
+			l.Tell(method, lie)
 			for range 2 {
 				w.step()
 				w.skew += 10 * time.Second
@@ -134,7 +77,7 @@ func TestPublisher_LyingNodeCausesErrorsNotDamage(t *testing.T) {
 				w.restart() // and start with the lie
 				w.step()
 			}
-			l.tell("", nil)
+			l.Tell("", nil)
 			size, _ := w.log.Checkpoint()
 			w.until("anchored after the lie "+name+" to "+method, anchored(size))
 			if w.p.state.LogKey != key || w.p.state.Contract != contract {
@@ -147,7 +90,7 @@ func TestPublisher_LyingNodeCausesErrorsNotDamage(t *testing.T) {
 		t.Errorf("contract: %+v, want %d %x", st, size, root)
 	}
 	for _, m := range methods {
-		if m != "eth_getLogs" && l.asked[m] == 0 {
+		if m != "eth_getLogs" && l.Asked(m) == 0 {
 			t.Errorf("%s was never asked: the test proves nothing about it", m)
 		}
 	}
@@ -183,10 +126,10 @@ func TestClient_StallingAndEndlessNodesEnd(t *testing.T) {
 
 func TestPublisher_UnnamedPublicChainIsRefused(t *testing.T) {
 	node := chaintest.Start(t, "--chain-id", "777")
-	l := newLiar(t, node.URL)
-	l.tell("web3_clientVersion", always(`"Geth/v1.17.10"`))
+	l := chaintest.NewProxy(t, node.URL)
+	l.Tell("web3_clientVersion", always(`"Geth/v1.17.10"`))
 	w := newWorldOn(t, node)
-	w.cfg.RPC = l.URL
+	w.cfg.RPC = []string{l.URL}
 	w.restart()
 	if err := w.step(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "777") {
 		t.Errorf("no chain id configured: %v", err)

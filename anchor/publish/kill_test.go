@@ -30,7 +30,7 @@ func TestPublisher_ChainKilledAgainAndAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := newLog(7)
-	p, err := New(log, Config{Dir: t.TempDir(), RPC: anvil.URL(), Interval: time.Second, Log: zerolog.Nop()})
+	p, err := New(log, Config{Dir: t.TempDir(), RPC: []string{anvil.URL()}, Interval: time.Second, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,13 +56,14 @@ var (
 type Config struct {
 	Dir      string         // state, history and development key; required
 	Evidence string         // archive of chain evidence; empty: none is kept
-	RPC      string         // node; required
+	RPC      []string       // nodes of one chain, the preferred one first; required
 	ChainID  uint64         // 0: a development chain, or the one remembered in Dir
 	Contract common.Address // zero: the one remembered in Dir; on a development chain it is deployed
 	Rotator  common.Address // named when the log is opened; fixed from then on
 	Key      *Key           // nil: on a development chain one is made in Dir
 	Interval time.Duration  // between two anchors; default 10 min
 	FeeCap   *big.Int       // wei per gas; default txmgr's
+	Timeout  time.Duration  // of one question to one node; default chain's
 	Poll     time.Duration  // between two looks at the chain; default 6 s, 0.5 s on a development chain
 
 	Now        func() time.Time
@@ -128,6 +129,7 @@ type Publisher struct {
 	txs      *txmgr.Manager
 	state    State
 	lastSent time.Time // of the newest anchor
+	agreed   time.Time // when the nodes were last compared, zero: they disagreed
 	compared compared
 	warned   map[string]time.Time
 	finality finality // its current block is read by all
@@ -148,7 +150,7 @@ type compared struct {
 
 // New reads what earlier runs left in cfg.Dir. It does not touch the network.
 func New(log Log, cfg Config) (*Publisher, error) {
-	if cfg.Dir == "" || cfg.RPC == "" {
+	if cfg.Dir == "" || len(cfg.RPC) == 0 {
 		return nil, errors.New("publisher: directory and RPC URL are required")
 	}
 	if cfg.Interval == 0 {

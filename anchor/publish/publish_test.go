@@ -86,7 +86,7 @@ func newWorldOn(t *testing.T, node *chaintest.Node) *world {
 	t.Helper()
 	w := &world{T: t, node: node, log: newLog(7)}
 	w.cfg = Config{
-		Dir: t.TempDir(), RPC: node.URL, Interval: time.Minute,
+		Dir: t.TempDir(), RPC: []string{node.URL}, Interval: time.Minute,
 		Now: func() time.Time { return time.Now().Add(w.skew) },
 		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel),
 	}

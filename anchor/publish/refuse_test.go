@@ -20,12 +20,12 @@ func TestPublisher_AnotherChainIsRefused(t *testing.T) {
 	w.log.grow(1, 0)
 	w.until("anchored", anchored(1))
 	other := chaintest.Start(t, "--chain-id", "999")
-	w.cfg.RPC = other.URL
+	w.cfg.RPC = []string{other.URL}
 	w.restart()
 	if err := w.step(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "got 999, want 31337") {
 		t.Errorf("remembered chain: %v", err)
 	}
-	w.cfg.RPC, w.cfg.ChainID = w.node.URL, 1
+	w.cfg.RPC, w.cfg.ChainID = []string{w.node.URL}, 1
 	if _, err := New(w.log, w.cfg); !errors.Is(err, ErrRefused) {
 		t.Errorf("configured chain differs from the remembered one: %v", err)
 	}

@@ -25,7 +25,8 @@ type Status struct {
 	ChainID     uint64         `json:"chain_id"` // 0: the chain was never reached
 	Development bool           `json:"development"`
 	Warning     string         `json:"warning,omitempty"` // chain.Development on such a chain
-	Node        string         `json:"node"`              // host and port
+	Node        string         `json:"node"`              // host and port of the one that serves
+	Nodes       []chain.Node   `json:"nodes,omitempty"`
 	Contract    common.Address `json:"contract,omitzero"`
 	FromBlock   uint64         `json:"from_block"` // no anchor of this log is in an earlier one
 	LogKey      common.Hash    `json:"log_key,omitzero"`

@@ -64,13 +64,16 @@ func (p *Publisher) step(ctx context.Context) error {
 // asks whether the same chain still answers.
 func (p *Publisher) connect(ctx context.Context) error {
 	if p.client != nil {
-		return asRefusal(p.client.CheckID(ctx))
+		if err := p.client.CheckID(ctx); err != nil {
+			return asRefusal(err)
+		}
+		return p.agree(ctx)
 	}
 	want := p.cfg.ChainID
 	if want == 0 {
 		want = p.state.ChainID
 	}
-	c, err := chain.Dial(ctx, p.cfg.RPC, want)
+	c, err := chain.Open(ctx, chain.Options{URLs: p.cfg.RPC, ChainID: want, Timeout: p.cfg.Timeout})
 	if err != nil {
 		return asRefusal(err)
 	}
@@ -79,7 +82,26 @@ func (p *Publisher) connect(ctx context.Context) error {
 		return err
 	}
 	p.client = c
-	p.setStatus(func(s *Status) { s.Node = c.Host() })
+	return p.agree(ctx)
+}
+
+// agreeInterval is how often several nodes are compared.
+const agreeInterval = time.Minute
+
+// agree compares the nodes. While they disagree nothing is sent and no block of
+// theirs is named in a header: one of them lies, and it is not known which.
+func (p *Publisher) agree(ctx context.Context) error {
+	defer p.setStatus(func(s *Status) { s.Node, s.Nodes = p.client.Host(), p.client.Nodes() })
+	now := p.cfg.Now()
+	if since := now.Sub(p.agreed); since >= 0 && since < agreeInterval {
+		return nil
+	}
+	p.agreed = time.Time{}
+	if err := p.client.Agree(ctx); err != nil {
+		p.finality.distrust()
+		return asRefusal(err)
+	}
+	p.agreed = now
 	return nil
 }
 
@@ -116,8 +138,9 @@ func (p *Publisher) pinChain(c *chain.Client, want uint64) error {
 
 // asRefusal marks the errors of the chain that do not pass.
 func asRefusal(err error) error {
-	wrong := new(chain.WrongChainError)
-	if errors.As(err, &wrong) || errors.Is(err, chain.ErrForeignContract) || errors.Is(err, chain.ErrNoContract) {
+	var wrong *chain.WrongChainError
+	var disagree *chain.DisagreementError
+	if errors.As(err, &wrong) || errors.As(err, &disagree) || errors.Is(err, chain.ErrForeignContract) || errors.Is(err, chain.ErrNoContract) {
 		return refuse(err)
 	}
 	return err

@@ -201,6 +201,11 @@ func (a anchorStatus) write(w io.Writer) error {
 	default:
 		line("chain", "%d at %s", p.ChainID, p.Node)
 	}
+	if len(p.Nodes) > 1 {
+		for _, n := range p.Nodes {
+			line("node", "%s", nodeText(n))
+		}
+	}
 	if p.Contract != (common.Address{}) {
 		line("contract", "%s", p.Contract)
 	}
@@ -221,6 +226,17 @@ func (a anchorStatus) write(w io.Writer) error {
 		line("trouble", "%s (%s); tried again until it passes", p.Error, ago(now, p.ErrorTime))
 	}
 	return nil
+}
+
+// nodeText says how one of several nodes is doing.
+func nodeText(n chain.Node) string {
+	switch {
+	case n.Error != "":
+		return fmt.Sprintf("%s does not answer: %s", n.Host, n.Error)
+	case n.Serving:
+		return n.Host + ", serving"
+	}
+	return n.Host + ", ready"
 }
 
 // evidenceText says how many anchors can be proven without a node.

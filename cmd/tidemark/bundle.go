@@ -140,7 +140,7 @@ func verifyBundle(c *cli.Context) error {
 		if trust != nil && trust.Chain != nil {
 			want = trust.Chain.ChainID
 		}
-		switch client, err := dialNode(c.Context, rpc, want); {
+		switch client, err := dialNode(c.Context, want, rpc); {
 		case isUsage(err):
 			return err
 		case err != nil:

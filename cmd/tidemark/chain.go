@@ -27,27 +27,35 @@ func evidenceDir(dir string) string  { return filepath.Join(dir, "ledger", "evid
 // unanchored.
 type chainSide struct {
 	daemon    *daemon
-	rpc       string
+	rpc       []string // the preferred node first; none: no anchoring
 	anvil     *chain.Anvil
 	publisher atomic.Pointer[publish.Publisher] // set once the ledger is open
 	ledger    *anchor.Ledger
 }
 
 func openChain(d *daemon, devChain bool) (*chainSide, error) {
-	s := &chainSide{daemon: d, rpc: d.cfg.Chain.RPC}
+	s := &chainSide{daemon: d, rpc: d.cfg.Chain.nodes()}
 	switch {
-	case devChain && s.rpc != "":
+	case devChain && len(s.rpc) > 0:
 		return nil, usageError{errors.New("--dev-chain: the configuration names another node in chain.rpc; use one or the other")}
 	case devChain:
 		anvil, err := chain.NewAnvil(chain.AnvilOptions{Dir: chainDir(d.dir), BlockTime: blockTime(time.Duration(d.cfg.Chain.Interval)), Log: d.log})
 		if err != nil {
 			return nil, codedError{exitUnreachable, fmt.Errorf("%w; or run without --dev-chain: the record is then sealed, and anchored nowhere", err)}
 		}
-		s.anvil, s.rpc = anvil, anvil.URL()
-	case s.rpc == "":
+		s.anvil, s.rpc = anvil, []string{anvil.URL()}
+	case len(s.rpc) == 0:
 		d.log.Warn().Msg("no chain is configured (chain.rpc): the record is sealed but nothing outside this machine protects it")
 	}
 	return s, nil
+}
+
+// nodes are the configured nodes, the preferred one first.
+func (c ChainConfig) nodes() []string {
+	if c.RPC == "" {
+		return nil
+	}
+	return append([]string{c.RPC}, c.Fallback...)
 }
 
 // blockTime is that of the development chain: as the mainnet's, unless anchors
@@ -94,7 +102,7 @@ func (s *chainSide) finalized() (uint64, [32]byte) {
 // good (another chain, a foreign contract, another history) is known here.
 func (s *chainSide) openPublisher(ctx context.Context, l *anchor.Ledger) error {
 	s.ledger = l
-	if s.rpc == "" {
+	if len(s.rpc) == 0 {
 		return nil
 	}
 	cfg, err := s.publisherConfig()

@@ -79,6 +79,7 @@ type LedgerConfig struct {
 
 type ChainConfig struct {
 	RPC      string   `yaml:"rpc" doc:"Ethereum JSON-RPC address; empty = no anchoring unless --dev-chain"`
+	Fallback []string `yaml:"fallback_rpc" doc:"further nodes of the same chain: asked when rpc does not answer, and compared with it; while two name different final blocks nothing is anchored"`
 	ChainID  uint64   `yaml:"chain_id" doc:"the chain meant; another one is refused; 0 only on a development chain"`
 	Contract string   `yaml:"contract" doc:"address of the contract; empty = deployed on first use, development chain only"`
 	Rotator  string   `yaml:"rotator" doc:"address of a cold key that may replace the publisher; fixed when the log is first anchored; empty = nobody"`
@@ -221,6 +222,14 @@ func (c Config) Validate() error {
 		if u, err := url.Parse(c.Chain.RPC); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			fault("chain.rpc", "want an address such as http://127.0.0.1:8545") // not echoed: it may hold a token
 		}
+	}
+	for i, fallback := range c.Chain.Fallback {
+		if u, err := url.Parse(fallback); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			fault(fmt.Sprintf("chain.fallback_rpc[%d]", i), "want an address such as https://node.example.org")
+		}
+	}
+	if len(c.Chain.Fallback) > 0 && c.Chain.RPC == "" {
+		fault("chain.fallback_rpc", "want chain.rpc, the preferred node, too")
 	}
 	for _, account := range [][2]string{{"chain.contract", c.Chain.Contract}, {"chain.rotator", c.Chain.Rotator}} {
 		if path, a := account[0], account[1]; a != "" && !common.IsHexAddress(a) {

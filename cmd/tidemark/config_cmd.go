@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -62,6 +63,10 @@ func configCommand() *cli.Command {
 // printConfig writes cfg as YAML that LoadConfig reads back, each key explained.
 func printConfig(w io.Writer, cfg Config) error {
 	cfg.Chain.RPC = maskURL(cfg.Chain.RPC)
+	cfg.Chain.Fallback = slices.Clone(cfg.Chain.Fallback)
+	for i, u := range cfg.Chain.Fallback {
+		cfg.Chain.Fallback[i] = maskURL(u)
+	}
 	cfg.Storage.URL = maskURL(cfg.Storage.URL)
 	var node yaml.Node
 	if err := node.Encode(cfg); err != nil {

@@ -130,6 +130,10 @@ func (d *strictDecoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 		d.fault(n, path, "got a %s, want a list", kindName(n))
 		return
 	}
+	if len(n.Content) == 0 {
+		v.SetZero() // "[]" is printed for a list that is nil
+		return
+	}
 	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
 		d.value(item, list.Index(i), fmt.Sprintf("%s[%d]", path, i))

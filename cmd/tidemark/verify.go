@@ -211,19 +211,19 @@ func dialChain(c *cli.Context, want uint64) (*chain.Client, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	rpc := c.String("rpc")
-	if rpc == "" {
-		rpc = cfg.Chain.RPC
+	nodes := cfg.Chain.nodes()
+	if rpc := c.String("rpc"); rpc != "" {
+		nodes = []string{rpc}
 	}
-	if rpc != "" {
-		client, err := dialNode(c.Context, rpc, want)
+	if len(nodes) > 0 {
+		client, err := dialNode(c.Context, want, nodes...)
 		if err != nil {
 			return nil, nil, err
 		}
 		return client, client.Close, nil
 	}
 	dir := chainDir(c.String("data-dir"))
-	rpc, err = chain.AnvilURL(dir)
+	rpc, err := chain.AnvilURL(dir)
 	if err != nil {
 		return nil, nil, codedError{exitUnreachable, fmt.Errorf("no chain is configured: name a node with --rpc or chain.rpc in the configuration")}
 	}
@@ -242,14 +242,21 @@ func dialChain(c *cli.Context, want uint64) (*chain.Client, func(), error) {
 	return borrowAnvil(c.Context, dir, want)
 }
 
-// dialNode connects to the node at rpc, which must be of chain want unless that is 0.
-func dialNode(ctx context.Context, rpc string, want uint64) (*chain.Client, error) {
-	if u, err := url.Parse(rpc); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, usageError{errors.New("--rpc: want http://HOST[:PORT] or https://HOST[/PATH], such as http://127.0.0.1:8545")} // not echoed: it may hold a token
+// dialNode connects to the nodes, which must be of chain want unless that is 0,
+// and of one mind.
+func dialNode(ctx context.Context, want uint64, nodes ...string) (*chain.Client, error) {
+	for _, rpc := range nodes {
+		if u, err := url.Parse(rpc); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			return nil, usageError{errors.New("--rpc: want http://HOST[:PORT] or https://HOST[/PATH], such as http://127.0.0.1:8545")} // not echoed: it may hold a token
+		}
 	}
-	client, err := chain.Dial(ctx, rpc, want)
+	client, err := chain.Open(ctx, chain.Options{URLs: nodes, ChainID: want})
 	if err != nil {
 		return nil, codedError{exitUnreachable, fmt.Errorf("%w; is it the right node, and does it run? --rpc names another", err)}
+	}
+	if err := client.Agree(ctx); err != nil {
+		client.Close()
+		return nil, codedError{exitUnreachable, err}
 	}
 	return client, nil
 }
