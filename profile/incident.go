@@ -72,6 +72,10 @@ type Incident struct {
 	device Device
 }
 
+// About is the device the incident is about, as it was known when it changed;
+// empty for incidents that were only read.
+func (i *Incident) About() Device { return i.device }
+
 // Name is the incident's id as people write it.
 func (i *Incident) Name() string { return fmt.Sprintf("%016x", i.ID) }
 
@@ -384,7 +388,7 @@ func (s *Scorer) write(ctx context.Context, b *book) error {
 }
 
 func (s *Scorer) tell(ctx context.Context, kind string, i *Incident) error {
-	event := Event{Kind: kind, Time: i.Changed, Actor: i.Actor, Body: i.body()}
+	event := Event{Kind: kind, Time: i.Changed, Actor: i.Actor, Body: i.body(), Incident: i}
 	if err := s.emit(ctx, event); err != nil {
 		return fmt.Errorf("write incident %s to the ledger: %w", i.Name(), err)
 	}

@@ -84,6 +84,8 @@ type Event struct {
 	Time  time.Time
 	Actor string
 	Body  map[string]any
+
+	Incident *Incident // the one that changed, as of now; nil for events of other kinds
 }
 
 // Emit takes an Event to the ledger; when it returns nil the event is durable.

@@ -18,6 +18,7 @@ import (
 	"tidemark/collector"
 	"tidemark/enrich"
 	"tidemark/profile"
+	"tidemark/profile/notify"
 )
 
 // Config is the whole configuration. Every field has a default (Defaults), so
@@ -30,6 +31,7 @@ type Config struct {
 	Ledger    LedgerConfig        `yaml:"ledger"`
 	Chain     ChainConfig         `yaml:"chain"`
 	Profile   ProfileConfig       `yaml:"profile"`
+	Notify    []notify.Channel    `yaml:"notify" doc:"who is told of alerts worth a person's time, such as {name: noc, url: https://HOST/PATH}; try one with: tidemark notify test NAME"`
 	HTTP      HTTPConfig          `yaml:"http"`
 	Log       LogConfig           `yaml:"log"`
 }
@@ -211,6 +213,9 @@ func (c Config) Validate() error {
 		if !slices.Contains(detectors, name) {
 			fault(fmt.Sprintf("profile.disable[%d]", i), "no detector %q%s", name, didYouMean(name, detectors))
 		}
+	}
+	for _, err := range notify.Validate(c.Notify) {
+		errs = append(errs, fmt.Errorf("  notify%w", err))
 	}
 	if a := c.HTTP.Listen; a != "" {
 		_, port, err := net.SplitHostPort(a)

@@ -68,6 +68,10 @@ func printConfig(w io.Writer, cfg Config) error {
 		cfg.Chain.Fallback[i] = maskURL(u)
 	}
 	cfg.Storage.URL = maskURL(cfg.Storage.URL)
+	cfg.Notify = slices.Clone(cfg.Notify)
+	for i, c := range cfg.Notify {
+		cfg.Notify[i] = c.Masked()
+	}
 	var node yaml.Node
 	if err := node.Encode(cfg); err != nil {
 		return fmt.Errorf("print configuration: %w", err)

@@ -148,7 +148,7 @@ func goKind(k reflect.Kind) string {
 		return "true or false"
 	case reflect.Int:
 		return "a whole number"
-	case reflect.Uint32, reflect.Uint64:
+	case reflect.Uint8, reflect.Uint32, reflect.Uint64:
 		return "a whole number, 0 or more"
 	case reflect.Float64:
 		return "a number"

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 type listedAlert struct {
@@ -15,6 +17,7 @@ type listedAlert struct {
 	Expected string   `json:"expected"`
 	Observed string   `json:"observed"`
 	Risk     uint8    `json:"risk"`
+	Notify   bool     `json:"notify"`
 	Terms    []any    `json:"terms"`
 	Flows    []string `json:"flows"`
 }
@@ -23,7 +26,8 @@ type listedAlert struct {
 // it, and what a person answers, is part of the record.
 func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "profile: {learning: 1d}")
+	told := filepath.Join(t.TempDir(), "told.ndjson")
+	s := newSite(t, "profile: {learning: 1d}", `notify: [{name: log, url: "file://`+told+`"}]`)
 	s.start("--dev-chain")
 	state := filepath.Join(s.root, "state.json")
 	s.simulate("life", "--to", s.udp, "--days", "2", "--exporters", "v9,ipfix", "--state", state, "--pace", "15000")
@@ -54,6 +58,9 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 		t.FailNow()
 	}
 	s.want(exitFindings, "alerts", "--fail-on", "high")
+	wantTold(t, told, alerts)
+	s.says(exitOK, []string{told}, "notify")
+	s.want(exitOK, "notify", "test", "log")
 
 	worst := alerts[0]
 	s.says(exitOK, []string{worst.Expected, worst.Observed, "ATT&CK", worst.Flows[0], "tidemark prove"}, "alerts", "explain", worst.ID)
@@ -88,5 +95,23 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 	}
 	if report := s.intact(trust); report.Events < uint64(len(alerts))+2 {
 		t.Errorf("%d events verified, want at least %d", report.Events, len(alerts)+2)
+	}
+}
+
+// wantTold waits until the channel has every alert that is worth a person's time.
+func wantTold(t *testing.T, path string, alerts []listedAlert) {
+	t.Helper()
+	missing := []string{"all"}
+	for deadline := time.Now().Add(30 * time.Second); len(missing) > 0 && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		text, _ := os.ReadFile(path) // not there yet
+		missing = nil
+		for _, a := range alerts {
+			if a.Notify && !strings.Contains(string(text), a.ID) {
+				missing = append(missing, a.ID)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("alerts %v were not told within 30 s", missing)
 	}
 }

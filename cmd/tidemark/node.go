@@ -34,6 +34,9 @@ type node struct {
 	scorer    *profile.Scorer
 	scoring   sync.Mutex    // one at a time changes incidents
 	committed chan struct{} // holds one token while there is something to score
+
+	// tell passes on what the scorer found, once it is in the ledger; nil: nobody is told
+	tell func(kind string, i *profile.Incident) error
 }
 
 // nodeDeps is what a node is given beside its configuration and database.
@@ -116,8 +119,13 @@ func (n *node) emit(ctx context.Context, e profile.Event) error {
 	if by == "" {
 		by = "tidemark"
 	}
-	_, _, err := n.ledger.EventNow(ctx, e.Kind, by, e.Body)
-	return err
+	if _, _, err := n.ledger.EventNow(ctx, e.Kind, by, e.Body); err != nil {
+		return err
+	}
+	if n.tell == nil || e.Incident == nil {
+		return nil
+	}
+	return n.tell(e.Kind, e.Incident)
 }
 
 // work runs the way of the flows while source feeds it, then drains: what was

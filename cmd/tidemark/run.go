@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tidemark/collector"
+	"tidemark/profile"
+	"tidemark/profile/notify"
 	"tidemark/storage"
 )
 
@@ -82,6 +84,8 @@ type daemon struct {
 	health  health
 	node    *node
 	chain   *chainSide
+
+	notifier *notify.Notifier
 }
 
 // run starts every part from the bottom up, works until ctx ends, and stops
@@ -124,6 +128,11 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 		return err
 	}
 	base.Go(func() error { return d.chain.publish(below) })
+	if d.notifier, err = notifier(d.cfg, d.dir, d.log, d.metrics); err != nil {
+		return err
+	}
+	d.node.tell = func(kind string, i *profile.Incident) error { return tell(d.notifier, kind, i) }
+	base.Go(func() error { return d.notifier.Run(below) })
 
 	if err := d.node.collector.Listen(); err != nil {
 		return err
@@ -216,6 +225,7 @@ func (d *daemon) controlHandler() http.Handler {
 		answer(w, out, nil)
 	})
 	mux.HandleFunc("POST /v1/ack", func(w http.ResponseWriter, r *http.Request) { d.handleAck(w, r) })
+	mux.HandleFunc("GET /v1/notify", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.notifier.Status(), nil) })
 	mux.HandleFunc("GET /v1/anchor", func(w http.ResponseWriter, r *http.Request) {
 		status, err := d.chain.status()
 		answer(w, status, err)

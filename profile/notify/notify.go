@@ -27,6 +27,9 @@ const (
 	maxQueue    = 10000 // alerts waiting in one channel; those that come after it are only in `tidemark alerts`
 )
 
+// ErrNoChannel says that no channel has the name asked for.
+var ErrNoChannel = errors.New("no such channel")
+
 // Options is what a Notifier needs.
 type Options struct {
 	Dir        string // of the queues, made if missing
@@ -196,7 +199,7 @@ func (d *delivery) note(err error) {
 func (n *Notifier) Test(ctx context.Context, channel string) error {
 	i := slices.IndexFunc(n.channels, func(d *delivery) bool { return d.Name == channel })
 	if i < 0 {
-		return fmt.Errorf("notify: no channel %q in the configuration", channel)
+		return fmt.Errorf("test channel %q: %w", channel, ErrNoChannel)
 	}
 	a := sample(n.options.Site, time.Now())
 	return n.attempt(ctx, n.channels[i], &a)
