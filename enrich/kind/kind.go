@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"time"
 )
 
 // Unknown is the kind of a device whose evidence is not enough.
@@ -204,11 +203,3 @@ func (r *Rules) decide(v *Verdict) {
 
 // tell is how much a term says about the verdict: for the best kind.
 func (r *Rules) tell(t Term, v *Verdict) float64 { return math.Abs(t.For(r.Kind(v.Scores[0].Kind))) }
-
-// Due says whether a device is to be classified again at time now: its kind is
-// asked anew each time its life has grown by a quarter, at most every five
-// minutes and at least every day.
-func Due(first, classified, now time.Time) bool {
-	wait := now.Sub(first) / 4
-	return now.Sub(classified) >= max(min(wait, 24*time.Hour), 5*time.Minute)
-}

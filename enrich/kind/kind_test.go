@@ -3,7 +3,6 @@ package kind
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 func rules(t testing.TB) *Rules {
@@ -156,22 +155,6 @@ func TestRules_NotYAML(t *testing.T) {
 	}
 	if _, err := rules(t).With("own.yaml", nil); err != nil {
 		t.Errorf("an empty file: %v", err)
-	}
-}
-
-func TestDue_SlowsDownWithAge(t *testing.T) {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, tt := range []struct {
-		age, since time.Duration
-		want       bool
-	}{
-		{10 * time.Minute, 4 * time.Minute, false}, {10 * time.Minute, 5 * time.Minute, true},
-		{4 * time.Hour, 50 * time.Minute, false}, {4 * time.Hour, time.Hour, true},
-		{100 * 24 * time.Hour, 23 * time.Hour, false}, {100 * 24 * time.Hour, 24 * time.Hour, true},
-	} {
-		if got := Due(at, at.Add(tt.age-tt.since), at.Add(tt.age)); got != tt.want {
-			t.Errorf("age %s, classified %s ago: due %v, want %v", tt.age, tt.since, got, tt.want)
-		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"math"
 	"regexp"
@@ -23,6 +24,7 @@ type Rules struct {
 	kinds  []Kind
 	groups []Group
 	rules  []Rule
+	hash   uint64
 }
 
 // Kind is a kind of device.
@@ -105,7 +107,9 @@ func (r *Rules) with(name string, text []byte) (*Rules, error) {
 	default:
 		return nil, fmt.Errorf("read rules of kinds %s: not YAML: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	out := &Rules{kinds: slices.Clone(r.kinds), groups: slices.Clone(r.groups), rules: slices.Clone(r.rules)}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%x\x00%s", r.hash, text)
+	out := &Rules{kinds: slices.Clone(r.kinds), groups: slices.Clone(r.groups), rules: slices.Clone(r.rules), hash: h.Sum64()}
 	c := checker{r: out, lines: lines(text), faults: faults}
 	c.merge(&f)
 	if len(c.faults) > 0 {
@@ -115,11 +119,11 @@ func (r *Rules) with(name string, text []byte) (*Rules, error) {
 	return out, nil
 }
 
+// Hash tells rules from others: it depends on the texts they were read from.
+func (r *Rules) Hash() uint64 { return r.hash }
+
 // Kinds lists the kinds in the order of the file.
 func (r *Rules) Kinds() []Kind { return slices.Clone(r.kinds) }
-
-// All lists the rules.
-func (r *Rules) All() []Rule { return slices.Clone(r.rules) }
 
 // Kind returns the kind of an id; its ID is "" if there is none.
 func (r *Rules) Kind(id string) Kind {

@@ -1,0 +1,1 @@
+INSERT INTO kind_decisions (site, device, kind, actor, reason, decided)

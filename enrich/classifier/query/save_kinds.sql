@@ -1,0 +1,1 @@
+INSERT INTO kinds (site, device, classified, kind, iot, probability, since, rules)
