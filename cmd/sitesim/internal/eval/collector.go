@@ -17,7 +17,6 @@ import (
 type collector struct {
 	program string
 	dir     string
-	site    string // networks of the site
 }
 
 // alert is what the program says; it may say more.
@@ -52,10 +51,10 @@ type known struct {
 	Addresses []string `json:"addresses"`
 }
 
-// newCollector sets up a data directory under dir.
-func newCollector(program, dir string, networks ...string) (*collector, error) {
+// newCollector sets up a data directory under dir. more is configuration beside what all trials have.
+func newCollector(program, dir, network, more string) (*collector, error) {
 	c := &collector{program: program, dir: dir}
-	config := fmt.Sprintf("site: eval\nnetworks: [%s]\nledger: {seal: 1s}\nhttp: {listen: \"\"}\nlog: {level: error}\n", strings.Join(networks, ", "))
+	config := fmt.Sprintf("site: eval\nnetworks: [%s]\nledger: {seal: 1s}\nhttp: {listen: \"\"}\nlog: {level: error}\n%s", network, more)
 	if err := os.WriteFile(filepath.Join(dir, "tidemark.yaml"), []byte(config), 0o600); err != nil {
 		return nil, fmt.Errorf("set up collector: %w", err)
 	}

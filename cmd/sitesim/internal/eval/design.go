@@ -42,6 +42,7 @@ type design struct {
 	Maturity, Identity string
 	Learned            time.Duration // devices are learned from then on
 	config             trial.Config
+	grafts             map[string][]string // of real attacks: accepted families
 }
 
 const day = 24 * time.Hour
@@ -289,12 +290,15 @@ var accepted = map[string]struct {
 
 // window is how long after its beginning an alert about an attack of this trial counts.
 func (d *design) window(attack string) time.Duration {
-	if d.Kind == Poison {
+	switch d.Kind {
+	case Poison:
 		return 7 * day
+	case Splice:
+		return 2 * time.Hour
 	}
 	return accepted[attack].within
 }
 
 func (d *design) accepts(attack, family string) bool {
-	return slices.Contains(accepted[attack].families, family) || d.Kind == Poison && family == "drift"
+	return slices.Contains(accepted[attack].families, family) || slices.Contains(d.grafts[attack], family) || d.Kind == Poison && family == "drift"
 }

@@ -112,7 +112,7 @@ func (o Options) trial(ctx context.Context, d *design) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCollector(o.Program, dir, "10.20.0.0/16")
+	c, err := newCollector(o.Program, dir, "10.20.0.0/16", "")
 	if err != nil {
 		return nil, err
 	}

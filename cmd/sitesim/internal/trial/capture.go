@@ -15,6 +15,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"tidemark/cmd/sitesim/internal/export"
+	"tidemark/cmd/sitesim/internal/packet"
 	"tidemark/cmd/sitesim/internal/site"
 )
 
@@ -108,3 +109,39 @@ func (o *captures) close() error {
 	}
 	return errors.Join(o.err, o.finish())
 }
+
+// Export lets one router see the packets, in order of time, and writes what it exports.
+func Export(file string, t Tap, trains []packet.Train) (records uint64, err error) {
+	if len(trains) == 0 {
+		return 0, fmt.Errorf("export %s: no packets", file)
+	}
+	begin, end := trains[0].At, trains[len(trains)-1].At
+	o := newCaptures(filepath.Dir(file), time.Unix(0, begin), nil, time.Unix(0, end+civilDay))
+	w := site.Router{Name: "A", Protocol: string(t.Protocol), Agent: "192.0.2.1", Domain: 1}
+	e, err := export.New(export.Options{
+		Protocol: t.Protocol, Agent: netip.MustParseAddr(w.Agent), Domain: w.Domain, Active: t.Active, Inactive: t.Inactive,
+		Sampling: max(1, t.Sampling), Biflow: t.Biflow, NoMAC: t.NoMAC, NoFlags: t.NoFlags, Interfaces: []uint16{1, 100},
+	}, export.State{Boot: begin - civilDay}, func(d export.Datagram) { o.write(w, d.At, d.Payload) })
+	if err != nil {
+		return 0, err
+	}
+	now := begin
+	for _, one := range trains {
+		for now+int64(time.Second) <= one.At {
+			now += int64(time.Second)
+			e.Advance(now)
+		}
+		e.Observe(one)
+	}
+	for range 120 {
+		now += int64(time.Second)
+		e.Advance(now)
+	}
+	e.Flush(now)
+	if err := o.close(); err != nil {
+		return 0, err
+	}
+	return e.Stats().Records, os.Rename(o.slices[0].File, file)
+}
+
+const civilDay = int64(24 * time.Hour)
