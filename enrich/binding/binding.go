@@ -185,14 +185,14 @@ func insert(own []Interval, i Interval, read int64) ([]Interval, bool) {
 }
 
 // Withdraw ends at a time what a source no longer tells: every open interval of
-// it that told does not contain, and says how many there were. Leases and
+// it that told does not hold with, and says how many there were. Leases and
 // neighbours are not withdrawn: a quiet device leaves a table without giving up
 // its address.
-func (b *Book) Withdraw(s Source, told map[Interval]bool, at int64) (n int) {
+func (b *Book) Withdraw(s Source, told func(Interval) bool, at int64) (n int) {
 	for _, list := range b.list {
 		for j := range list {
 			i := &list[j]
-			if i.Source == s && i.To > at && !told[Interval{Addr: i.Addr, VRF: i.VRF, MAC: i.MAC}] {
+			if i.Source == s && i.To > at && !told(*i) {
 				i.To = max(at, i.From+1)
 				n++
 			}

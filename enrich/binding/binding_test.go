@@ -67,7 +67,7 @@ func TestBook_TheSurestSourceIsBelieved(t *testing.T) {
 	if got := who(t, b, start-9000*hour); got != camera {
 		t.Fatalf("got %012x, want the inventory's %012x at any time", got, camera)
 	}
-	if n := b.Withdraw(Inventory, nil, start+hour); n != 1 {
+	if n := b.Withdraw(Inventory, func(Interval) bool { return false }, start+hour); n != 1 {
 		t.Fatalf("withdrew %d, want 1", n)
 	}
 	if got := who(t, b, start+2*hour); got != sensor {

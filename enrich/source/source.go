@@ -24,13 +24,18 @@ const (
 	maxName     = 255 // RFC 1035, Section 2.3.4
 )
 
-// Fault is a line that could not be used.
+// Fault is a line that could not be used, or with Line 0 something of the whole.
 type Fault struct {
 	Line   int
 	Reason string
 }
 
-func (f Fault) String() string { return fmt.Sprintf("line %d: %s", f.Line, f.Reason) }
+func (f Fault) String() string {
+	if f.Line == 0 {
+		return f.Reason
+	}
+	return fmt.Sprintf("line %d: %s", f.Line, f.Reason)
+}
 
 // Reading is what one look at a source gave.
 type Reading struct {
