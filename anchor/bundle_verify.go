@@ -186,33 +186,11 @@ func (a *BundleAnchor) checkCheckpoint(index uint64, signed Checkpoint) error {
 }
 
 func (r *BundleReport) askChain(ctx context.Context, h *Header, a *BundleAnchor, chain ChainReader) error {
-	if err := checkContract(ctx, chain, a.Log); err != nil {
+	state, err := a.ask(ctx, chain)
+	if err != nil {
 		return err
 	}
-	anchors, err := chain.Anchors(ctx, a.Log, a.Block.Number, a.Block.Number+1)
-	if err != nil {
-		return fmt.Errorf("read anchors in block %d: %w: %w", a.Block.Number, ErrUnreachable, err)
-	}
-	i := slices.IndexFunc(anchors, func(e ChainAnchor) bool { return e.Size == a.Size })
-	if i < 0 {
-		return fmt.Errorf("block %d anchored no checkpoint of size %d", a.Block.Number, a.Size)
-	}
-	got := anchors[i]
-	if got.Root != a.Root {
-		return fmt.Errorf("the contract anchored root %x at size %d, the bundle says %x", got.Root, a.Size, a.Root)
-	}
-	if got.Tx != a.Tx || got.Block != a.Block {
-		return fmt.Errorf("anchored by transaction %x in block %d (%x, time %d), the bundle says %x in %d (%x, time %d); if it was made before that block was final, make it again",
-			got.Tx, got.Block.Number, got.Block.Hash, got.Block.Time, a.Tx, a.Block.Number, a.Block.Hash, a.Block.Time)
-	}
-	final, err := chain.Head(ctx, a.Log, true)
-	if err != nil {
-		return fmt.Errorf("read the finalized state: %w: %w", ErrUnreachable, err)
-	}
-	r.State = Included
-	if final.Size >= a.Size && final.Block.Number >= a.Block.Number {
-		r.State = Finalized
-	} else {
+	if r.State = state; state == Included {
 		r.Note = "the anchoring block is not final yet and may still be replaced"
 	}
 	fault, err := checkEthBlock(ctx, chain, h)
@@ -220,6 +198,37 @@ func (r *BundleReport) askChain(ctx context.Context, h *Header, a *BundleAnchor,
 		r.fault(TimeFault, "%s", fault)
 	}
 	return err
+}
+
+// ask looks for the anchor on the chain. Its error is ErrUnreachable or a fault.
+func (a *BundleAnchor) ask(ctx context.Context, chain ChainReader) (State, error) {
+	if err := checkContract(ctx, chain, a.Log); err != nil {
+		return Unanchored, err
+	}
+	anchors, err := chain.Anchors(ctx, a.Log, a.Block.Number, a.Block.Number+1)
+	if err != nil {
+		return Unanchored, fmt.Errorf("read anchors in block %d: %w: %w", a.Block.Number, ErrUnreachable, err)
+	}
+	i := slices.IndexFunc(anchors, func(e ChainAnchor) bool { return e.Size == a.Size })
+	if i < 0 {
+		return Unanchored, fmt.Errorf("block %d anchored no checkpoint of size %d", a.Block.Number, a.Size)
+	}
+	got := anchors[i]
+	if got.Root != a.Root {
+		return Unanchored, fmt.Errorf("the contract anchored root %x at size %d, the bundle says %x", got.Root, a.Size, a.Root)
+	}
+	if got.Tx != a.Tx || got.Block != a.Block {
+		return Unanchored, fmt.Errorf("anchored by transaction %x in block %d (%x, time %d), the bundle says %x in %d (%x, time %d); if it was made before that block was final, make it again",
+			got.Tx, got.Block.Number, got.Block.Hash, got.Block.Time, a.Tx, a.Block.Number, a.Block.Hash, a.Block.Time)
+	}
+	final, err := chain.Head(ctx, a.Log, true)
+	if err != nil {
+		return Unanchored, fmt.Errorf("read the finalized state: %w: %w", ErrUnreachable, err)
+	}
+	if final.Size >= a.Size && final.Block.Number >= a.Block.Number {
+		return Finalized, nil
+	}
+	return Included, nil
 }
 
 // WriteText writes r for a person to read.

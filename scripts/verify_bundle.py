@@ -3,6 +3,7 @@
 with the standard library alone: it shares no code with the first.
 
     verify_bundle.py bundle.json trust.json
+    verify_bundle.py evidence.json trust.json
 
 It checks everything that needs no chain and prints the (size, root) that the
 contract must have anchored. Exit codes: 4 it proves nothing; 6 everything but
@@ -305,14 +306,108 @@ def verify(bundle, trust):
     return a
 
 
+# Evidence of many leaves: one proof for all, docs/formats/bundle.md
+
+def split(n):
+    return 1 << (n - 1).bit_length() - 1
+
+
+def multi_root(indices, leaves, size, proof):
+    """The root over size leaves of which those at indices are known; the rest hash to proof, from left to right."""
+    want(indices == sorted(set(indices)) and len(leaves) == len(indices) and (not indices or indices[-1] < size) and size > 0, "indices out of order")
+    proof = list(proof)
+
+    def root(low, high, begin, end):
+        if low == high:
+            want(proof, "the proof is too short")
+            return proof.pop(0)
+        if end - begin == 1:
+            return leaves[low]
+        middle = begin + split(end - begin)
+        cut = low
+        while cut < high and indices[cut] < middle:
+            cut += 1
+        left = root(low, cut, begin, middle)
+        return node(left, root(cut, high, middle, end))
+
+    got = root(0, len(indices), 0, size)
+    want(not proof, "the proof is too long")
+    return got
+
+
+def encode_event(text):
+    body = text.encode()
+    event = json.loads(text, object_pairs_hook=once)
+    want(all(isinstance(event.get(n), str) and event[n] for n in ("kind", "actor", "time")), "an event without kind, actor or time")
+    return b"\0\5\1\0" + struct.pack(">I", len(body)) + body, nanoseconds(re.sub(r"\.?0+Z$", "Z", event["time"]))
+
+
+def verify_batch(b):
+    h, indices, leaves = b["header"], [], []
+    signed = lambda x: x - (1 << 64) if x >> 63 else x
+    flows, events = b.get("flows", []), b.get("events", [])
+    want(bool(events) == ("events" in h["flags"]) and bool(flows) != bool(events), "leaves of the wrong kind")
+    for leaf in flows or events:
+        if flows:
+            encoded, at = encode_row(leaf["row"]), nanoseconds(leaf["row"]["time_received"])
+        else:
+            encoded, at = encode_event(leaf["body"])
+        want(signed(nanoseconds(h["min_received"])) <= signed(at) <= signed(nanoseconds(h["max_received"])), "leaf %s is not of the batch's time" % leaf["pos"])
+        indices.append(number(leaf["pos"], 32))
+        leaves.append(sha(encoded, unhex(leaf["salt"], 16)))
+    root = multi_root(indices, leaves, decimal(h["rows"]), [unbase64(p) for p in b["proof"]])
+    want(root == unhex(h["row_root"], 32), "batch %s: its leaves are not the ones that were sealed" % h["batch_index"])
+    return len(leaves)
+
+
+def verify_evidence(e, trust):
+    want(trust["format"] == "tidemark-trust/v1", "format of the trust file %r" % (trust["format"],))
+    origin, key, ident = log_key(e["log_key"])
+    want(e["log_key"] == trust["log_key"] and origin == trust["origin"], "not the log of the trust file")
+    log_id = sha(b"tidemark/v1\n" + origin.encode() + b"\n" + key)
+    want(log_id == unhex(trust["log_id"], 32), "the log id does not follow from origin and key")
+    size, root = open_checkpoint(e["checkpoint"], origin, key, ident)
+    count, indices, headers = 0, [], []
+    for b in e["batches"]:
+        count += verify_batch(b)
+        want(unhex(b["header"]["log_id"], 32) == log_id, "a header of another log")
+        indices.append(decimal(b["header"]["batch_index"]))
+        headers.append(sha(b"\0", encode_header(b["header"])))
+    want(count > 0, "no flow and no event")
+    want(multi_root(indices, headers, size, [unbase64(p) for p in e["log_proof"]]) == root, "the headers are not in the signed log")
+    last = 0
+    for a in e["anchors"]:
+        for field in ("contract", "id"):
+            want(a[field] == trust["chain"][field], "another %s than the trust file names" % field)
+        want(decimal(a["chain_id"]) == trust["chain"]["chain_id"], "another chain than the trust file names")
+        anchored = decimal(a["size"])
+        want(last < anchored <= size, "anchors out of order")
+        consistency(anchored, size, [unbase64(p) for p in a["consistency_proof"]], unhex(a["root"], 32), root)
+        last = anchored
+    return count, indices
+
+
+def report_evidence(e, trust):
+    count, indices = verify_evidence(e, trust)
+    print("%d flows and events of %d batches are as they were sealed in the log of %s" % (count, len(indices), trust["origin"]))
+    for a in e["anchors"]:
+        print("INCOMPLETE: ask chain %s whether contract %s, in block %s (%s), anchored size %s with root 0x%s for %s"
+              % (a["chain_id"], a["contract"], a["block"], a["block_hash"], a["size"], a["root"], a["id"]))
+    if not e["anchors"] or max(indices) >= decimal(e["anchors"][-1]["size"]):
+        print("INCOMPLETE: the evidence names no anchor of batch %d" % max(indices))
+
+
 def main():
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2
     try:
         bundle, trust = (json.load(open(path, encoding="utf-8"), object_pairs_hook=once) for path in sys.argv[1:])
+        if bundle["format"] == "tidemark-evidence/v1":
+            report_evidence(bundle, trust)
+            return 6
         a = verify(bundle, trust)
-    except (Refused, KeyError, TypeError, ValueError, IndexError) as e:
+    except (Refused, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as e:
         print("FAILED: this bundle proves nothing: %s: %s" % (type(e).__name__, e))
         return 4
     print("flow %s is as it was sealed at %s in the log of %s" % (bundle["flow"], bundle["header"]["sealed"], trust["origin"]))
