@@ -9,7 +9,7 @@ FUZZTIME   ?= 30s
 export TIDEMARK_CACHE := $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build setup run demo test test-race fuzz soak bench lint generate contracts clean
+.PHONY: help build setup run demo eval test test-race fuzz soak bench lint generate contracts clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ run: build setup ## collect on UDP 2055, 4739 and 6343, anchoring on a local Anv
 
 demo: build setup ## show the whole job on simulated devices in under three minutes
 	@scripts/demo.sh
+
+eval: build setup ## measure detection on simulated and real devices (EVAL=short: three minutes)
+	@scripts/eval.sh
 
 test: build setup ## all tests, under ten minutes on two cores
 	@scripts/test.sh

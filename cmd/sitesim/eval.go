@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 
 	"fmt"
 	"os"
@@ -148,4 +149,31 @@ func modelsCommand() *cli.Command {
 		t.Render()
 		return nil
 	}}
+}
+
+func reportCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "report",
+		Usage:       "make a document of results",
+		Description: "   sitesim report --results eval --machine '2 cores' --out docs/evaluation.md",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "results", Required: true, Usage: "`DIR` of results"},
+			&cli.StringFlag{Name: "out", Required: true, Usage: "`FILE` to write"},
+			&cli.StringFlag{Name: "machine", Value: "on a machine nobody described", Usage: "`TEXT` that says what it was measured on"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			all, err := eval.Load(c.String("results"))
+			if err != nil {
+				return err
+			}
+			f, err := os.Create(c.String("out"))
+			if err != nil {
+				return fmt.Errorf("write report: %w", err)
+			}
+			return errors.Join(eval.Write(f, all, c.String("machine")), f.Close())
+		},
+	}
 }

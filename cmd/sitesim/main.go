@@ -54,7 +54,7 @@ How fast is a collector?
 Progress goes to stderr, and one JSON object that says what was sent to stdout.`,
 		HideVersion:     true,
 		HideHelpCommand: true,
-		Commands:        []*cli.Command{lifeCommand(), attackCommand(), runCommand(), loadCommand(), generateCommand(), evalCommand(), devicesCommand(), modelsCommand(), attacksCommand()},
+		Commands:        []*cli.Command{lifeCommand(), attackCommand(), runCommand(), loadCommand(), generateCommand(), evalCommand(), reportCommand(), devicesCommand(), modelsCommand(), attacksCommand()},
 		Flags:           []cli.Flag{&cli.BoolFlag{Name: "list", Usage: "show the devices and the attacks, and exit"}},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

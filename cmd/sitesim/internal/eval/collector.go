@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,7 +70,8 @@ func (c *collector) run(ctx context.Context, into any, args ...string) error {
 		said := stderr.String()
 		return fmt.Errorf("run %s %s: %w: %s", filepath.Base(c.program), strings.Join(args[4:], " "), err, said[max(0, len(said)-500):])
 	}
-	if into == nil {
+	if text, ok := into.(*string); ok {
+		*text = stdout.String()
 		return nil
 	}
 	if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
@@ -106,7 +106,18 @@ func (c *collector) devices(ctx context.Context) (list []known, err error) {
 	return list, err
 }
 
-// remove deletes the data directory.
-func (c *collector) remove() error {
-	return errors.Join(os.RemoveAll(filepath.Join(c.dir, "data")), os.Remove(filepath.Join(c.dir, "tidemark.yaml")))
+// examples explains the first notified alert of each family.
+func (c *collector) examples(ctx context.Context, list []alert) (map[string]string, error) {
+	m := map[string]string{}
+	for _, a := range list {
+		if m[a.Family] != "" || !a.Notify {
+			continue
+		}
+		var text string
+		if err := c.run(ctx, &text, "alerts", "explain", a.ID); err != nil {
+			return nil, err
+		}
+		m[a.Family] = text
+	}
+	return m, nil
 }

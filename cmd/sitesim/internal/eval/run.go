@@ -157,6 +157,9 @@ func (o Options) trial(ctx context.Context, d *design) (_ *Result, err error) {
 		r.Alarms = d.alarms(truth, devices, after)
 		return r, nil
 	}
+	if r.Examples, err = c.examples(ctx, after); err != nil {
+		return nil, err
+	}
 	r.Outcomes = d.judge(truth, devices, before, after)
 	for i := range waits {
 		r.Outcomes[i].Seconds = waits[i]

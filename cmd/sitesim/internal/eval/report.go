@@ -1,0 +1,542 @@
+package eval
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report is the document being written; its first error sticks.
+type report struct {
+	w   io.Writer
+	err error
+	all []*Result
+}
+
+func (r *report) f(format string, args ...any) {
+	if r.err == nil {
+		_, r.err = fmt.Fprintf(r.w, format, args...)
+	}
+}
+
+// table writes a table of Markdown.
+func (r *report) table(header []string, rows [][]string) {
+	r.f("| %s |\n|%s\n", strings.Join(header, " | "), strings.Repeat("---|", len(header)))
+	for _, row := range rows {
+		r.f("| %s |\n", strings.Join(row, " | "))
+	}
+	r.f("\n")
+}
+
+// Write makes the document of some results. machine says what they were measured on.
+func Write(w io.Writer, all []*Result, machine string) error {
+	r := &report{w: w, all: all}
+	r.head(machine)
+	r.bars()
+	r.benign()
+	r.attacks()
+	r.times()
+	r.slow()
+	r.real()
+	r.failures()
+	r.examples()
+	r.limits()
+	return r.err
+}
+
+// of are the results of a kind and set; an empty set means all.
+func (r *report) of(kind, set string) []*Result {
+	var list []*Result
+	for _, x := range r.all {
+		if x.Kind == kind && (set == "" || x.Set == set) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+func outcomes(list []*Result, keep func(r *Result, o *Outcome) bool) (all []Outcome) {
+	for _, r := range list {
+		for i := range r.Outcomes {
+			if keep(r, &r.Outcomes[i]) {
+				all = append(all, r.Outcomes[i])
+			}
+		}
+	}
+	return all
+}
+
+func anything(*Result, *Outcome) bool { return true }
+
+// share is a recall with its interval: "12/13 0.92 (0.67-0.99)".
+func share(list []Outcome, hit func(o *Outcome) bool) string {
+	k := 0
+	for i := range list {
+		if hit(&list[i]) {
+			k++
+		}
+	}
+	if len(list) == 0 {
+		return "–"
+	}
+	lo, hi := wilson(k, len(list))
+	return fmt.Sprintf("%d/%d **%.2f** (%.2f–%.2f)", k, len(list), float64(k)/float64(len(list)), lo, hi)
+}
+
+func brief(list []Outcome, hit func(o *Outcome) bool) string {
+	k := 0
+	for i := range list {
+		if hit(&list[i]) {
+			k++
+		}
+	}
+	if len(list) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%d/%d", k, len(list))
+}
+
+func notified(o *Outcome) bool { return o.Notified }
+func inList(o *Outcome) bool   { return o.Listed }
+func other(o *Outcome) bool    { return o.Other }
+
+func (r *report) head(machine string) {
+	programs := map[string]bool{}
+	seconds, flows := 0.0, uint64(0)
+	for _, x := range r.all {
+		programs[x.Program] = true
+		seconds += x.Seconds
+		flows += x.Flows
+	}
+	r.f("# Evaluation\n\n")
+	r.f("Written by `make eval` (scripts/eval.sh, cmd/sitesim); do not edit. Measured: %s, %s; %d trials, %.1f million flows, %s of the program's time.\n\n",
+		strings.Join(slices.Sorted(maps.Keys(programs)), "; "), machine, len(r.all), float64(flows)/1e6, time.Duration(seconds*1e9).Round(time.Minute))
+	r.f("Everything but [Real captures](#real-captures) is **synthetic**: devices drawn from the models of `sitesim models`, observed by emulated routers. " +
+		"The unit is an attack on a device: it counts as found if an alert *of a family that names it rightly* (fixed beforehand, below) *about that device* is *notified* in time. " +
+		"The simulator shares no code and no parameter with the program. `tuning` seeds may be looked at while detectors are tuned, `sealed` ones may not: of those only sums are shown.\n\n")
+}
+
+// within is a bar and what was measured.
+type bar struct {
+	name, want, got string
+	ok              bool
+}
+
+func (r *report) bars() {
+	var rows [][]string
+	for _, set := range []string{Tuning, Sealed} {
+		for _, b := range r.judgeBars(set) {
+			verdict := "**not reached**"
+			if b.ok {
+				verdict = "reached"
+			}
+			rows = append(rows, []string{set, b.name, b.want, b.got, verdict})
+		}
+	}
+	r.f("## Bars\n\n")
+	r.table([]string{"seeds", "what", "bar", "measured", ""}, rows)
+}
+
+func (r *report) judgeBars(set string) (bars []bar) {
+	if benign := r.of(Benign, set); len(benign) > 0 {
+		k, days := count(benign, func(a *Alarm) bool { return a.Notified }), sumDays(benign)
+		rate := float64(k) / days
+		bars = append(bars, bar{"notified alerts per benign device and day", "≤ 0.005 over ≥ 10,000 device-days", fmt.Sprintf("%.4f (%d in %.0f; 95 %% below %.4f)", rate, k, days, poissonUpper(k)/days), rate <= .005 && days >= 10000})
+	}
+	cells := append(r.of(Attacks, set), r.of(Timing, set)...)
+	recall := func(name string, want float64, classes []string, keep func(x *Result, o *Outcome) bool) {
+		list := outcomes(cells, func(x *Result, o *Outcome) bool { return slices.Contains(classes, o.Attack) && keep(x, o) })
+		if len(list) == 0 {
+			return
+		}
+		k := 0
+		for _, o := range list {
+			if o.Notified {
+				k++
+			}
+		}
+		bars = append(bars, bar{name, fmt.Sprintf("%.2f", want), share(list, notified), float64(k) >= want*float64(len(list))})
+	}
+	plain := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 }
+	grown := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 && x.Maturity == "learned" }
+	recall("scan, brute force and DDoS, unsampled", .98, []string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, plain)
+	var waits []float64
+	for _, o := range outcomes(r.of(Timing, set), func(_ *Result, o *Outcome) bool {
+		return slices.Contains([]string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, o.Attack)
+	}) {
+		waits = append(waits, wait(o))
+	}
+	if len(waits) > 0 {
+		p := quantile(waits, .95)
+		bars = append(bars, bar{"their time to detect, p95, unsampled", "< 60 s", seconds(p), p <= 60})
+	}
+	recall("C2 on novel peers, learned devices, unsampled", .93, []string{"beacon"}, grown)
+	recall("exfiltration of three times the daily upload or more, learned, unsampled", .95, []string{"exfiltration"}, func(x *Result, o *Outcome) bool { return grown(x, o) && o.Octets >= 3*o.Daily })
+	recall("new destination, service and access, learned, unsampled", .97, []string{"new-destination", "new-service", "wan-access"}, grown)
+	recall("lateral movement, spoofing, silence, learned, unsampled", .90, []string{"lateral", "spoof", "theft"}, grown)
+	if list := outcomes(r.of(Poison, set), anything); len(list) > 0 {
+		k := 0
+		for _, o := range list {
+			if o.Notified {
+				k++
+			}
+		}
+		bars = append(bars, bar{"poisoned from hour zero, within seven days", "0.70", share(list, notified), float64(k) >= .7*float64(len(list))})
+	}
+	return bars
+}
+
+// wait is the time to detect, endless if it never was.
+func wait(o Outcome) float64 {
+	if o.Seconds < 0 {
+		return math.Inf(1)
+	}
+	return o.Seconds
+}
+
+func seconds(s float64) string {
+	switch {
+	case math.IsNaN(s):
+		return "–"
+	case math.IsInf(s, 1):
+		return "never"
+	case s < 120:
+		return fmt.Sprintf("≤ %.0f s", s)
+	case s < 7200:
+		return fmt.Sprintf("≤ %.0f min", s/60)
+	}
+	return fmt.Sprintf("≤ %.1f h", s/3600)
+}
+
+func count(list []*Result, keep func(a *Alarm) bool) (n int) {
+	for _, r := range list {
+		for i := range r.Alarms {
+			if keep(&r.Alarms[i]) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func sumDays(list []*Result) (days float64) {
+	for _, r := range list {
+		days += r.DeviceDays
+	}
+	return days
+}
+
+// person tells devices of people, which do what people like, from the others.
+func person(class string) bool { return class == "pc" || class == "server" || class == "router" }
+
+func (r *report) benign() {
+	r.f("## False alarms\n\n")
+	for _, set := range []string{Tuning, Sealed} {
+		list := r.of(Benign, set)
+		if len(list) == 0 {
+			continue
+		}
+		days, mature, episodes := sumDays(list), 0.0, 0
+		for _, x := range list {
+			mature += x.LearnedDays
+			episodes += x.Episodes
+		}
+		r.f("### %s seeds: %.0f device-days, %.0f of them learned, %d hard negatives\n\n", set, days, mature, episodes)
+		rate := func(keep func(a *Alarm) bool) []string {
+			n, l := count(list, func(a *Alarm) bool { return keep(a) && a.Notified }), count(list, keep)
+			return []string{fmt.Sprint(n), fmt.Sprintf("%.4f", float64(n)/days), fmt.Sprintf("%.4f", float64(n)/mature), fmt.Sprint(l), fmt.Sprintf("%.4f", float64(l)/days)}
+		}
+		rows := [][]string{
+			append([]string{"all"}, rate(func(*Alarm) bool { return true })...),
+			append([]string{"without PCs, servers, the gateway"}, rate(func(a *Alarm) bool { return !person(a.Class) })...),
+			append([]string{"without what the authorised scan causes"}, rate(func(a *Alarm) bool { return a.Reason != "authorised-scan" })...),
+			append([]string{"in ordinary life only"}, rate(func(a *Alarm) bool { return a.Reason == "ordinary life" })...),
+		}
+		r.table([]string{"alarms", "notified", "per device and day", "per learned device and day", "listed", "per device and day"}, rows)
+
+		type cause struct{ family, reason string }
+		causes := map[cause][2]int{}
+		for _, x := range list {
+			for _, a := range x.Alarms {
+				c := causes[cause{a.Family, a.Reason}]
+				c[1]++
+				if a.Notified {
+					c[0]++
+				}
+				causes[cause{a.Family, a.Reason}] = c
+			}
+		}
+		rows = nil
+		for _, c := range slices.SortedFunc(maps.Keys(causes), func(a, b cause) int {
+			return cmp.Or(cmp.Compare(causes[b][0], causes[a][0]), cmp.Compare(causes[b][1], causes[a][1]), cmp.Compare(a.family+a.reason, b.family+b.reason))
+		}) {
+			rows = append(rows, []string{c.family, c.reason, fmt.Sprint(causes[c][0]), fmt.Sprint(causes[c][1])})
+		}
+		r.f("By family and by what happened to the device at the time (the latest unusual thing that touched it, up to a day after its end):\n\n")
+		r.table([]string{"family", "what happened", "notified", "listed"}, rows)
+		r.precision(set, float64(count(list, func(a *Alarm) bool { return a.Notified }))/days)
+	}
+}
+
+// precision is what the rates mean for who is notified.
+func (r *report) precision(set string, rate float64) {
+	list := outcomes(r.of(Attacks, set), func(x *Result, _ *Outcome) bool { return x.Maturity == "learned" })
+	if len(list) == 0 {
+		return
+	}
+	k := 0
+	for _, o := range list {
+		if o.Notified {
+			k++
+		}
+	}
+	recall := float64(k) / float64(len(list))
+	var rows [][]string
+	for _, prevalence := range []float64{.01, .001} {
+		hits := prevalence * recall
+		rows = append(rows, []string{fmt.Sprintf("%.1f %%", 100*prevalence), fmt.Sprintf("%.2f", recall), fmt.Sprintf("%.2f", hits/(hits+rate))})
+	}
+	r.f("What share of notified alerts is true, if so many device-days see an attack of the kinds and levels below on a learned device:\n\n")
+	r.table([]string{"attacked device-days", "recall", "precision"}, rows)
+}
+
+// classes are the attacks of some results in the order of the alphabet.
+func classes(list []*Result) []string {
+	set := map[string]bool{}
+	for _, o := range outcomes(list, anything) {
+		set[o.Attack] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func (r *report) attacks() {
+	r.f("## Attacks found\n\n")
+	r.f("Recall with the Wilson 95 %% interval. *Right name, notified* is what counts; *right name, listed* includes alerts too weak to notify; *any, notified* is a notified alert of whatever family about that device in time. Levels go from 0, faint, to 4, gross (`sitesim attacks`).\n\n")
+	for _, set := range []string{Tuning, Sealed} {
+		list := append(r.of(Attacks, set), r.of(Timing, set)...)
+		if len(list) == 0 {
+			continue
+		}
+		r.f("### %s seeds\n\n", set)
+		var rows [][]string
+		for _, class := range classes(list) {
+			pick := func(level int) []Outcome {
+				return outcomes(list, func(_ *Result, o *Outcome) bool { return o.Attack == class && (level < 0 || o.Level == level) })
+			}
+			row := []string{class, share(pick(-1), notified), brief(pick(-1), inList), brief(pick(-1), other)}
+			for level := range 5 {
+				row = append(row, brief(pick(level), notified))
+			}
+			rows = append(rows, row)
+		}
+		r.table([]string{"attack", "right name, notified", "right name, listed", "any, notified", "level 0", "1", "2", "3", "4"}, rows)
+
+		r.f("By sampling rate, maturity of the device and what it is known by (right name, notified):\n\n")
+		rows = nil
+		for _, class := range append(classes(list), "") {
+			pick := func(keep func(x *Result) bool) string {
+				return brief(outcomes(list, func(x *Result, o *Outcome) bool { return (class == "" || o.Attack == class) && keep(x) }), notified)
+			}
+			name := class
+			if class == "" {
+				name = "**all**"
+			}
+			row := []string{name}
+			for _, s := range samplings {
+				row = append(row, pick(func(x *Result) bool { return x.Sampling == s }))
+			}
+			for _, m := range maturities {
+				row = append(row, pick(func(x *Result) bool { return x.Maturity == m }))
+			}
+			for _, i := range identities {
+				row = append(row, pick(func(x *Result) bool { return x.Identity == i }))
+			}
+			row = append(row, pick(func(x *Result) bool { return x.Sampling == 1 && x.Maturity == "learned" }))
+			rows = append(rows, row)
+		}
+		r.table([]string{"attack", "1:1", "1:100", "1:1000", "initial", "learning", "learned", "MAC", "IP", "1:1 and learned"}, rows)
+	}
+}
+
+func (r *report) times() {
+	r.f("## Time to detect\n\n")
+	r.f("From the first malicious packet to the end of the slice of exports after which the alert was there: learned devices, unsampled routers, active timeout 60 s, inactive 15 s. The slices end 15, 30, 45, 60, 90 s, 2, 3, 5, 10, 20, 30 min, 1, 2, 4 and 8 h after the first packet, so each figure is an upper bound; what a live collector adds is the age of a batch (5 s). p95 is `never` when more than 5 %% were not found.\n\n")
+	for _, set := range []string{Tuning, Sealed} {
+		list := r.of(Timing, set)
+		if len(list) == 0 {
+			continue
+		}
+		var rows [][]string
+		for _, class := range classes(list) {
+			var all, found []float64
+			for _, o := range outcomes(list, func(_ *Result, o *Outcome) bool { return o.Attack == class }) {
+				all = append(all, wait(o))
+				if o.Seconds >= 0 {
+					found = append(found, o.Seconds)
+				}
+			}
+			rows = append(rows, []string{class, fmt.Sprintf("%d/%d", len(found), len(all)), seconds(quantile(found, .5)), seconds(quantile(all, .5)), seconds(quantile(all, .95))})
+		}
+		r.f("%s seeds:\n\n", set)
+		r.table([]string{"attack", "found", "p50 of those found", "p50 of all", "p95 of all"}, rows)
+	}
+}
+
+// slow are poisoning and ramps.
+func (r *report) slow() {
+	for _, part := range []struct{ kind, title, text string }{
+		{Poison, "Poisoned from hour zero", "Attacks that begin in the first hours of learning; an alert of a fitting family, or of drift, within seven days counts."},
+		{Ramp, "Ramps", "Uploads that grow by 2, 5, 10, 20 and 50 % a day (levels 0 to 4) for three weeks on learned devices."},
+	} {
+		if len(r.of(part.kind, "")) == 0 {
+			continue
+		}
+		r.f("## %s\n\n%s\n\n", part.title, strings.ReplaceAll(part.text, "%", "%%"))
+		var rows [][]string
+		for _, set := range []string{Tuning, Sealed} {
+			list := r.of(part.kind, set)
+			for _, class := range classes(list) {
+				pick := outcomes(list, func(_ *Result, o *Outcome) bool { return o.Attack == class })
+				rows = append(rows, []string{set, class, share(pick, notified), brief(pick, inList), brief(pick, other)})
+			}
+		}
+		r.table([]string{"seeds", "attack", "right name, notified", "listed", "any, notified"}, rows)
+	}
+}
+
+func (r *report) real() {
+	list := r.of(Splice, "")
+	if len(list) == 0 {
+		return
+	}
+	r.f("## Real captures\n\n")
+	r.f("Real attack captures, put onto five real home devices after six real days of their own (five of them to learn), exported by two emulated routers. Not synthetic, but few.\n\n")
+	days, alarms, beside := 0.0, 0, 0
+	var rows [][]string
+	for _, x := range list {
+		days += x.DeviceDays
+		for _, a := range x.Alarms {
+			if x.DeviceDays > 0 {
+				alarms++
+				rows = append(rows, []string{x.Name, a.Device, a.Family, fmt.Sprint(a.Risk), cell(a.Text)})
+			} else {
+				beside++
+			}
+		}
+	}
+	runs := 0
+	for _, x := range list {
+		if x.DeviceDays > 0 {
+			runs++
+		}
+	}
+	r.f("%.0f real benign device-days, replayed as %d exports: %d alerts; beside the attacks, on devices not attacked: %d.", days/float64(max(1, runs)), runs, alarms, beside)
+	if alarms == 0 && days > 0 {
+		r.f(" None in so many days bounds the rate at %.2f a day only.", 3/(days/float64(max(1, runs))))
+	}
+	r.f("\n\n")
+	if len(rows) > 0 {
+		r.table([]string{"export", "device", "family", "risk", "alert"}, rows)
+	}
+	rows = nil
+	for _, x := range list {
+		for _, o := range x.Outcomes {
+			rows = append(rows, []string{o.Attack, strings.Split(x.Name, "-")[1], o.Device, yes(o.Notified), yes(o.Listed), yes(o.Other), strings.Join(o.Families, ", ")})
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	found := outcomes(list, anything)
+	r.f("Right name, notified: %s.\n\n", share(found, notified))
+	r.table([]string{"attack", "export", "device", "right name, notified", "listed", "any, notified", "families"}, rows)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// cell is a text for a cell of a table.
+func cell(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "|", "/"), "\n", " ")
+}
+
+// most bounds the lists of failures.
+const most = 40
+
+// failures lists what went wrong with tuning seeds.
+func (r *report) failures() {
+	r.f("## Failures\n\nOf tuning seeds only; at most %d of each.\n\n", most)
+	var rows [][]string
+	for _, x := range r.of(Benign, Tuning) {
+		for _, a := range x.Alarms {
+			if a.Notified {
+				rows = append(rows, []string{x.Name, a.Model, a.Family, a.Reason, cell(a.Text)})
+			}
+		}
+	}
+	r.f("### Notified false alarms: %d\n\n", len(rows))
+	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[3]+a[2], b[3]+b[2]) })
+	r.table([]string{"trial", "device", "family", "what happened", "alert"}, thin(rows))
+	rows = nil
+	for _, x := range append(r.of(Attacks, Tuning), r.of(Timing, Tuning)...) {
+		for _, o := range x.Outcomes {
+			if !o.Notified && x.Sampling == 1 && x.Maturity == "learned" {
+				rows = append(rows, []string{o.Attack, fmt.Sprint(o.Level), o.Device, x.Identity, o.Start.Format("Mon 15:04"), fmt.Sprint(o.Octets), fmt.Sprint(o.Daily), strings.Join(o.Families, ", ")})
+			}
+		}
+	}
+	r.f("### Attacks on learned devices that unsampled routers saw and nobody was notified of by the right name: %d\n\n", len(rows))
+	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
+	r.table([]string{"attack", "level", "device", "known by", "began", "octets", "usual upload a day", "families of alerts there were"}, thin(rows))
+}
+
+// thin picks at most so many rows, evenly.
+func thin(rows [][]string) [][]string {
+	if len(rows) <= most {
+		return rows
+	}
+	var some [][]string
+	for i := range most {
+		some = append(some, rows[i*len(rows)/most])
+	}
+	return some
+}
+
+func (r *report) examples() {
+	seen := map[string]string{}
+	for _, x := range r.all {
+		for family, text := range x.Examples {
+			if seen[family] == "" {
+				seen[family] = text
+			}
+		}
+	}
+	if len(seen) == 0 {
+		return
+	}
+	r.f("## One alert of each family\n\nAs `tidemark alerts explain` shows it, from these trials.\n\n")
+	for _, family := range slices.Sorted(maps.Keys(seen)) {
+		r.f("### %s\n\n```\n%s\n```\n\n", family, strings.TrimSpace(seen[family]))
+	}
+}
+
+func (r *report) limits() {
+	r.f("## What counts as the right name\n\n")
+	var rows [][]string
+	for _, class := range slices.Sorted(maps.Keys(accepted)) {
+		rows = append(rows, []string{class, strings.Join(accepted[class].families, ", "), accepted[class].within.String()})
+	}
+	r.table([]string{"attack", "families", "within"}, rows)
+	r.f("## Limits\n\n" +
+		"- Synthetic devices are simpler than real ones; a rate of false alarms measured on them is a lower bound until real sites say otherwise. Half of the parameters are guesses (`sitesim models` says which).\n" +
+		"- A trial is replayed as fast as it goes: a batch holds hours of simulated time, where a live collector has seconds. Times to detect come from trials replayed in slices.\n" +
+		"- Many attacks meet one site in a trial, on different devices; a collector that merges alerts across devices or limits them per site is judged by what it says of each device.\n" +
+		"- Attacks of one class and level differ by device, hour and random numbers only.\n")
+}
