@@ -79,8 +79,8 @@ type Baseline struct {
 func (s *Scorer) Baseline(ctx context.Context, d Device) (Baseline, error) {
 	b := Baseline{Device: d}
 	var err error
-	if b.Peers, err = s.peers(ctx, d); err != nil {
-		return b, fmt.Errorf("read peers of device %s: %w", d.Name(), err)
+	if b.Peers, err = s.Peers(ctx, d, time.Time{}, time.Time{}); err != nil {
+		return b, err
 	}
 	if err = s.hours(ctx, d, &b.Hours); err != nil {
 		return b, fmt.Errorf("read hours of device %s: %w", d.Name(), err)
@@ -91,8 +91,24 @@ func (s *Scorer) Baseline(ctx context.Context, d Device) (Baseline, error) {
 	return b, nil
 }
 
-func (s *Scorer) peers(ctx context.Context, d Device) ([]Peer, error) {
-	sql, err := bind(baselinePeersSQL, map[string]any{"device": d.ID})
+// Peers returns the edges of a device on the days from from to before to, most
+// bytes first, a thousand at most; zero times leave a side open.
+func (s *Scorer) Peers(ctx context.Context, d Device, from, to time.Time) ([]Peer, error) {
+	list, err := s.peers(ctx, d, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("read peers of device %s: %w", d.Name(), err)
+	}
+	return list, nil
+}
+
+func (s *Scorer) peers(ctx context.Context, d Device, from, to time.Time) ([]Peer, error) {
+	if from.IsZero() {
+		from = time.Unix(0, 0)
+	}
+	if to.IsZero() {
+		to = time.Date(2149, 1, 1, 0, 0, 0, 0, time.UTC) // near the last Date
+	}
+	sql, err := bind(baselinePeersSQL, map[string]any{"device": d.ID, "from": from, "to": to})
 	if err != nil {
 		return nil, err
 	}

@@ -106,30 +106,38 @@ func (s *Scorer) find(ctx context.Context, d *Detector, log, after, upto uint64)
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
 	}
-	rows, err := s.db.Conn().Query(ctx, sql)
+	out, err := s.findings(ctx, sql)
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
+	}
+	for i := range out {
+		f := &out[i]
+		f.detector, f.log, f.after, f.upto = d, log, after, upto
+		if f.query, err = s.statement(d, log, after, upto, f.Device); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// findings runs a statement of a detector.
+func (s *Scorer) findings(ctx context.Context, sql string) ([]finding, error) {
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
 	var out []finding
 	for rows.Next() {
-		f := finding{detector: d, log: log, after: after, upto: upto}
+		var f finding
 		err := rows.Scan(&f.Device, &f.Role, &f.Peer, &f.PeerDevice, &f.PeerAddr, &f.Proto, &f.Port, &f.Since, &f.Until,
 			&f.Strength, &f.Confidence, &f.Severity, &f.Expected, &f.Observed)
 		if err != nil {
-			return nil, fmt.Errorf("detector %s: %w", d.Name, err)
+			return nil, err
 		}
 		f.PeerAddr = f.PeerAddr.Unmap()
 		f.Since, f.Until = f.Since.UTC(), f.Until.UTC()
 		out = append(out, f)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
-	}
-	for i := range out {
-		if out[i].query, err = s.statement(d, log, after, upto, out[i].Device); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	return out, rows.Err()
 }

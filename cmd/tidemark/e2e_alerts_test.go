@@ -71,6 +71,16 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 	s.untilFinal(trust)
 	s.want(exitOK, "prove", "--flow", worst.Flows[0], "--out", filepath.Join(s.root, "bundle.json"))
 
+	for _, a := range alerts {
+		if a.Family != "new_service" {
+			continue
+		}
+		r := s.want(exitOK, "contain", "alert", a.ID)
+		if !strings.Contains(r.stdout, "counter drop") || !strings.Contains(r.stderr, "it would have dropped 0 of") || !strings.Contains(r.stderr, "Nothing was applied") {
+			t.Errorf("the plan against %s is\n%s\n%s", a.Observed, r.stdout, r.stderr)
+		}
+	}
+
 	// A person answers, beside the daemon and without it.
 	s.says(exitUsage, []string{"--reason is missing"}, "alerts", "ack", worst.ID)
 	s.says(exitUsage, []string{"0123456789abcdef"}, "alerts", "ack", "--reason", "no such thing", "0123456789abcdef")

@@ -121,7 +121,7 @@ in full, 7 origin not checked.`,
 		},
 		Commands: []*cli.Command{
 			runCommand(), replayCommand(),
-			devicesCommand(), baselineCommand(), flowsCommand(), alertsCommand(), notifyCommand(), exportersCommand(),
+			devicesCommand(), baselineCommand(), flowsCommand(), alertsCommand(), notifyCommand(), containCommand(), exportersCommand(),
 			verifyCommand(), proveCommand(), verifyBundleCommand(), anchorCommand(), contractCommand(),
 			configCommand(), aggregatesCommand(), sqlCommand(), versionCommand(), engineCommand(),
 		},

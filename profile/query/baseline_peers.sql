@@ -1,4 +1,4 @@
--- The edges of a device over all days, most bytes first. Of several observers of
+-- The edges of a device on the days asked for, most bytes first. Of several observers of
 -- one edge and day the one that saw most bytes counts.
 SELECT
     toString(role), toString(scope), any(other), toString(any(address)), proto, port, uniqExact(peer) OVER (PARTITION BY role, proto, port) AS peers,
@@ -15,7 +15,7 @@ FROM
             min(edges.first) AS o_begun, max(edges.last) AS o_seen, max(confidence) AS o_sure,
             sum(bytes_out) AS o_out, sum(bytes_in) AS o_in, sum(flows) AS o_flows, greatest(sum(failed), sum(refused)) AS o_failed
         FROM edges
-        WHERE device = {device:UInt64}
+        WHERE device = {device:UInt64} AND day >= toDate({from:DateTime64(3, 'UTC')}) AND day < toDate({to:DateTime64(3, 'UTC')})
         GROUP BY role, scope, peer, proto, port, day, observer
     )
     GROUP BY role, scope, peer, proto, port, day
