@@ -40,6 +40,12 @@ type Deps struct {
 	// context outlives that of Run by Config.DrainTimeout.
 	Handle func(ctx context.Context, b *flow.Batch) error
 
+	// Payload, if set, is given what sampled headers (sFlow) hold behind the
+	// transport header of packets from or to PayloadPorts, with the row that the
+	// packet made. It may keep neither; workers call it at the same time.
+	Payload      func(b *flow.Batch, row int, payload []byte)
+	PayloadPorts []uint16
+
 	// Templates keeps templates over a restart; nil = they are learned anew. A
 	// store with a method Run(context.Context) error is run by the Collector.
 	Templates netflow.TemplateStore
@@ -80,7 +86,7 @@ func New(c Config, d Deps) (*Collector, error) {
 	co := &Collector{
 		config: c, deps: d,
 		netflow: netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
-		sflow:   sflow.New(sflow.Config{Sampling: c.sampling}),
+		sflow:   sflow.New(payloads(sflow.Config{Sampling: c.sampling}, d)),
 		limit:   newRateLimit(c.RateLimit),
 	}
 	for _, t := range c.Tee {
@@ -95,6 +101,13 @@ func New(c Config, d Deps) (*Collector, error) {
 		}
 	}
 	return co, nil
+}
+
+func payloads(c sflow.Config, d Deps) sflow.Config {
+	if d.Payload != nil {
+		c.Payload, c.Ports = d.Payload, sflow.Ports(d.PayloadPorts...)
+	}
+	return c
 }
 
 // Listen opens the sockets, so that a port in use is known before anything else

@@ -14,6 +14,24 @@ type Config struct {
 	// override it replaces the rate in the sample, otherwise it serves when the
 	// sample's rate is 0.
 	Sampling func(exporter [16]byte) (rate uint32, override bool)
+
+	// Payload, if set, is given what a sampled header holds behind the UDP or TCP
+	// header of packets from or to one of Ports, with the row that the packet
+	// made. It may keep neither, and is called by as many goroutines as Decode.
+	Payload func(b *flow.Batch, row int, payload []byte)
+	Ports   PortSet
+}
+
+// PortSet is a set of ports, a bit for each; nil is empty.
+type PortSet *[1 << 16 / 64]uint64
+
+// Ports makes a PortSet.
+func Ports(list ...uint16) PortSet {
+	var s [1 << 16 / 64]uint64
+	for _, p := range list {
+		s[p/64] |= 1 << (p % 64)
+	}
+	return &s
 }
 
 // Decoder decodes sFlow v5. It holds no state between datagrams and is safe for
@@ -49,6 +67,7 @@ const (
 
 // pass is the decoding of one datagram.
 type pass struct {
+	config     *Config
 	dst        *flow.Batch
 	res        flow.Result
 	dg         flow.Datagram
@@ -65,7 +84,7 @@ type pass struct {
 // for one packet; its octets are those of the IP packet where the sampled header
 // or record tells them, else those of the frame.
 func (d *Decoder) Decode(dst *flow.Batch, dg flow.Datagram, payload []byte) (res flow.Result) {
-	x := pass{dst: dst, dg: dg}
+	x := pass{dst: dst, dg: dg, config: &d.config}
 	defer func() {
 		if recover() != nil { // a bug; rows already complete are good
 			dst.Truncate(dst.Len())

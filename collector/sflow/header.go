@@ -33,11 +33,12 @@ const (
 
 // headerReader reads a sampled packet header into a row.
 type headerReader struct {
-	b     *flow.Batch
-	r     int
-	rest  []byte
-	whole int    // octets of the sampled header
-	frame uint32 // octets of the frame
+	config *Config
+	b      *flow.Batch
+	r      int
+	rest   []byte
+	whole  int    // octets of the sampled header
+	frame  uint32 // octets of the frame
 }
 
 // cut takes n octets off; nil if there are fewer.
@@ -240,6 +241,9 @@ func (h *headerReader) transport(protocol uint8) bool {
 		b.SrcPort[r], b.DstPort[r] = binary.BigEndian.Uint16(v), binary.BigEndian.Uint16(v[2:])
 		if protocol != protocolTCP {
 			h.vxlan(protocol)
+			if protocol == protocolUDP {
+				h.payload(4) // length and checksum
+			}
 			return true
 		}
 		if v = h.cut(10); v == nil {
@@ -247,6 +251,7 @@ func (h *headerReader) transport(protocol uint8) bool {
 		}
 		b.TCPFlags[r] = binary.BigEndian.Uint16(v[8:]) & 0x0fff
 		b.Presence[r] |= flow.HasTCPFlags
+		h.payload(int(v[8]>>4)*4 - 14) // window, checksum, urgent pointer, options
 	case protocolICMP, protocolICMPv6:
 		v := h.cut(2)
 		if v == nil {
@@ -255,4 +260,18 @@ func (h *headerReader) transport(protocol uint8) bool {
 		b.DstPort[r] = binary.BigEndian.Uint16(v)
 	}
 	return true
+}
+
+// payload hands on what is behind the transport header, of which skip octets
+// are left.
+func (h *headerReader) payload(skip int) {
+	ports := h.config.Ports
+	if ports == nil || skip < 0 || len(h.rest) <= skip {
+		return
+	}
+	src, dst := h.b.SrcPort[h.r], h.b.DstPort[h.r]
+	if ports[src/64]&(1<<(src%64)) == 0 && ports[dst/64]&(1<<(dst%64)) == 0 {
+		return
+	}
+	h.config.Payload(h.b, h.r, h.rest[skip:])
 }

@@ -80,7 +80,7 @@ func (x *pass) rawHeader(r int, c *cursor) bool {
 		x.fail(flow.ReasonShort)
 		return false
 	}
-	h := headerReader{b: x.dst, r: r, rest: header, whole: len(header), frame: length}
+	h := headerReader{config: x.config, b: x.dst, r: r, rest: header, whole: len(header), frame: length}
 	h.octets(uint64(length))
 	var read bool
 	switch protocol {

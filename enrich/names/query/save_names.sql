@@ -1,0 +1,1 @@
+INSERT INTO names (site, addr, name, source, received, first, last, seen)
