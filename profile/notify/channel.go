@@ -19,7 +19,7 @@ import (
 // Channel is one receiver of alerts, as the configuration names it.
 type Channel struct {
 	Name       string   `yaml:"name" doc:"how the channel is called here: a-z 0-9 -"`
-	URL        string   `yaml:"url" doc:"where to: https://HOST/PATH (webhook), smtp://[USER@]HOST[:587] or smtps://[USER@]HOST[:465] (mail), syslog+udp://HOST[:514], syslog+tcp://HOST[:514], syslog+tls://HOST[:6514], file:///PATH"`
+	URL        string   `yaml:"url" doc:"where to: https://HOST/PATH (webhook), smtp://[USER@]HOST[:587] or smtps://[USER@]HOST[:465] (mail), syslog+udp://HOST[:514], syslog+tcp://HOST[:514], syslog+tls://HOST[:6514], file:///PATH, exec:///PATH (a program of yours, the alert on its standard input)"`
 	Format     Format   `yaml:"format" doc:"json, ocsf, ecs, cef, stix, slack or text; empty = text for mail, cef for syslog, else json"`
 	MinRisk    uint8    `yaml:"min_risk" doc:"only alerts of this risk (0-100) or more"`
 	SecretFile string   `yaml:"secret_file" doc:"file with the key of the webhook's signature (HMAC-SHA256) or the password of the mail account"`
@@ -95,15 +95,15 @@ var defaultPorts = map[string]string{"smtp": "587", "smtps": "465", "syslog+udp"
 
 // parse reads the address. Its errors do not repeat it: it may hold a token.
 func (c Channel) parse() (*url.URL, error) {
-	const want = "want https://HOST/PATH, smtp://HOST, smtps://HOST, syslog+udp://HOST, syslog+tcp://HOST, syslog+tls://HOST or file:///PATH"
+	const want = "want https://HOST/PATH, smtp://HOST, smtps://HOST, syslog+udp://HOST, syslog+tcp://HOST, syslog+tls://HOST, file:///PATH or exec:///PATH"
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, errors.New(want)
 	}
 	switch u.Scheme {
-	case "file":
+	case "file", "exec":
 		if u.Host != "" || u.Path == "" || u.Path == "/" {
-			return nil, errors.New("want file:///PATH with the whole path of a file")
+			return nil, fmt.Errorf("want %s:///PATH with the whole path of a file", u.Scheme)
 		}
 		return u, nil
 	case "http", "https", "smtp", "smtps", "syslog+udp", "syslog+tcp", "syslog+tls":
@@ -127,7 +127,7 @@ func (c Channel) target() string {
 	switch {
 	case err != nil:
 		return ""
-	case u.Scheme == "file":
+	case u.Scheme == "file" || u.Scheme == "exec":
 		return u.Path
 	case len(c.To) > 0:
 		return strings.Join(c.To, ", ") + " by " + u.Host
@@ -175,6 +175,9 @@ func (c *Channel) sender() (sender, error) {
 	case "file":
 		format(JSON)
 		return file(u.Path), nil
+	case "exec":
+		format(JSON)
+		return program(u.Path), nil
 	}
 	format(CEF)
 	return &syslog{network: strings.TrimPrefix(u.Scheme, "syslog+"), address: u.Host, tls: security}, nil

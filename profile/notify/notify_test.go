@@ -506,3 +506,32 @@ func TestNew_SecretOthersCanReadIsRefused(t *testing.T) {
 		t.Errorf("got %v, want a refusal that says what to do", err)
 	}
 }
+
+func TestProgram_GetsTheAlertAndMustEndWell(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "hook")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\ncat >"+dir+"/got\necho \"$TIDEMARK_ALERT $#\" >>"+dir+"/got\nexit $(cat "+dir+"/code)\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n := open(t, t.TempDir(), Channel{Name: "hook", URL: "exec://" + script})
+	for code, want := range map[string]string{"0": "", "3": "exit status 3"} {
+		if err := os.WriteFile(filepath.Join(dir, "code"), []byte(code), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Test(t.Context(), "hook"); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("exit code %s: got %v, want %q", code, err, want)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "got"))
+	if err != nil || !strings.HasPrefix(string(got), `{"id":"0000000000000000"`) || !strings.HasSuffix(string(got), "0000000000000000 0\n") {
+		t.Errorf("got %q, %v: want the alert on standard input, its id in the environment and no argument", got, err)
+	}
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsleep 100 & sleep 100\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := n.Test(ctx, "hook"); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("got %v from a program that does not end", err)
+	}
+}
