@@ -25,6 +25,8 @@ func (l lockedSpool) Append(index uint64, kind uint8, meta, block []byte) error 
 	return l.s.Append(index, kind, meta, block)
 }
 
+func (l lockedSpool) Spare() (meta, block []byte) { return l.s.Spare() }
+
 func (l lockedSpool) Records() []storage.SpoolRecord {
 	l.Lock()
 	defer l.Unlock()

@@ -195,6 +195,8 @@ func (f *worldFile) Sync() error {
 // removal is not synced until the next record is.
 type worldSpool struct{ *world }
 
+func (worldSpool) Spare() (meta, block []byte) { return nil, nil }
+
 func (w worldSpool) Append(index uint64, kind uint8, meta, block []byte) error {
 	if w.listed[index] {
 		return fmt.Errorf("record %d is there already", index)

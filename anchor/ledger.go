@@ -92,9 +92,13 @@ type Ledger struct {
 // Append returns nil; after an error it may be there when the spool is opened
 // anew, and another Append of its index replaces it.
 type spool interface {
+	// Spare returns empty slices, or nil, with the memory for the next record.
+	Spare() (meta, block []byte)
+	// Append takes meta and block over unless it fails.
 	Append(index uint64, kind uint8, meta, block []byte) error
 	Records() []storage.SpoolRecord // ascending
 	// Read and ReadMeta return a *storage.CorruptError for what cannot be read.
+	// What Read returns is good until the record is removed or another one read.
 	Read(index uint64) (kind uint8, meta, block []byte, err error)
 	ReadMeta(index uint64) (kind uint8, meta []byte, err error)
 	Remove(index uint64) error

@@ -192,7 +192,10 @@ func Leaves(dst [][32]byte, b *flow.Batch, key SaltKey) error {
 	if len(dst) != b.Len() {
 		return fmt.Errorf("hash leaves: room for %d, want %d", len(dst), b.Len())
 	}
-	return inBlocks(len(dst), func(begin, end int) error { return hashRows(dst, b, key, begin, end) })
+	return inBlocks(len(dst), func() blockFunc {
+		var s rowScratch
+		return func(begin, end int) error { return s.hash(dst, b, key, begin, end) }
+	})
 }
 
 // appendNodes is merkle.Blocks on all processors: it appends the level-8 nodes
@@ -200,26 +203,33 @@ func Leaves(dst [][32]byte, b *flow.Batch, key SaltKey) error {
 func appendNodes(dst, leaves []merkle.Hash) []merkle.Hash {
 	base := len(dst)
 	dst = slices.Grow(dst, int(merkle.NumBlocks(uint64(len(leaves)))))
-	_ = inBlocks(len(leaves), func(begin, end int) error {
-		at := base + begin/merkle.Block // leafBlock is a multiple of it
-		merkle.Blocks(dst[at:at], leaves[begin:end])
-		return nil
+	_ = inBlocks(len(leaves), func() blockFunc {
+		return func(begin, end int) error {
+			at := base + begin/merkle.Block // leafBlock is a multiple of it
+			merkle.Blocks(dst[at:at], leaves[begin:end])
+			return nil
+		}
 	})
 	return dst[:base+int(merkle.NumBlocks(uint64(len(leaves))))]
 }
 
-// inBlocks calls do for the blocks of leafBlock that [0, n) consists of, on all
-// processors, and returns the error of the first block that had one.
-func inBlocks(n int, do func(begin, end int) error) error {
+// blockFunc works on elements [begin, end).
+type blockFunc func(begin, end int) error
+
+// inBlocks works on the blocks of leafBlock that [0, n) consists of, on all
+// processors, each with a worker of its own, and returns the error of the first
+// block that had one.
+func inBlocks(n int, worker func() blockFunc) error {
 	blocks := (n + leafBlock - 1) / leafBlock
 	if blocks <= 1 {
-		return do(0, n)
+		return worker()(0, n)
 	}
 	var next atomic.Int64
 	errs := make([]error, blocks)
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), blocks) {
 		wg.Go(func() {
+			do := worker()
 			for i := int(next.Add(1)) - 1; i < blocks; i = int(next.Add(1)) - 1 {
 				errs[i] = do(i*leafBlock, min((i+1)*leafBlock, n))
 			}
@@ -234,14 +244,20 @@ func inBlocks(n int, do func(begin, end int) error) error {
 	return nil
 }
 
-// hashRows hashes records [begin, end). It is the one place where rows become
-// hashes.
-func hashRows(dst [][32]byte, b *flow.Batch, key SaltKey, begin, end int) error {
+// rowScratch holds rows side by side between encoding and hashing.
+type rowScratch struct {
+	data  []byte
+	ends  [sideBySide]int
+	salts [sideBySide * saltSize]byte
+}
+
+// hash hashes records [begin, end). It is the one place where rows become hashes.
+func (s *rowScratch) hash(dst [][32]byte, b *flow.Batch, key SaltKey, begin, end int) error {
 	var err error
 	rows := min(sideBySide, end-begin)
-	data := make([]byte, 0, rows*256) // enough for most rows
-	ends := make([]int, 0, rows)
-	salts, stream := make([]byte, rows*saltSize), key.stream(uint64(begin))
+	data, ends := slices.Grow(s.data[:0], rows*256), s.ends[:0] // enough for most rows
+	salts, stream := s.salts[:rows*saltSize], key.stream(uint64(begin))
+	defer func() { s.data = data }()
 	for ; begin < end; begin += len(ends) {
 		data, ends = data[:0], ends[:0]
 		clear(salts)

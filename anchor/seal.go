@@ -37,7 +37,7 @@ type sealing struct {
 	buffered int      // their octets
 
 	leaves, nodes []merkle.Hash
-	meta, block   []byte
+	meta, block   []byte // of the record being made; nil: the spool has taken them
 }
 
 // FirstDay is the number of leading records of b that were received on one UTC
@@ -125,6 +125,9 @@ func (l *Ledger) seal(ctx context.Context, h Header, kind uint8, table []byte,
 		return fmt.Errorf("seal batch %d: %w", s.next, err)
 	}
 	record.header, record.nodes = h, s.nodes
+	if s.meta == nil {
+		s.meta, s.block = l.spool.Spare()
+	}
 	s.meta = record.append(s.meta[:0])
 	s.block = encode(s.block[:0])
 	if err := l.spool.Append(h.Index, kind, s.meta, s.block); err != nil {
@@ -135,6 +138,7 @@ func (l *Ledger) seal(ctx context.Context, h Header, kind uint8, table []byte,
 	}
 	// A crash here: the batch is sealed and will be committed at the next start,
 	// though nobody was told.
+	s.meta, s.block = nil, nil
 	s.next, s.last, s.restart, s.at = h.Index+1, h, false, now
 	l.progress.wake()
 	return nil

@@ -57,11 +57,13 @@ func (e *CorruptError) Error() string {
 // record that Append has returned nil for survives kill -9 and power loss. It is
 // safe for concurrent use by one process.
 type Spool struct {
-	files spoolFiles
+	files     spoolFiles
+	appending sync.Mutex // one record is written at a time
 
 	mu      sync.Mutex
 	records map[uint64]SpoolRecord
 	size    int64
+	memory  spoolMemory
 }
 
 // SpoolRecord names a record.
@@ -124,9 +126,10 @@ func (s *Spool) inspect(name string) (SpoolRecord, error) {
 	return SpoolRecord{Index: index, Size: size}, err
 }
 
-// Append writes a record and returns when it is on disk, under its name. After
-// an error the record is not in the spool of this process, may or may not be
-// there after a restart, and may be appended again. A full disk is ErrSpoolFull.
+// Append writes a record and returns when it is on disk, under its name; meta and
+// block are the spool's from then on. After an error they are the caller's, the
+// record is not in the spool of this process, may or may not be there after a
+// restart, and may be appended again. A full disk is ErrSpoolFull.
 func (s *Spool) Append(index uint64, kind uint8, meta, block []byte) error {
 	if err := s.append(index, kind, meta, block); err != nil {
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -141,9 +144,9 @@ func (s *Spool) append(index uint64, kind uint8, meta, block []byte) error {
 	if len(meta) > maxSpoolMeta || uint64(len(block)) > maxSpoolBlock {
 		return fmt.Errorf("got %d octets of meta and %d of rows, want at most %d and %d", len(meta), len(block), maxSpoolMeta, uint64(maxSpoolBlock))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.records[index]; ok {
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	if s.holds(index) {
 		return errors.New("the spool holds it already")
 	}
 	name := spoolName(index)
@@ -163,9 +166,19 @@ func (s *Spool) append(index uint64, kind uint8, meta, block []byte) error {
 		return err
 	}
 	r := SpoolRecord{Index: index, Size: int64(spoolHeader + len(meta) + len(block))}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.records[index] = r
 	s.size += r.Size
+	s.memory.keep(&spoolContent{index, kind, meta, block})
 	return nil
+}
+
+func (s *Spool) holds(index uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.records[index]
+	return ok
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -238,5 +251,6 @@ func (s *Spool) drop(index uint64, do func(name string) error) error {
 	}
 	delete(s.records, index)
 	s.size -= r.Size
+	s.memory.release(index)
 	return nil
 }

@@ -306,6 +306,9 @@ func TestSpool_SectorThatCannotBeReadIsCorrupt(t *testing.T) {
 	if err := s.Append(5, 1, []byte("meta"), []byte("block")); err != nil {
 		t.Fatal(err)
 	}
+	if s, err = openSpool(disk); err != nil { // what was appended is in memory
+		t.Fatal(err)
+	}
 	for failure, want := range map[syscall.Errno]bool{syscall.EIO: true, syscall.EMFILE: false} {
 		disk.unreadable = &os.PathError{Op: "read", Path: "x", Err: failure}
 		_, _, _, err := s.Read(5)

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+	"unsafe"
 )
 
 // spoolFiles is what a Spool needs of the directory it lives in. The crash test
@@ -32,20 +34,23 @@ type spoolReader interface {
 }
 
 // spoolDir is a directory of the operating system.
-type spoolDir string
-
-func openSpoolDir(dir string) (spoolDir, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	// The spool's own name must survive a power loss too.
-	return spoolDir(dir), spoolDir(filepath.Dir(dir)).Sync()
+type spoolDir struct {
+	path    string
+	staging []byte // of direct writes, nil before the first
 }
 
-func (d spoolDir) Path(name string) string { return filepath.Join(string(d), name) }
+func openSpoolDir(dir string) (*spoolDir, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	// The spool's own name must survive a power loss too.
+	return &spoolDir{path: dir}, syncDir(filepath.Dir(dir))
+}
 
-func (d spoolDir) List() ([]string, error) {
-	entries, err := os.ReadDir(string(d))
+func (d *spoolDir) Path(name string) string { return filepath.Join(d.path, name) }
+
+func (d *spoolDir) List() ([]string, error) {
+	entries, err := os.ReadDir(d.path)
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
 		if !e.IsDir() {
@@ -55,7 +60,7 @@ func (d spoolDir) List() ([]string, error) {
 	return names, err
 }
 
-func (d spoolDir) Open(name string) (spoolReader, error) {
+func (d *spoolDir) Open(name string) (spoolReader, error) {
 	f, err := os.Open(d.Path(name))
 	if err != nil {
 		return nil, err
@@ -76,8 +81,17 @@ func (r osReader) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (d spoolDir) Write(name string, parts ...[]byte) error {
-	f, err := os.OpenFile(d.Path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func (d *spoolDir) Write(name string, parts ...[]byte) error {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	if size >= staged {
+		if err := d.writeDirect(name, parts); !errors.Is(err, errNotDirect) {
+			return err
+		}
+	}
+	f, err := d.create(name, 0)
 	if err != nil {
 		return err
 	}
@@ -86,34 +100,87 @@ func (d spoolDir) Write(name string, parts ...[]byte) error {
 			return errors.Join(err, f.Close())
 		}
 	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return f.Close()
+	return syncClose(f)
 }
 
-func (d spoolDir) Rename(from, to string) error { return os.Rename(d.Path(from), d.Path(to)) }
+func (d *spoolDir) create(name string, flags int) (*os.File, error) {
+	return os.OpenFile(d.Path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|flags, 0o600)
+}
 
-func (d spoolDir) Remove(name string) error {
+func syncClose(f *os.File) error { return errors.Join(f.Sync(), f.Close()) }
+
+const (
+	staged    = 1 << 20 // octets of one direct write: what a cache near the CPU holds
+	alignment = 4096    // of direct writes, in memory and on disk, on any disk we know
+)
+
+// errNotDirect: the file system has no direct writes.
+var errNotDirect = errors.New("no direct writes")
+
+// writeDirect is Write past the page cache, whose pages would cost more than all
+// else that is done with a large record: nobody reads it soon.
+func (d *spoolDir) writeDirect(name string, parts [][]byte) error {
+	f, err := d.create(name, directFlag)
+	if errors.Is(err, syscall.EINVAL) {
+		return errNotDirect
+	} else if err != nil {
+		return err
+	}
+	if d.staging == nil {
+		memory := make([]byte, staged+alignment)
+		d.staging = memory[-uintptr(unsafe.Pointer(unsafe.SliceData(memory)))%alignment:][:staged]
+	}
+	size, n := int64(0), 0
+	write := func() error {
+		_, err := f.Write(d.staging[:(n+alignment-1)/alignment*alignment])
+		size, n = size+int64(n), 0
+		return err
+	}
+	for _, p := range parts {
+		for len(p) > 0 && err == nil {
+			c := copy(d.staging[n:], p)
+			p = p[c:]
+			if n += c; n == staged {
+				err = write()
+			}
+		}
+	}
+	if err == nil && n > 0 {
+		if err = write(); err == nil {
+			err = f.Truncate(size) // the last write was rounded up
+		}
+	}
+	if err != nil {
+		if errors.Is(err, syscall.EINVAL) {
+			err = errNotDirect
+		}
+		return errors.Join(err, f.Close())
+	}
+	return syncClose(f)
+}
+
+func (d *spoolDir) Rename(from, to string) error { return os.Rename(d.Path(from), d.Path(to)) }
+
+func (d *spoolDir) Remove(name string) error {
 	if err := os.Remove(d.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-func (d spoolDir) SetAside(name string) (path string, err error) {
-	aside := spoolDir(d.Path("corrupt"))
-	if err := os.MkdirAll(string(aside), 0o700); err != nil {
+func (d *spoolDir) SetAside(name string) (path string, err error) {
+	aside := d.Path("corrupt")
+	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return "", err
 	}
-	path = aside.Path(name)
+	path = filepath.Join(aside, name)
 	for n := 2; exists(path); n++ {
-		path = aside.Path(fmt.Sprintf("%s.%d", name, n))
+		path = filepath.Join(aside, fmt.Sprintf("%s.%d", name, n))
 	}
 	if err := os.Rename(d.Path(name), path); err != nil {
 		return "", err
 	}
-	return path, errors.Join(aside.Sync(), d.Sync())
+	return path, errors.Join(syncDir(aside), d.Sync())
 }
 
 func exists(path string) bool {
@@ -121,10 +188,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func (d spoolDir) Sync() error {
-	f, err := os.Open(string(d))
+func (d *spoolDir) Sync() error { return syncDir(d.path) }
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return syncClose(f)
 }

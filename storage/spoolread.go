@@ -6,29 +6,45 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"syscall"
 )
 
 // Read returns the contents of a record after checking them; a failed check is a
-// *CorruptError. The caller owns the slices.
+// *CorruptError. The slices are good until the record is removed or the next one
+// is read. What this process has appended last may come from memory.
 func (s *Spool) Read(index uint64) (kind uint8, meta, block []byte, err error) {
-	r, err := s.openRecord(index)
-	if err == nil {
-		defer r.file.Close()
-		if want := spoolHeader + int64(r.meta) + int64(r.block); r.size != want {
-			err = r.corrupt("got %d octets, want %d", r.size, want)
-		}
-	}
-	if err == nil {
-		meta, err = r.read("meta", r.meta, r.metaSum)
-	}
-	if err == nil {
-		block, err = r.read("block", r.block, r.blockSum)
+	s.mu.Lock()
+	c, known := s.memory.lend(index)
+	s.mu.Unlock()
+	if !known {
+		err = s.load(index, c)
+		s.mu.Lock()
+		s.memory.settle(c, err == nil)
+		s.mu.Unlock()
 	}
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
 	}
-	return r.kind, meta, block, nil
+	return c.kind, c.meta, c.block, nil
+}
+
+// load reads a record from the disk into the memory of c.
+func (s *Spool) load(index uint64, c *spoolContent) error {
+	r, err := s.openRecord(index)
+	if err != nil {
+		return err
+	}
+	defer r.file.Close()
+	if want := spoolHeader + int64(r.meta) + int64(r.block); r.size != want {
+		return r.corrupt("got %d octets, want %d", r.size, want)
+	}
+	c.index, c.kind = index, r.kind
+	if c.meta, err = r.read(c.meta, "meta", r.meta, r.metaSum); err != nil {
+		return err
+	}
+	c.block, err = r.read(c.block, "block", r.block, r.blockSum)
+	return err
 }
 
 // ReadMeta is Read without the block, which may be damaged.
@@ -36,7 +52,7 @@ func (s *Spool) ReadMeta(index uint64) (kind uint8, meta []byte, err error) {
 	r, err := s.openRecord(index)
 	if err == nil {
 		defer r.file.Close()
-		meta, err = r.read("meta", r.meta, r.metaSum)
+		meta, err = r.read(nil, "meta", r.meta, r.metaSum)
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("read head of spooled batch %d: %w", index, err)
@@ -107,17 +123,17 @@ func (r *openRecord) readHeader(index uint64) (err error) {
 	return nil
 }
 
-// read reads the next part, of n octets.
-func (r *openRecord) read(part string, n int, sum uint32) ([]byte, error) {
+// read reads the next part, of n octets, into memory, which it returns grown.
+func (r *openRecord) read(memory []byte, part string, n int, sum uint32) ([]byte, error) {
 	if int64(n) > r.size {
-		return nil, r.corrupt("got %d octets, want %d of %s alone", r.size, n, part)
+		return memory, r.corrupt("got %d octets, want %d of %s alone", r.size, n, part)
 	}
-	b := make([]byte, n)
+	b := slices.Grow(memory[:0], n)[:n]
 	if err := r.fill(b); err != nil {
-		return nil, err
+		return b, err
 	}
 	if got := crc32.Checksum(b, castagnoli); got != sum {
-		return nil, r.corrupt("checksum of %s: got %08x, want %08x", part, got, sum)
+		return b, r.corrupt("checksum of %s: got %08x, want %08x", part, got, sum)
 	}
 	return b, nil
 }
