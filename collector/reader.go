@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tidemark/collector/detect"
 	"tidemark/collector/flow"
 	"tidemark/collector/sflow"
@@ -31,6 +29,8 @@ type reader struct {
 	sources    map[netip.Addr]source
 	forwarders []*forwarder
 	flushAt    time.Time // zero while the batch is empty
+	nap        time.Duration
+	since      int // datagrams read since the last nap
 }
 
 // source is what the configuration says of an exporter's address.
@@ -42,26 +42,34 @@ type source struct {
 }
 
 const (
-	// nap is slept after a read that emptied the socket: waking up for every
-	// datagram costs twice the CPU. The queue must hold what comes meanwhile.
-	nap = 500 * time.Microsecond
+	// A nap is slept after a read that emptied the socket, as long as it takes a
+	// read's worth of datagrams to come: waking up costs as much as reading many.
+	// The longest delays a row by little beside Config.FlushInterval.
+	minNap = 500 * time.Microsecond
+	maxNap = 10 * time.Millisecond
+	// burst is the octets per second, with the kernel's bookkeeping, that a receive
+	// buffer must be able to hold during a nap: more than one CPU can read.
+	burst = 400 << 20
 	// maxSources bounds the cache of sources, maxRows the rows whose memory a
 	// batch keeps, in units of Config.BatchRows.
 	maxSources = 1 << 16
 	maxRows    = 8
 )
 
-// doze sleeps in the kernel: a timer of the runtime makes its scheduler look for
-// other work first, which costs more than the nap saves.
-func doze() {
-	t := unix.NsecToTimespec(int64(nap))
-	_ = unix.Nanosleep(&t, nil) // a signal may end it early
+// doze sleeps after datagrams have come since the last nap.
+func (r *reader) doze() {
+	longest := min(maxNap, max(minNap, time.Duration(r.socket.buffer)*time.Second/burst))
+	r.nap = min(longest, max(minNap, r.nap*batchDatagrams/time.Duration(r.since)))
+	r.since = 0
+	// A timer of the runtime, for all that it costs: a sleep in the kernel keeps
+	// the runtime's monitor awake, which then wakes up every 20 us itself.
+	time.Sleep(r.nap)
 }
 
 func newGatherer(c *Collector) gatherer { return gatherer{c: c, batch: new(flow.Batch)} }
 
 func newReader(c *Collector, s *socket) *reader {
-	return &reader{gatherer: newGatherer(c), socket: s, sources: map[netip.Addr]source{}}
+	return &reader{gatherer: newGatherer(c), socket: s, sources: map[netip.Addr]source{}, nap: minNap}
 }
 
 // run reads until ctx ends, then drains the socket.
@@ -81,8 +89,8 @@ func (r *reader) run(ctx, handling context.Context) error {
 				return err
 			}
 		}
-		if n > 0 && n < batchDatagrams {
-			doze()
+		if r.since += n; n > 0 && n < batchDatagrams {
+			r.doze()
 		}
 	}
 	return r.drain(handling)
