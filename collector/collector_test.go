@@ -322,6 +322,25 @@ func TestCollector_StopHandsOverWhatTheSocketsHold(t *testing.T) {
 	}
 }
 
+// What a stop leaves unread is counted too: sent is read, and read is decoded or shed.
+func TestCollector_StopCountsWhatItLeavesUnread(t *testing.T) {
+	slow := func(context.Context, *flow.Batch) error { time.Sleep(time.Millisecond); return nil }
+	r := start(t, Config{Workers: 1, BatchRows: 1, DrainTimeout: 2 * time.Millisecond}, Deps{Log: zerolog.Nop(), Handle: slow})
+	const sent = 1000
+	conn := r.dial(0)
+	for i := range sent {
+		write(t, conn, v5(uint32(i), 1))
+	}
+	r.stop()
+	e := r.Exporters()[0]
+	if got := r.Totals(); got.Datagrams+got.KernelDrops != sent || got.Shed == 0 || got.Flows+got.Shed != got.Datagrams {
+		t.Errorf("%d sent, %+v: want all read or dropped, and those read decoded or shed", sent, got)
+	}
+	if e.ShedBy["stopped"] != r.Totals().Shed || e.Lost != 0 {
+		t.Errorf("shed by %v, %d lost: want all by the stop, and none lost beside", e.ShedBy, e.Lost)
+	}
+}
+
 func TestCollector_RowsWaitNoLongerThanTheFlushInterval(t *testing.T) {
 	s := &sink{}
 	c := start(t, Config{BatchRows: 1 << 20, FlushInterval: 20 * time.Millisecond}, Deps{Log: zerolog.Nop(), Handle: s.handle})

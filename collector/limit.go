@@ -16,10 +16,13 @@ const (
 	taken shedding = iota
 	notAllowed
 	overRate
+	stopped // still in the socket when the time to drain it was over
 	numSheddings
 )
 
-func (s shedding) String() string { return [...]string{"taken", "not_allowed", "rate_limit"}[s] }
+func (s shedding) String() string {
+	return [...]string{"taken", "not_allowed", "rate_limit", "stopped"}[s]
+}
 
 // rateLimit holds a token bucket per exporter address, of one second's worth of
 // Config.RateLimit. A nil one lets everything pass.

@@ -111,11 +111,52 @@ func (r *reader) drain(handling context.Context) error {
 			return err
 		}
 	}
-	if _, waiting, err := r.socket.memory(); err == nil && waiting > 0 {
-		r.c.deps.Log.Warn().Stringer("address", r.socket.local).Int("octets", waiting).
-			Msg("stopped with datagrams unread: exporters go on sending")
+	if err := r.discard(); err != nil {
+		return err
 	}
 	return r.handOver(handling)
+}
+
+// discard counts what is left in the socket as shed: once, since exporters may
+// go on sending.
+func (r *reader) discard() error {
+	_, waiting, err := r.socket.memory()
+	if err != nil || waiting == 0 {
+		return err
+	}
+	total := 0
+	for waiting > 0 {
+		n, err := r.socket.poll()
+		if err != nil {
+			return fmt.Errorf("read from udp %s: %w", r.socket.local, err)
+		}
+		if n == 0 {
+			break
+		}
+		total += n
+		r.c.read.Add(uint64(n))
+		received := r.c.deps.Clock().UnixNano()
+		for i := range n {
+			payload, from := r.socket.datagram(i)
+			waiting -= max(len(payload), 1)
+			o := r.observation(r.source(from.Addr()), from, received, payload)
+			o.shed = stopped
+			r.c.observeShed(&o, payload)
+			r.observations = append(r.observations, o)
+		}
+		r.account()
+	}
+	r.c.deps.Log.Warn().Stringer("address", r.socket.local).Int("datagrams", total).
+		Msg("stopped with datagrams unread, counted as shed: exporters go on sending")
+	return nil
+}
+
+// observation begins the account of a datagram.
+func (r *reader) observation(src source, from netip.AddrPort, received int64, payload []byte) observation {
+	return observation{
+		datagram: flow.Datagram{Exporter: src.exporter, Port: from.Port(), Transport: flow.UDP, Received: received, Quality: src.quality},
+		length:   len(payload),
+	}
 }
 
 // take decodes the n datagrams of the last read, and hands the batch over
@@ -130,10 +171,7 @@ func (r *reader) take(handling context.Context, n int) error {
 	for i := range n {
 		payload, from := r.socket.datagram(i)
 		src := r.source(from.Addr())
-		r.observations = append(r.observations, observation{
-			datagram: flow.Datagram{Exporter: src.exporter, Port: from.Port(), Transport: flow.UDP, Received: received, Quality: src.quality},
-			length:   len(payload),
-		})
+		r.observations = append(r.observations, r.observation(src, from, received, payload))
 		o := &r.observations[len(r.observations)-1]
 		if o.shed = r.c.shed(src, now); o.shed != taken {
 			r.c.observeShed(o, payload)
@@ -249,11 +287,11 @@ func (c *Collector) shed(s source, now int64) shedding {
 	return taken
 }
 
-// observeShed fills o for a datagram that is shed. One over the rate limit is
-// accounted where its exporter's others are, and its number counts as arrived:
-// what we shed was not lost on the way. Of strangers nothing is read.
+// observeShed fills o for a datagram that is shed. It is accounted where its
+// exporter's others are, and its number counts as arrived: what we shed was not
+// lost on the way. Of strangers nothing is read.
 func (c *Collector) observeShed(o *observation, payload []byte) {
-	if o.shed != overRate {
+	if o.shed == notAllowed {
 		return
 	}
 	var r flow.Result
@@ -266,6 +304,9 @@ func (c *Collector) observeShed(o *observation, payload []byte) {
 	}
 	if ok {
 		o.result = r
+	}
+	if o.shed != overRate {
+		return
 	}
 	if suppressed, ok := c.loggedShed.allow(o.datagram.Received); ok {
 		c.deps.Log.Warn().Stringer("exporter", exporterAddr(o.datagram.Exporter)).Int("limit", c.config.RateLimit).

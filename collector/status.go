@@ -48,7 +48,7 @@ type ExporterStatus struct {
 	Undecodable map[string]uint64 `json:"undecodable"` // by reason, zeros left out
 	Allowed     bool              `json:"allowed"`     // on the allow list
 	Shed        uint64            `json:"shed"`        // datagrams that were not decoded
-	ShedBy      map[string]uint64 `json:"shed_by"`     // reason: not_allowed, rate_limit
+	ShedBy      map[string]uint64 `json:"shed_by"`     // reason: not_allowed, rate_limit, stopped
 
 	SamplingRate   uint32 `json:"sampling_rate"`   // of the latest flow, 0 = no flow yet
 	SamplingSource string `json:"sampling_source"` // exporter, options, config, assumed
@@ -56,6 +56,32 @@ type ExporterStatus struct {
 	// ClockOffset is our clock minus the exporter's, with the least delay of the
 	// last minute; nil when its protocol has no export time or it is silent.
 	ClockOffset *time.Duration `json:"clock_offset_ns"`
+}
+
+// Totals is the account of all exporters together, since the collector started:
+// what reached this machine was read or dropped by its kernel, what was read was
+// shed or given to a decoder, and every flow decoded was handed over, or is
+// waiting to be, or was lost.
+type Totals struct {
+	Datagrams   uint64 `json:"datagrams"` // read
+	KernelDrops uint64 `json:"kernel_drops"`
+	Shed        uint64 `json:"shed"` // datagrams
+	Flows       uint64 `json:"flows"`
+	LostFlows   uint64 `json:"lost_flows"` // could not be handed over
+}
+
+// Totals returns the account of all exporters together.
+func (c *Collector) Totals() Totals {
+	t := Totals{Datagrams: c.read.Load(), KernelDrops: c.kernelDrops(), LostFlows: c.lost.Load()}
+	c.accounts.mu.Lock()
+	defer c.accounts.mu.Unlock()
+	for _, acc := range c.accounts.accounts {
+		t.Flows += acc.flows
+		for _, n := range acc.shed {
+			t.Shed += n
+		}
+	}
+	return t
 }
 
 const maxStatusDomains = 64

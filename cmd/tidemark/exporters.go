@@ -15,9 +15,9 @@ import (
 
 // collectorStatus is what only the daemon knows: its sockets and its exporters.
 type collectorStatus struct {
-	Listening   []string                   `json:"listening"`
-	KernelDrops uint64                     `json:"kernel_drops"` // datagrams
-	Exporters   []collector.ExporterStatus `json:"exporters"`
+	Listening []string                   `json:"listening"`
+	Totals    collector.Totals           `json:"totals"`
+	Exporters []collector.ExporterStatus `json:"exporters"`
 }
 
 func exportersCommand() *cli.Command {
@@ -46,11 +46,20 @@ wait for their template. "sampling" says who told the rate: "assumed" is nobody.
 			if err := list(c, status.Exporters, exporterColumns(time.Now())); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.App.ErrWriter, "listening on %s; %s dropped by this machine's kernel since start\n",
-				strings.Join(status.Listening, ", "), plural(status.KernelDrops, "datagram"))
+			fmt.Fprintln(c.App.ErrWriter, summary(status))
 			return nil
 		},
 	}
+}
+
+// summary says where all that reached this machine is.
+func summary(s collectorStatus) string {
+	t := s.Totals
+	return fmt.Sprintf(`listening on %s
+since start %s reached this machine: %s read, %s dropped by its kernel (receive buffer full)
+of those read %s shed, the rest decoded or counted above; of %s decoded %s lost before the record`,
+		strings.Join(s.Listening, ", "), plural(t.Datagrams+t.KernelDrops, "datagram"), count(t.Datagrams), count(t.KernelDrops),
+		count(t.Shed), plural(t.Flows, "flow"), count(t.LostFlows))
 }
 
 // needDaemon explains an answer that only a daemon can give.
@@ -94,6 +103,9 @@ func lost(e collector.ExporterStatus) string {
 func templates(e collector.ExporterStatus) string {
 	if e.TemplatesKnown == 0 && e.Templates == 0 {
 		return "-" // the protocol may have none
+	}
+	if e.Conflicts > 0 {
+		return fmt.Sprintf("%s, %s redefined", count(uint64(e.TemplatesKnown)), count(e.Conflicts))
 	}
 	return count(uint64(e.TemplatesKnown))
 }

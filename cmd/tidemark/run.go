@@ -174,6 +174,9 @@ func (d *daemon) startEngine(ctx context.Context, base *errgroup.Group, below co
 		DataDir: d.dir, MemoryLimit: uint64(d.cfg.Storage.Memory), Log: d.log, Registerer: d.metrics,
 		Command: []string{self, "engine", "--data-dir", d.dir, "--memory", strconv.FormatUint(uint64(d.cfg.Storage.Memory), 10)},
 	})
+	if errors.Is(err, storage.ErrLocked) { // nothing is out of reach: the call is wrong
+		return usageError{err}
+	}
 	if err != nil {
 		return engineError(d.dir, err)
 	}
@@ -207,9 +210,8 @@ func (d *daemon) serve(base *errgroup.Group, below context.Context) error {
 func (d *daemon) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/exporters", func(w http.ResponseWriter, _ *http.Request) {
-		status := collectorStatus{Exporters: d.node.collector.Exporters(), Listening: d.node.collector.Listening()}
-		status.KernelDrops = d.node.collector.Counts()[0].Shed
-		answer(w, status, nil)
+		c := d.node.collector
+		answer(w, collectorStatus{Exporters: c.Exporters(), Listening: c.Listening(), Totals: c.Totals()}, nil)
 	})
 	mux.HandleFunc("POST /v1/replay", func(w http.ResponseWriter, r *http.Request) {
 		speed, err := strconv.ParseFloat(r.URL.Query().Get("speed"), 64)
