@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -96,19 +98,25 @@ func (s *store) prove(c *cli.Context) error {
 func verifyBundleCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "verify-bundle",
-		Usage:     "check the evidence of one flow with nothing but the file, a trust file and a chain",
+		Usage:     "check what prove or evidence wrote with nothing but the file, a trust file and a chain",
 		ArgsUsage: "FILE",
 		Description: `   tidemark verify-bundle --trust trust.json --rpc https://node.example.org bundle.json
+   tidemark verify-bundle --trust trust.json --block-hash 0x8a3f... evidence.json    offline
 
 The data directory is not used: a copy of this program anywhere will do. Get the trust
 file from the log's owner early and by another way than the bundle.
 
-Exit codes: 0 verified; 4 the bundle proves nothing; 5 the chain does not answer; 6 not
-anchored in a final block, or no --rpc; 7 internally consistent, origin NOT checked (no
+With --block-hash, which a block explorer of your choice shows, nothing is asked: evidence
+holds the proofs of the blocks it names.
+
+Exit codes: 0 verified; 4 the file proves nothing; 5 the chain does not answer; 6 not
+anchored in a final block, or no chain asked; 7 internally consistent, origin NOT checked (no
 --trust).`,
 		Flags: []cli.Flag{
 			trustFlag(), outputFlag(pageForms),
 			&cli.StringFlag{Name: "rpc", EnvVars: []string{"TIDEMARK_RPC"}, Usage: "Ethereum JSON-RPC `URL` of a node you trust; without it the chain is not asked"},
+			&cli.StringSliceFlag{Name: "block-hash", Usage: "`HASH` of a final block that you know by another way; may be given many times (evidence only)"},
+			&cli.StringFlag{Name: "page", Usage: "write what was checked as a page for people to `FILE` (evidence only)"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 1, 1, "one bundle FILE"); err != nil {
@@ -121,9 +129,15 @@ anchored in a final block, or no --rpc; 7 internally consistent, origin NOT chec
 
 func verifyBundle(c *cli.Context) error {
 	path := c.Args().First()
-	text, err := readBounded(path, anchor.MaxBundle)
+	text, err := readBounded(path, anchor.MaxEvidence)
 	if err != nil {
-		return usageError{fmt.Errorf("read bundle: %w; want the file that `tidemark prove` wrote", err)}
+		return usageError{fmt.Errorf("read bundle: %w; want the file that `tidemark prove` or `tidemark evidence` wrote", err)}
+	}
+	if anchor.IsEvidence(text) {
+		return verifyEvidenceFile(c, path, text)
+	}
+	if c.IsSet("block-hash") || c.IsSet("page") {
+		return usageError{errors.New("--block-hash and --page are for evidence; the bundle of one flow needs --rpc (`tidemark evidence --flow NAME` writes evidence of it)")}
 	}
 	bundle, err := anchor.ParseBundle(text)
 	if err != nil {
@@ -134,22 +148,11 @@ func verifyBundle(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var reader anchor.ChainReader
-	if rpc := c.String("rpc"); rpc != "" {
-		want := uint64(0)
-		if trust != nil && trust.Chain != nil {
-			want = trust.Chain.ChainID
-		}
-		switch client, err := dialNode(c.Context, want, rpc); {
-		case isUsage(err):
-			return err
-		case err != nil:
-			reader = awayChain{err} // the rest can still be checked
-		default:
-			defer client.Close()
-			reader = anchor.NewChainReader(client)
-		}
+	reader, done, err := nodeReader(c, trust)
+	if err != nil {
+		return err
 	}
+	defer done()
 	report, err := anchor.VerifyBundle(c.Context, bundle, trust, reader)
 	if err != nil {
 		return err
@@ -159,6 +162,48 @@ func verifyBundle(c *cli.Context) error {
 		return err
 	}
 	return quietly(report.ExitCode())
+}
+
+// nodeReader connects to the node of --rpc; nil: none is to be asked.
+func nodeReader(c *cli.Context, trust *anchor.Trust) (anchor.ChainReader, func(), error) {
+	rpc := c.String("rpc")
+	if rpc == "" {
+		return nil, func() {}, nil
+	}
+	want := uint64(0)
+	if trust != nil && trust.Chain != nil {
+		want = trust.Chain.ChainID
+	}
+	client, err := dialNode(c.Context, want, rpc)
+	switch {
+	case isUsage(err):
+		return nil, nil, err
+	case err != nil:
+		return awayChain{err}, func() {}, nil // the rest can still be checked
+	}
+	return anchor.NewChainReader(client), client.Close, nil
+}
+
+// verifyEvidenceFile checks a file of many flows and events.
+func verifyEvidenceFile(c *cli.Context, path string, text []byte) error {
+	trust, err := readTrust(c)
+	if err != nil {
+		return err
+	}
+	reader, done, err := nodeReader(c, trust)
+	if err != nil {
+		return err
+	}
+	defer done()
+	known := anchor.EvidenceTrust{Trust: trust, Chain: reader}
+	for _, s := range c.StringSlice("block-hash") {
+		h, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
+		if err != nil || len(h) != 32 {
+			return usageError{fmt.Errorf("--block-hash: got %.80q, want 64 hexadecimal digits such as a block explorer shows", s)}
+		}
+		known.Blocks = append(known.Blocks, [32]byte(h))
+	}
+	return verifyEvidence(c, path, text, known)
 }
 
 // bundleView is the report with what the flow was, as the bundle says.
