@@ -123,6 +123,9 @@ func benign(set string, i int, s size) design {
 		k++
 		at += time.Duration(20+rng.IntN(24)) * time.Hour
 	}
+	for at := 15*time.Hour + 30*time.Minute; at < c.Length; at += 12 * time.Hour {
+		c.Cuts = append(c.Cuts, at) // so that scoring, which lags behind a fast replay, sees little of what is to come
+	}
 	c.Late = []site.Late{{Model: "phone-app", After: 8*day + time.Duration(rng.IntN(48))*time.Hour}, {Model: "tapo-plug", After: 9*day + 10*time.Hour}}
 	return design{Name: fmt.Sprintf("benign-%s-%d", set, i), Kind: Benign, Set: set, Learned: learning, config: c}
 }

@@ -3,6 +3,7 @@ package eval
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"tidemark/cmd/sitesim/internal/site"
@@ -80,6 +81,26 @@ func identify(devices []known, truth []trial.Device) map[string]*trial.Device {
 	return m
 }
 
+// subject is the device an alert is about: by the program's id, or by the address its text begins with,
+// since a device that got another id meanwhile is no longer listed by the first.
+func subject(a *alert, devices map[string]*trial.Device, truth []trial.Device) *trial.Device {
+	if d := devices[a.Device]; d != nil {
+		return d
+	}
+	title, _, _ := strings.Cut(a.Text, ": ")
+	for i := range truth {
+		if strings.Contains(title, truth[i].MAC) && truth[i].MAC != "" {
+			return &truth[i]
+		}
+	}
+	for i := range truth {
+		if address, _, _ := strings.Cut(title, " "); slices.Contains(truth[i].Addresses, address) {
+			return &truth[i]
+		}
+	}
+	return nil
+}
+
 // slack is how much earlier than the attack an alert about it may seem to begin: detectors that judge
 // hours or days date an alert to the beginning of the hour.
 const slack = time.Hour
@@ -99,7 +120,7 @@ func (d *design) judge(truth *trial.Truth, devices map[string]*trial.Device, bef
 	for _, attack := range truth.Attacks {
 		o := Outcome{Attack: attack.Attack, Level: attack.Level, Device: attack.Device, Class: classes[attack.Device], Start: attack.Start, Octets: attack.Octets, Daily: attack.Daily, Seconds: -1}
 		for _, a := range after {
-			who := devices[a.Device]
+			who := subject(&a, devices, truth.Devices)
 			if who == nil || who.Name != attack.Device && !slices.Contains(attack.Also, who.Name) {
 				continue
 			}
@@ -142,7 +163,7 @@ func (d *design) alarms(truth *trial.Truth, devices map[string]*trial.Device, li
 		if a.Risk < listed {
 			continue
 		}
-		who := devices[a.Device]
+		who := subject(&a, devices, truth.Devices)
 		if who == nil {
 			who = &trial.Device{Name: "(nobody)", Class: "unknown", Model: "unknown"}
 		}
