@@ -85,14 +85,14 @@ func StartEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
 		Help: "Times the engine process was started again after it had died.",
 	})
 	if e.daemon, err = lockWithin(ctx, dir, daemonLockName, probeWait); err != nil {
-		if errors.Is(err, errLocked) {
+		if errors.Is(err, ErrLocked) {
 			return nil, fmt.Errorf("start engine: a daemon already runs on %s: stop it, or choose another data directory: %w", dir, err)
 		}
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	if e.lock, err = lockWithin(ctx, dir, engineLockName, yieldWait); err != nil {
 		e.daemon.release()
-		if errors.Is(err, errLocked) {
+		if errors.Is(err, ErrLocked) {
 			return nil, fmt.Errorf("start engine: a command holds %s and has not given it up within %s: stop it: %w", dir, yieldWait, err)
 		}
 		return nil, fmt.Errorf("start engine: %w", err)

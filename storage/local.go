@@ -37,7 +37,7 @@ func openLocal(ctx context.Context, o Options) (*DB, error) {
 		}
 	}
 	lock, err := lockWithin(ctx, o.DataDir, engineLockName, endingWait)
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("open storage: another command uses %s: wait for it to end, or start the daemon, beside which commands can run together: %w", o.DataDir, err)
 	}
 	if err != nil {

@@ -41,13 +41,13 @@ const (
 // ErrYielded is what a command's calls return after it has given its engine up.
 var ErrYielded = errors.New("a daemon has started on the data directory: run the command again")
 
-// errLocked says that another process holds a lock.
-var errLocked = errors.New("locked by another process")
+// ErrLocked says that another process holds a lock.
+var ErrLocked = errors.New("locked by another process")
 
 // fileLock is a lock of the data directory.
 type fileLock struct{ f *os.File }
 
-// tryLock takes the lock name of dir, or returns an error that wraps errLocked
+// tryLock takes the lock name of dir, or returns an error that wraps ErrLocked
 // and names the holder.
 func tryLock(dir, name string) (*fileLock, error) {
 	path := filepath.Join(dir, name)
@@ -60,9 +60,9 @@ func tryLock(dir, name string) (*fileLock, error) {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			if pid := strings.TrimSpace(string(holder)); pid != "" {
-				return nil, fmt.Errorf("%s: %w (pid %s)", path, errLocked, pid)
+				return nil, fmt.Errorf("%s: %w (pid %s)", path, ErrLocked, pid)
 			}
-			return nil, fmt.Errorf("%s: %w", path, errLocked)
+			return nil, fmt.Errorf("%s: %w", path, ErrLocked)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
@@ -77,7 +77,7 @@ func tryLock(dir, name string) (*fileLock, error) {
 func lockWithin(ctx context.Context, dir, name string, d time.Duration) (*fileLock, error) {
 	for deadline := time.Now().Add(d); ; {
 		l, err := tryLock(dir, name)
-		if !errors.Is(err, errLocked) || time.Now().After(deadline) {
+		if !errors.Is(err, ErrLocked) || time.Now().After(deadline) {
 			return l, err
 		}
 		select {

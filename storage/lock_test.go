@@ -13,7 +13,7 @@ func TestLock_OneHolderNamedByPid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tryLock(dir, engineLockName); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), "pid ") {
+	if _, err := tryLock(dir, engineLockName); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "pid ") {
 		t.Errorf("second holder: got %v, want a refusal with a pid", err)
 	}
 	l.release()
