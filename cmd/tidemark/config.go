@@ -31,6 +31,8 @@ type Config struct {
 	Ledger    LedgerConfig        `yaml:"ledger"`
 	Chain     ChainConfig         `yaml:"chain"`
 	Profile   ProfileConfig       `yaml:"profile"`
+	Kinds     KindsConfig         `yaml:"kinds"`
+	Names     NamesConfig         `yaml:"names"`
 	Notify    []notify.Channel    `yaml:"notify" doc:"who is told of alerts worth a person's time, such as {name: noc, url: https://HOST/PATH}; try one with: tidemark notify test NAME"`
 	HTTP      HTTPConfig          `yaml:"http"`
 	Log       LogConfig           `yaml:"log"`
@@ -117,6 +119,7 @@ func Defaults() Config {
 		Ledger:  LedgerConfig{Seal: Duration(5 * time.Second), Empty: Duration(time.Minute)},
 		Chain:   ChainConfig{Interval: Duration(10 * time.Minute), MaxFee: 50},
 		Profile: ProfileConfig{Learning: Duration(7 * 24 * time.Hour)},
+		Names:   NamesConfig{Sampled: true},
 		HTTP:    HTTPConfig{Listen: "127.0.0.1:9155"},
 		Log:     LogConfig{Level: "info", Format: "auto"},
 	}
@@ -205,6 +208,7 @@ func (c Config) Validate() error {
 	inside("ledger.empty", c.Ledger.Empty, time.Second, 24*time.Hour)
 	inside("chain.interval", c.Chain.Interval, time.Second, 7*24*time.Hour)
 	inside("profile.learning", c.Profile.Learning, time.Hour, 180*24*time.Hour)
+	c.validateKinds(fault)
 	var detectors []string
 	for _, d := range profile.Detectors() {
 		detectors = append(detectors, d.Name)

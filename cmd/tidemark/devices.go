@@ -39,6 +39,7 @@ func devicesCommand() *cli.Command {
 			&cli.StringFlag{Name: "sort", Value: "address", Usage: "`ORDER` is address, first (seen), last (seen), flows or risk"},
 			outputFlag(listForms),
 		},
+		Subcommands: []*cli.Command{whyCommand(), kindCommand()},
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 0, 0, "no argument (`tidemark baseline DEVICE` shows one device)"); err != nil {
 				return err

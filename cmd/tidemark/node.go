@@ -14,7 +14,10 @@ import (
 
 	"tidemark/anchor"
 	"tidemark/collector"
+	"tidemark/collector/flow"
 	"tidemark/enrich"
+	"tidemark/enrich/classifier"
+	"tidemark/enrich/names"
 	"tidemark/profile"
 	"tidemark/storage"
 )
@@ -32,6 +35,8 @@ type node struct {
 	collector *collector.Collector
 	ingest    *ingest
 	scorer    *profile.Scorer
+	kinds     *classifier.Classifier
+	names     *names.Book
 	scoring   sync.Mutex    // one at a time changes incidents
 	committed chan struct{} // holds one token while there is something to score
 
@@ -89,12 +94,24 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 		return nil, err
 	}
 	n.ingest = newIngest(enricher, n.ledger, cfg, deps.log)
+	n.kinds, err = cfg.openClassifier(db, func(ctx context.Context, actor string, body map[string]any) error {
+		_, _, err := n.ledger.EventNow(ctx, "device_kind", actor, body)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var payload func(*flow.Batch, int, []byte)
+	if n.names, payload, err = cfg.openNames(db, deps.log, deps.metrics); err != nil {
+		return nil, err
+	}
 	templates, err := collector.OpenTemplates(filepath.Join(dir, "templates"), deps.log)
 	if err != nil {
 		return nil, err
 	}
 	n.collector, err = collector.New(cfg.collector(), collector.Deps{
 		Log: deps.log, Registerer: deps.metrics, Handle: n.ingest.Handle, Templates: templates,
+		Payload: payload, PayloadPorts: names.Ports(),
 	})
 	if err != nil {
 		return nil, err
@@ -145,6 +162,8 @@ func (n *node) work(ctx context.Context, source func(ctx context.Context) error)
 	group.Go(func() error { return n.ingest.Run(stages) })
 	scored := make(chan struct{})
 	group.Go(func() error { defer close(scored); n.score(scoring); return nil })
+	sorted := make(chan struct{})
+	group.Go(func() error { defer close(sorted); n.nameAndSort(scoring); return nil })
 	group.Go(func() error {
 		defer stopCommitting()
 		err := source(feeding)
@@ -155,6 +174,7 @@ func (n *node) work(ctx context.Context, source func(ctx context.Context) error)
 		n.ingest.Close()
 		stopScoring()
 		<-scored
+		<-sorted
 		return errors.Join(err, flushed, n.drain(stages))
 	})
 	err := group.Wait()
@@ -177,6 +197,10 @@ func (n *node) drain(ctx context.Context) error {
 			return fmt.Errorf("score the last flows: %w", err)
 		}
 	}
+	if err := n.names.Flush(ctx); err != nil {
+		return err
+	}
+	n.classify(ctx, classifyDrain)
 	if _, err := n.ledger.SealEvents(ctx); err != nil {
 		return fmt.Errorf("seal the last events: %w", err)
 	}

@@ -228,6 +228,7 @@ func (d *daemon) controlHandler() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/ack", func(w http.ResponseWriter, r *http.Request) { d.handleAck(w, r) })
 	mux.HandleFunc("GET /v1/notify", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.notifier.Status(), nil) })
+	mux.HandleFunc("POST /v1/kind", func(w http.ResponseWriter, r *http.Request) { d.handleKind(w, r) })
 	mux.HandleFunc("GET /v1/anchor", func(w http.ResponseWriter, r *http.Request) {
 		status, err := d.chain.status()
 		answer(w, status, err)

@@ -127,14 +127,14 @@ func (b *Book) note(o Observation, at int64) {
 	b.pending[o] = &seen{at, at, 1}
 }
 
-// Run stores what was gathered every few seconds, and once more at the end.
-func (b *Book) Run(ctx context.Context) error {
+// Run stores what was gathered every few seconds. The caller flushes the rest.
+func (b *Book) Run(ctx context.Context) {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 			if err := b.Flush(ctx); err != nil && ctx.Err() == nil {
 				b.config.Log.Error().Err(err).Msg("store names: tried again in a moment")

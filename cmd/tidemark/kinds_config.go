@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+
+	"tidemark/collector"
+	"tidemark/enrich/kind"
+)
+
+// KindsConfig is how devices are classified.
+type KindsConfig struct {
+	Rules string       `yaml:"rules" doc:"YAML file of rules of kinds over those of the program; docs/devices.md says how; empty = none"`
+	Zones []ZoneConfig `yaml:"zones" doc:"parts of the site by network or label, such as {name: ward, networks: [10.3.0.0/16], labels: [ward-*], criticality: critical}; the first that fits holds"`
+}
+
+// ZoneConfig is a part of the site.
+type ZoneConfig struct {
+	Name        string              `yaml:"name"`
+	Networks    []collector.Network `yaml:"networks" doc:"addresses of the devices in it"`
+	Labels      []string            `yaml:"labels" doc:"labels of devices in it, with * and ?"`
+	Criticality string              `yaml:"criticality" doc:"low, normal, high or critical; empty = that of the kind of device"`
+}
+
+// NamesConfig is where names of addresses come from.
+type NamesConfig struct {
+	Sampled bool `yaml:"sampled" doc:"read names (DNS, TLS, HTTP, mDNS, DHCP, SSDP) out of the packet headers that sFlow exporters sample"`
+}
+
+// zones are the zones as package kind reads them.
+func (c Config) zones() (out []kind.Zone) {
+	for _, z := range c.Kinds.Zones {
+		zone := kind.Zone{Name: z.Name, Labels: z.Labels, Criticality: z.Criticality}
+		for _, n := range z.Networks {
+			zone.Networks = append(zone.Networks, n.Prefix)
+		}
+		out = append(out, zone)
+	}
+	return out
+}
+
+// rules are the rules of kinds: those of the program and the operator's.
+func (c Config) rules() (*kind.Rules, error) {
+	r, err := kind.Default()
+	if err != nil || c.Kinds.Rules == "" {
+		return r, err
+	}
+	text, err := os.ReadFile(c.Kinds.Rules)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("read rules of kinds (kinds.rules in the configuration): %w", err)}
+	}
+	if r, err = r.With(c.Kinds.Rules, text); err != nil {
+		return nil, usageError{err}
+	}
+	return r, nil
+}
+
+// inside says whether an address is one of the site.
+func (c Config) inside(a netip.Addr) bool {
+	for _, n := range c.Networks {
+		if n.Prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// validateKinds reports every fault of the zones.
+func (c Config) validateKinds(fault func(path, format string, args ...any)) {
+	for i, z := range c.zones() {
+		if err := z.Validate(); err != nil {
+			fault(fmt.Sprintf("kinds.zones[%d]", i), "%v", err)
+		}
+	}
+}
