@@ -46,6 +46,10 @@ type Deps struct {
 	Payload      func(b *flow.Batch, row int, payload []byte)
 	PayloadPorts []uint16
 
+	// Stranger is told of a sender that is not on Config.Allow, once a day and
+	// network; nil = it is only logged and counted.
+	Stranger func(Stranger)
+
 	// Templates keeps templates over a restart; nil = they are learned anew. A
 	// store with a method Run(context.Context) error is run by the Collector.
 	Templates netflow.TemplateStore
@@ -68,6 +72,7 @@ type Collector struct {
 	logged           [flow.NumReasons]limiter
 	loggedShed       limiter
 	connections      *connections
+	strangers        *strangers
 	loggedConnection limiter
 }
 
@@ -85,9 +90,10 @@ func New(c Config, d Deps) (*Collector, error) {
 	c = c.withDefaults()
 	co := &Collector{
 		config: c, deps: d,
-		netflow: netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
-		sflow:   sflow.New(payloads(sflow.Config{Sampling: c.sampling}, d)),
-		limit:   newRateLimit(c.RateLimit),
+		netflow:   netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
+		sflow:     sflow.New(payloads(sflow.Config{Sampling: c.sampling}, d)),
+		limit:     newRateLimit(c.RateLimit),
+		strangers: newStrangers(),
 	}
 	for _, t := range c.Tee {
 		co.tees = append(co.tees, &teeTarget{address: t})
@@ -236,6 +242,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	}
 	c.connections.start(ctx, handling, group)
 	group.Go(func() error { c.watchDrops(ctx); return nil })
+	group.Go(func() error { c.tellStrangers(ctx); return nil })
 	err := group.Wait()
 	c.abandon(c.netflow, func(int) {})
 	return errors.Join(err, c.Close())
@@ -341,12 +348,11 @@ func (c *Collector) decode(n *netflow.Decoder, dst *flow.Batch, payload []byte, 
 
 // logOpened announces an exporter at its first datagram.
 func (c *Collector) logOpened(a *account, o *observation) {
-	e, message := c.deps.Log.Info(), "first datagram of an exporter"
 	if o.shed == notAllowed {
-		e, message = c.deps.Log.Warn(), "an exporter is not on collector.allow: what it sends is shed"
+		return // told of by tellStrangers
 	}
-	e.Stringer("exporter", exporterAddr(a.key.exporter)).Uint16("port", o.datagram.Port).
-		Stringer("protocol", a.key.protocol).Uint32("domain", a.key.domain).Msg(message)
+	c.deps.Log.Info().Stringer("exporter", exporterAddr(a.key.exporter)).Uint16("port", o.datagram.Port).
+		Stringer("protocol", a.key.protocol).Uint32("domain", a.key.domain).Msg("first datagram of an exporter")
 }
 
 // limiter lets one log line through per interval and counts the others.

@@ -231,6 +231,7 @@ func (cs *connections) admit(conn net.Conn, l *streamListener) (s *connection, r
 	from := remote(conn)
 	src := cs.c.source(from.Addr())
 	if src.refused {
+		cs.c.strangers.heard(from, cs.c.deps.Clock().UnixNano())
 		return nil, refusedNotAllowed, false
 	}
 	cs.mu.Lock()

@@ -173,7 +173,10 @@ func (r *reader) take(handling context.Context, n int) error {
 		src := r.source(from.Addr())
 		r.observations = append(r.observations, r.observation(src, from, received, payload))
 		o := &r.observations[len(r.observations)-1]
-		if o.shed = r.c.shed(src, now); o.shed != taken {
+		if o.shed = r.c.shed(src, now); o.shed == notAllowed {
+			r.c.strangers.heard(from, received)
+			continue
+		} else if o.shed != taken {
 			r.c.observeShed(o, payload)
 			continue
 		}

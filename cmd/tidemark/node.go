@@ -19,6 +19,7 @@ import (
 	"tidemark/enrich/classifier"
 	"tidemark/enrich/names"
 	"tidemark/profile"
+	"tidemark/profile/aggregate"
 	"tidemark/storage"
 )
 
@@ -38,6 +39,7 @@ type node struct {
 	kinds     *classifier.Classifier
 	names     *names.Book
 	scoring   sync.Mutex    // one at a time changes incidents
+	erasing   sync.Mutex    // one at a time erases
 	committed chan struct{} // holds one token while there is something to score
 
 	// tell passes on what the scorer found, once it is in the ledger; nil: nobody is told
@@ -70,6 +72,7 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	n.ledger, err = anchor.Open(ctx, anchor.Options{
 		Dir: ledgerDir(dir), Origin: cfg.origin(), Site: cfg.Site, Version: version, Genesis: deps.genesis,
 		DB: db, Spool: n.spool, Finalized: deps.finalized, Log: deps.log, Registerer: deps.metrics,
+		Derive: aggregate.New().Derive,
 		OnCommitted: func(uint64, anchor.Header) {
 			select {
 			case n.committed <- struct{}{}:
@@ -77,6 +80,9 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 			}
 		},
 	})
+	if errors.Is(err, anchor.ErrKey) || errors.Is(err, anchor.ErrLocked) {
+		return nil, usageError{err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +116,7 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 		return nil, err
 	}
 	n.collector, err = collector.New(cfg.collector(), collector.Deps{
-		Log: deps.log, Registerer: deps.metrics, Handle: n.ingest.Handle, Templates: templates,
+		Log: deps.log, Registerer: deps.metrics, Handle: n.ingest.Handle, Templates: templates, Stranger: n.stranger,
 		Payload: payload, PayloadPorts: names.Ports(),
 	})
 	if err != nil {
@@ -118,6 +124,17 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	}
 	n.ingest.counts = n.collector.Counts
 	return n, nil
+}
+
+// stranger makes a sender that may not export to us an event of the ledger.
+func (n *node) stranger(s collector.Stranger) {
+	fields := map[string]any{"address": s.Address.Addr().String(), "port": s.Address.Port()}
+	if s.Network.IsValid() {
+		fields["network"] = s.Network.String()
+	}
+	if err := n.ledger.Event("unknown_sender", "tidemark", fields); err != nil {
+		n.log.Error().Err(err).Stringer("address", s.Address).Msg("an unknown sender is not in the record")
+	}
 }
 
 func ledgerDir(dir string) string { return filepath.Join(dir, "ledger") }
