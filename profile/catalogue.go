@@ -1,10 +1,12 @@
 package profile
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -15,10 +17,10 @@ import (
 var (
 	//go:embed query/devices.sql
 	devicesSQL string
+	//go:embed query/device_services.sql
+	deviceServicesSQL string
 	//go:embed query/find_device.sql
 	findDeviceSQL string
-	//go:embed query/save_label.sql
-	saveLabelSQL string
 	//go:embed query/bindings.sql
 	bindingsSQL string
 )
@@ -38,6 +40,20 @@ const (
 	LearningDone Learning = "learned"
 )
 
+// Lifecycle is where a device stands.
+type Lifecycle string
+
+const (
+	DeviceNew      Lifecycle = "new"      // seen for less than a seventh of the learning period
+	DeviceLearning Lifecycle = "learning" // for less than the learning period
+	DeviceActive   Lifecycle = "active"
+	DeviceSilent   Lifecycle = "silent"  // nothing for SilentAfter
+	DeviceRetired  Lifecycle = "retired" // an operator said so
+)
+
+// SilentAfter is how long nothing comes from a device that is called silent.
+const SilentAfter = 72 * time.Hour
+
 // Service is a protocol and port, with the number of peers it was used with.
 type Service struct {
 	Proto uint8  `json:"proto"`
@@ -48,21 +64,29 @@ type Service struct {
 
 // Device is an entry of the catalogue.
 type Device struct {
-	ID        uint64       `json:"id"`
-	Label     string       `json:"label"`
-	Identity  string       `json:"identity"` // mac, address, gateway (an address behind one)
-	MAC       uint64       `json:"mac"`      // its own, or 0
-	Vendor    string       `json:"vendor"`
-	Addresses []netip.Addr `json:"addresses"`
-	First     time.Time    `json:"first"`
-	Last      time.Time    `json:"last"`
-	Flows     uint64       `json:"flows"`
-	Learning  Learning     `json:"learning"`
-	Learned   time.Time    `json:"learned"` // when learning ends or ended
-	Serves    []Service    `json:"serves"`
-	Uses      []Service    `json:"uses"`
-	Alerts    uint64       `json:"alerts"` // open incidents
-	Risk      uint8        `json:"risk"`   // highest of them
+	ID        uint64            `json:"id"`
+	Members   []uint64          `json:"-"` // every id under which it is stored, its own among them
+	Label     string            `json:"label"`
+	Host      string            `json:"host"`     // name by a lease or an inventory
+	Kind      string            `json:"kind"`     // camera, printer ...; "" = not known
+	IoT       string            `json:"iot"`      // iot, not iot, unknown; "" = not judged yet
+	Identity  string            `json:"identity"` // mac, assigned (its MAC is told by a lease or the like), address, gateway (an address behind one)
+	MAC       uint64            `json:"mac"`      // its own, or 0
+	Vendor    string            `json:"vendor"`
+	Addresses []netip.Addr      `json:"addresses"`
+	First     time.Time         `json:"first"`
+	Last      time.Time         `json:"last"`
+	State     Lifecycle         `json:"state"`
+	Facts     map[string]string `json:"facts"` // what operators say of it
+	Learning  Learning          `json:"learning"`
+	Learned   time.Time         `json:"learned"` // when learning ends or ended
+	Flows     uint64            `json:"flows"`   // records of which it is an end, as the best observer of each edge saw them
+	BytesOut  uint64            `json:"bytes_out"`
+	BytesIn   uint64            `json:"bytes_in"`
+	Serves    []Service         `json:"serves"`
+	Uses      []Service         `json:"uses"`
+	Alerts    uint64            `json:"alerts"` // open incidents
+	Risk      uint8             `json:"risk"`   // highest of them
 }
 
 // Name is the device's id as people write it.
@@ -82,7 +106,7 @@ func (d Device) MACString() string {
 
 // Title names the device in a sentence: label or address, vendor, MAC.
 func (d Device) Title() string {
-	name := d.Label
+	name := cmp.Or(d.Label, d.Host)
 	if name == "" && len(d.Addresses) > 0 {
 		name = d.Addresses[0].String()
 	}
@@ -114,60 +138,154 @@ func (d Device) addressStrings() []string {
 
 // DeviceFilter selects devices; a zero field selects all.
 type DeviceFilter struct {
-	IDs []uint64
+	IDs        []uint64 // those, under any of their ids; hidden ones too
+	State      Lifecycle
+	Kind       string
+	KnownBy    string       // mac, assigned, address, gateway
+	Network    netip.Prefix // with an address in it
+	Match      string       // part of its label, host name, kind, MAC, an address or a fact
+	Unapproved bool         // neither approved nor retired
+	Alerting   bool
+	Sort       string // address, first, last, risk, name, kind; default first
+	Limit      uint64 // 0 = all
 }
 
-// Devices returns the catalogue: every device that has sent something, the one
-// seen first first. A MAC that turned out to be a gateway's is left out.
+// Devices returns the catalogue: every device that has sent something. A MAC that
+// turned out to be a gateway's is left out, and so are gateways' own addresses.
 func (s *Scorer) Devices(ctx context.Context, f DeviceFilter) ([]Device, error) {
+	list, _, err := s.DevicesOf(ctx, f)
+	return list, err
+}
+
+// DevicesOf is Devices with the number of devices that the filter selects
+// without its limit.
+func (s *Scorer) DevicesOf(ctx context.Context, f DeviceFilter) ([]Device, uint64, error) {
+	list, total, err := s.page(ctx, f)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read devices: %w", err)
+	}
+	if err := s.addServices(ctx, list); err != nil {
+		return nil, 0, fmt.Errorf("read services of devices: %w", err)
+	}
+	return list, total, nil
+}
+
+// page reads who the devices are.
+func (s *Scorer) page(ctx context.Context, f DeviceFilter) (out []Device, total uint64, err error) {
 	if f.IDs == nil {
 		f.IDs = []uint64{}
 	}
-	sql, err := bind(devicesSQL, map[string]any{"site": s.config.Site, "ids": f.IDs, "learning": uint64(s.config.LearningPeriod / time.Second)})
+	if f.Limit == 0 {
+		f.Limit = math.MaxInt64
+	}
+	low, high := netip.IPv6Unspecified(), netip.IPv6Unspecified()
+	if f.Network.IsValid() {
+		low, high = prefixRange(f.Network)
+	}
+	sql, err := bind(devicesSQL, map[string]any{
+		"site": s.config.Site, "ids": f.IDs, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
+		"state": string(f.State), "kind": f.Kind, "known_by": f.KnownBy, "match": f.Match, "unapproved": f.Unapproved, "alerting": f.Alerting,
+		"bits": f.Network.IsValid(), "low": low, "high": high, "sort": f.Sort, "limit": f.Limit,
+	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	rows, err := s.db.Conn().Query(ctx, sql)
 	if err != nil {
-		return nil, fmt.Errorf("read devices: %w", err)
+		return nil, 0, err
 	}
 	defer rows.Close()
-	var out []Device
 	for rows.Next() {
 		var d Device
 		var asOf time.Time
-		var addresses []string
+		var texts, names, values []string
+		var state string
+		err := rows.Scan(&d.ID, &d.Label, &d.Host, &d.Identity, &d.MAC, &texts, &d.First, &d.Last, &asOf, &d.Alerts, &d.Risk, &d.Members,
+			&names, &values, &state, &d.Kind, &d.IoT, &total)
+		if err != nil {
+			return nil, 0, err
+		}
+		s.complete(&d, asOf, texts, names, values)
+		d.State = Lifecycle(state)
+		out = append(out, d)
+	}
+	return out, total, rows.Err()
+}
+
+// complete fills what follows from what was read.
+func (s *Scorer) complete(d *Device, asOf time.Time, addresses, names, values []string) {
+	for _, text := range addresses {
+		if a, err := netip.ParseAddr(text); err == nil {
+			d.Addresses = append(d.Addresses, a.Unmap())
+		}
+	}
+	if d.MAC != 0 {
+		d.Vendor = s.config.Vendor(d.MAC)
+	}
+	d.Facts = map[string]string{}
+	for i, name := range names {
+		d.Facts[name] = values[i]
+	}
+	d.First, d.Last = d.First.UTC(), d.Last.UTC()
+	d.Learned = d.First.Add(s.config.LearningPeriod)
+	switch age := asOf.Sub(d.First); {
+	case age >= s.config.LearningPeriod:
+		d.Learning = LearningDone
+	case age >= s.config.LearningPeriod/7:
+		d.Learning = LearningOpen
+	default:
+		d.Learning = LearningNew
+	}
+}
+
+// prefixRange is the first and the last address of a network, as IPv6.
+func prefixRange(p netip.Prefix) (low, high netip.Addr) {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	a := p.Masked().Addr().As16()
+	low = netip.AddrFrom16(a)
+	for i := bits; i < 128; i++ {
+		a[i/8] |= 1 << (7 - i%8)
+	}
+	return low, netip.AddrFrom16(a)
+}
+
+// addServices reads what devices serve and use.
+func (s *Scorer) addServices(ctx context.Context, list []Device) error {
+	ids := make([]uint64, len(list))
+	at := map[uint64]*Device{}
+	for i := range list {
+		ids[i], at[list[i].ID] = list[i].ID, &list[i]
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	sql, err := bind(deviceServicesSQL, map[string]any{"site": s.config.Site, "ids": ids})
+	if err != nil {
+		return err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id uint64
 		var proto [2][]uint8
 		var port [2][]uint16
 		var peers [2][]uint64
-		err := rows.Scan(&d.ID, &d.Label, &d.Identity, &d.MAC, &addresses, &d.First, &d.Last, &d.Flows, &asOf, &d.Alerts, &d.Risk,
-			&proto[0], &port[0], &peers[0], &proto[1], &port[1], &peers[1])
-		if err != nil {
-			return nil, fmt.Errorf("read devices: %w", err)
+		var flows, out, in uint64
+		if err := rows.Scan(&id, &proto[0], &port[0], &peers[0], &proto[1], &port[1], &peers[1], &flows, &out, &in); err != nil {
+			return err
 		}
-		for _, text := range addresses {
-			if a, err := netip.ParseAddr(text); err == nil {
-				d.Addresses = append(d.Addresses, a.Unmap())
-			}
+		if d := at[id]; d != nil {
+			d.Serves, d.Uses = s.services(proto[0], port[0], peers[0]), s.services(proto[1], port[1], peers[1])
+			d.Flows, d.BytesOut, d.BytesIn = flows, out, in
 		}
-		d.Vendor = s.config.Vendor(d.MAC)
-		if d.MAC == 0 {
-			d.Vendor = ""
-		}
-		d.First, d.Last = d.First.UTC(), d.Last.UTC()
-		d.Serves, d.Uses = s.services(proto[0], port[0], peers[0]), s.services(proto[1], port[1], peers[1])
-		d.Learned = d.First.Add(s.config.LearningPeriod)
-		switch age := asOf.Sub(d.First); {
-		case age >= s.config.LearningPeriod:
-			d.Learning = LearningDone
-		case age >= s.config.LearningPeriod/7:
-			d.Learning = LearningOpen
-		default:
-			d.Learning = LearningNew
-		}
-		out = append(out, d)
 	}
-	return out, rows.Err()
+	return rows.Err()
 }
 
 func (s *Scorer) services(proto []uint8, port []uint16, peers []uint64) []Service {
@@ -188,12 +306,15 @@ func (s *Scorer) devicesByID(ctx context.Context, ids []uint64) (map[uint64]Devi
 		return nil, err
 	}
 	for _, d := range list {
+		for _, id := range d.Members {
+			out[id] = d
+		}
 		out[d.ID] = d
 	}
 	return out, nil
 }
 
-// Device finds a device by MAC, address, id (16 hex digits) or label.
+// Device finds a device by MAC, address, id (16 hex digits), label or host name.
 func (s *Scorer) Device(ctx context.Context, name string) (Device, error) {
 	values := map[string]any{"site": s.config.Site, "id": uint64(0), "mac": uint64(0), "address": netip.IPv6Unspecified(), "label": name}
 	if id, err := strconv.ParseUint(name, 16, 64); err == nil && len(name) == 16 {
@@ -245,15 +366,6 @@ func (s *Scorer) Device(ctx context.Context, name string) (Device, error) {
 		ambiguous = append(ambiguous, d.Name())
 	}
 	return Device{}, fmt.Errorf("device %q: %w: %s; name it by id", name, ErrAmbiguous, strings.Join(ambiguous, ", "))
-}
-
-// SetLabel gives a device the name people use for it.
-func (s *Scorer) SetLabel(ctx context.Context, device uint64, label, actor string, at time.Time) error {
-	event := Event{Kind: "label", Time: at, Actor: actor, Body: map[string]any{"site": s.config.Site, "device": fmt.Sprintf("%016x", device), "label": label}}
-	if err := s.emit(ctx, event); err != nil {
-		return fmt.Errorf("label device %016x: %w", device, err)
-	}
-	return s.exec(ctx, saveLabelSQL, map[string]any{"site": s.config.Site, "device": device, "label": label, "actor": actor, "changed": at})
 }
 
 // Binding is an address and the MAC that last sent from it: what package enrich

@@ -237,7 +237,7 @@ func TestDevice_IsFoundByEveryName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetLabel(t.Context(), cam.ID, "lobby", "ann", monday); err != nil {
+	if err := s.SetLabel(t.Context(), cam, "lobby", profile.By{Actor: "ann", Reason: "it hangs there", At: monday}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"00:40:8c:00:00:01", "10.0.0.2", cam.Name(), "lobby"} {

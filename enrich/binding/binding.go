@@ -96,10 +96,14 @@ func makeKey(a netip.Addr, vrf uint32) key {
 
 // Book folds what sources tell, one reading after another, into intervals.
 type Book struct {
-	list    map[key][]Interval // by Source, then From; intervals of one source do not overlap
-	n       int
-	dropped uint64
+	list     map[key][]Interval // by Source, then From; intervals of one source do not overlap
+	n        int
+	dropped  uint64
+	gateways []uint64
 }
+
+// SetGateways names stations that are routers, with or without an address.
+func (b *Book) SetGateways(macs []uint64) { b.gateways = macs }
 
 // NewBook returns an empty Book.
 func NewBook() *Book { return &Book{list: map[key][]Interval{}} }
@@ -219,6 +223,9 @@ func (b *Book) Forget(now int64) {
 // inventory calls gateways.
 func (b *Book) Table() *Table {
 	t := &Table{list: make(map[key][]Interval, len(b.list)), gateways: map[uint64]bool{}}
+	for _, mac := range b.gateways {
+		t.gateways[mac] = true
+	}
 	for k, list := range b.list {
 		t.list[k] = slices.Clone(list)
 		for _, i := range list {
@@ -246,15 +253,25 @@ func (t *Table) Gateways() map[uint64]bool { return t.gateways }
 // Len is the number of addresses.
 func (t *Table) Len() int { return len(t.list) }
 
-// Each calls f for every interval, in no order, until it returns false.
-func (t *Table) Each(f func(Interval) bool) {
-	for _, list := range t.list {
+// Since returns the intervals that are not in an older table, or have changed by
+// more than their end moving on a little, as with each renewal of a lease.
+func (t *Table) Since(old *Table, little time.Duration) (out []Interval) {
+	for k, list := range t.list {
+		var before []Interval
+		if old != nil {
+			before = old.list[k]
+		}
 		for _, i := range list {
-			if !f(i) {
-				return
+			if !slices.ContainsFunc(before, func(b Interval) bool {
+				ends := b.To == i.To || b.To < i.To && i.To-b.To < int64(little)
+				b.To = i.To
+				return ends && b == i
+			}) {
+				out = append(out, i)
 			}
 		}
 	}
+	return out
 }
 
 // At returns the interval of a list, as Of returns it, that holds at a time: the

@@ -83,7 +83,8 @@ type Watch struct {
 	book   *binding.Book
 
 	mu     sync.Mutex
-	status []Status // of the files, then the routers
+	status []Status           // of the files, then the routers
+	items  [][]inventory.Item // of each inventory
 
 	bindings prometheus.Gauge
 	dropped  prometheus.Gauge
@@ -127,6 +128,7 @@ func New(c Config, d Deps) *Watch {
 	}
 	d.Registerer.MustRegister(w.bindings, w.dropped, w.reads, w.bad)
 	w.told = make([]map[place]uint64, len(c.Inventories))
+	w.items = make([][]inventory.Item, len(c.Inventories))
 	for _, path := range c.Inventories {
 		w.files = append(w.files, &followed{path: path})
 		w.status = append(w.status, Status{Source: path, Format: "inventory"})
@@ -146,6 +148,13 @@ func (w *Watch) Status() []Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]Status{}, w.status...)
+}
+
+// Items are the devices of all inventories.
+func (w *Watch) Items() []inventory.Item {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Concat(w.items...)
 }
 
 // Read looks at every file and publishes what changed.
@@ -251,9 +260,26 @@ func (w *Watch) look(i int) bool {
 		list, err = inventory.Read(text)
 		r = source.Reading{Bindings: list.Bindings(), Faults: list.Faults, Bad: list.Bad}
 		w.settle(i, &r)
+		if err == nil {
+			w.keep(i, list.Items)
+		}
 	}
 	f.notBefore = now.Add(readShare * time.Since(begun))
 	return w.take(i, r, err)
+}
+
+// keep remembers the devices of an inventory.
+func (w *Watch) keep(i int, items []inventory.Item) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.items[i] = items
+	var gateways []uint64
+	for _, item := range slices.Concat(w.items...) {
+		if item.Gateway {
+			gateways = append(gateways, item.MACs...)
+		}
+	}
+	w.book.SetGateways(gateways)
 }
 
 func identify(path string) (identity, error) {
@@ -357,7 +383,7 @@ func (w *Watch) enter(i int, r source.Reading) (changed bool) {
 	for _, b := range r.Bindings {
 		w.told[i][place{b.Addr, b.VRF}] = b.MAC
 	}
-	gone := w.book.Withdraw(binding.Inventory, func(b binding.Interval) bool {
+	w.book.Withdraw(binding.Inventory, func(b binding.Interval) bool {
 		for _, list := range w.told {
 			if list[place{b.Addr, b.VRF}] == b.MAC {
 				return true
@@ -365,5 +391,5 @@ func (w *Watch) enter(i int, r source.Reading) (changed bool) {
 		}
 		return false
 	}, now)
-	return changed || gone > 0
+	return true // its gateways may be others
 }

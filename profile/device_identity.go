@@ -1,0 +1,295 @@
+package profile
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	//go:embed query/save_intervals.sql
+	saveIntervalsSQL string
+	//go:embed query/intervals.sql
+	intervalsSQL string
+	//go:embed query/save_aliases.sql
+	saveAliasesSQL string
+	//go:embed query/aliases_of.sql
+	aliasesOfSQL string
+	//go:embed query/conclude_addresses.sql
+	concludeAddressesSQL string
+	//go:embed query/conclude_names.sql
+	concludeNamesSQL string
+)
+
+// Interval says that a device had an address in [From, To), and who says so.
+type Interval struct {
+	Device     uint64     `json:"device"` // under this id; 0 with Gateway
+	Addr       netip.Addr `json:"addr"`
+	VRF        uint32     `json:"vrf"`
+	MAC        uint64     `json:"mac"`
+	From       time.Time  `json:"from"` // zero = as long as anybody can tell
+	To         time.Time  `json:"to"`   // zero = it still has it
+	Source     string     `json:"source"`
+	Confidence uint8      `json:"confidence"` // percent
+	Name       string     `json:"name"`
+	Gateway    bool       `json:"-"` // the address is a router's own, Device the id it would have
+}
+
+var (
+	always = time.Unix(0, 0).UTC()
+	never  = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// SaveIntervals stores intervals; one that is stored already is made longer.
+func (s *Scorer) SaveIntervals(ctx context.Context, list []Interval, at time.Time) error {
+	if len(list) == 0 {
+		return nil
+	}
+	batch, err := s.db.Conn().PrepareBatch(ctx, saveIntervalsSQL)
+	if err != nil {
+		return fmt.Errorf("store %d identity intervals: %w", len(list), err)
+	}
+	defer batch.Abort()
+	for _, i := range list {
+		from, to, gateway := i.From, i.To, uint8(0)
+		if from.IsZero() {
+			from = always
+		}
+		if to.IsZero() || to.After(never) {
+			to = never
+		}
+		if i.Gateway {
+			gateway = 1
+		}
+		err = batch.Append(s.config.Site, i.Device, netip.AddrFrom16(i.Addr.As16()), i.VRF, i.MAC, from.Truncate(time.Millisecond), to.Truncate(time.Millisecond),
+			i.Source, i.Confidence, i.Name, gateway, at.Truncate(time.Millisecond))
+		if err != nil {
+			return fmt.Errorf("store identity interval of %s: %w", i.Addr, err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("store %d identity intervals: %w", len(list), err)
+	}
+	return nil
+}
+
+// Intervals returns which addresses a device had when, in order of time. What
+// one source says of one address and MAC without a gap is one.
+func (s *Scorer) Intervals(ctx context.Context, d Device) ([]Interval, error) {
+	sql, err := bind(intervalsSQL, map[string]any{"site": s.config.Site, "ids": d.ids()})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, fmt.Errorf("read identity of device %s: %w", d.Name(), err)
+	}
+	defer rows.Close()
+	var out []Interval
+	for rows.Next() {
+		var i Interval
+		if err := rows.Scan(&i.Device, &i.Addr, &i.VRF, &i.MAC, &i.From, &i.To, &i.Source, &i.Confidence, &i.Name); err != nil {
+			return nil, fmt.Errorf("read identity of device %s: %w", d.Name(), err)
+		}
+		i.Addr, i.From, i.To = i.Addr.Unmap(), i.From.UTC(), i.To.UTC()
+		out = join(out, i)
+	}
+	for k := range out {
+		if out[k].From.Equal(always) {
+			out[k].From = time.Time{}
+		}
+		if out[k].To.Equal(never) {
+			out[k].To = time.Time{}
+		}
+	}
+	return out, rows.Err()
+}
+
+// joinGap is the silence after which an address is taken for given up.
+const joinGap = 24 * time.Hour
+
+func join(list []Interval, i Interval) []Interval {
+	for k := len(list) - 1; k >= 0; k-- {
+		p := &list[k]
+		if p.Addr == i.Addr && p.VRF == i.VRF && p.MAC == i.MAC && p.Source == i.Source {
+			if i.From.After(p.To.Add(joinGap)) {
+				break
+			}
+			p.To = later(p.To, i.To)
+			p.Name = cmp.Or(i.Name, p.Name)
+			return list
+		}
+	}
+	return append(list, i)
+}
+
+// ids are all ids of a device.
+func (d Device) ids() []uint64 {
+	if len(d.Members) == 0 {
+		return []uint64{d.ID}
+	}
+	return d.Members
+}
+
+// Alias says that an id is another device's, or with Target = Device that it is
+// its own again.
+type Alias struct {
+	Device  uint64    `json:"device"`
+	Target  uint64    `json:"target"`
+	Source  string    `json:"source"` // operator, or what it was concluded from
+	Actor   string    `json:"actor"`
+	Reason  string    `json:"reason"`
+	Changed time.Time `json:"changed"`
+}
+
+// Aliases returns what was ever concluded or decided about the ids of a device.
+func (s *Scorer) Aliases(ctx context.Context, d Device) ([]Alias, error) {
+	sql, err := bind(aliasesOfSQL, map[string]any{"site": s.config.Site, "ids": d.ids()})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, fmt.Errorf("read aliases of device %s: %w", d.Name(), err)
+	}
+	defer rows.Close()
+	var out []Alias
+	for rows.Next() {
+		var a Alias
+		if err := rows.Scan(&a.Device, &a.Target, &a.Source, &a.Actor, &a.Reason, &a.Changed); err != nil {
+			return nil, fmt.Errorf("read aliases of device %s: %w", d.Name(), err)
+		}
+		a.Changed = a.Changed.UTC()
+		out = append(out, a)
+	}
+	return out, rows.Err()
+}
+
+func (s *Scorer) saveAliases(ctx context.Context, list []Alias) error {
+	if len(list) == 0 {
+		return nil
+	}
+	batch, err := s.db.Conn().PrepareBatch(ctx, saveAliasesSQL)
+	if err != nil {
+		return fmt.Errorf("store %d aliases: %w", len(list), err)
+	}
+	defer batch.Abort()
+	for _, a := range list {
+		if err := batch.Append(s.config.Site, a.Device, a.Target, a.Source, a.Actor, a.Reason, a.Changed.Truncate(time.Millisecond)); err != nil {
+			return fmt.Errorf("store alias of device %016x: %w", a.Device, err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("store %d aliases: %w", len(list), err)
+	}
+	return nil
+}
+
+// Conclude joins ids that turn out to be one device's: bare are ids by address of
+// which something new is known, devices those by MAC. What an operator has
+// decided stays. It returns what it concluded.
+func (s *Scorer) Conclude(ctx context.Context, bare, devices []uint64, at time.Time) ([]Alias, error) {
+	var found []Alias
+	for part := range slices.Chunk(bare, devicesPerQuery) {
+		list, err := s.concludeAddresses(ctx, part, at)
+		if err != nil {
+			return nil, fmt.Errorf("join devices by address: %w", err)
+		}
+		found = append(found, list...)
+	}
+	for part := range slices.Chunk(devices, devicesPerQuery) {
+		list, err := s.concludeNames(ctx, part, at)
+		if err != nil {
+			return nil, fmt.Errorf("join devices by host name: %w", err)
+		}
+		found = append(found, list...)
+	}
+	return found, s.saveAliases(ctx, found)
+}
+
+func (s *Scorer) concludeAddresses(ctx context.Context, bare []uint64, at time.Time) (out []Alias, err error) {
+	sql, err := bind(concludeAddressesSQL, map[string]any{"site": s.config.Site, "ids": bare})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		a := Alias{Actor: "tidemark", Source: "address", Changed: at}
+		var source string
+		if err := rows.Scan(&a.Device, &a.Target, &source); err != nil {
+			return nil, err
+		}
+		a.Reason = fmt.Sprintf("its address had one MAC only (%s)", source)
+		out = append(out, a)
+	}
+	return out, rows.Err()
+}
+
+// commonNames are what devices call themselves before anybody named them.
+var commonNames = []string{"iphone", "ipad", "android", "localhost", "unknown", "espressif", "wlan0", "user", "phone", "mobile", "watch", "applewatch", "macbook", "galaxy"}
+
+// concludeNames joins devices that change their MAC: one host name, one after the
+// other. Two that were alive at the same time are two, and their name tells
+// nothing.
+func (s *Scorer) concludeNames(ctx context.Context, devices []uint64, at time.Time) (out []Alias, err error) {
+	sql, err := bind(concludeNamesSQL, map[string]any{"site": s.config.Site, "ids": devices})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var list [][]any
+		if err := rows.Scan(&name, &list); err != nil {
+			return nil, err
+		}
+		out = append(out, sameName(name, list, at)...)
+	}
+	return out, rows.Err()
+}
+
+func sameName(name string, list [][]any, at time.Time) (out []Alias) {
+	if slices.Contains(commonNames, strings.ToLower(name)) {
+		return nil
+	}
+	type life struct {
+		device     uint64
+		born, seen time.Time
+		joined     bool
+	}
+	var lives []life
+	for _, t := range list {
+		device, _ := t[0].(uint64)
+		born, _ := t[1].(time.Time)
+		seen, _ := t[2].(time.Time)
+		joined, _ := t[3].(uint8)
+		lives = append(lives, life{device, born, seen, joined != 0})
+	}
+	slices.SortFunc(lives, func(a, b life) int { return cmp.Or(a.born.Compare(b.born), cmp.Compare(a.device, b.device)) })
+	for i := 1; i < len(lives); i++ {
+		if lives[i].born.Before(lives[i-1].seen) {
+			return nil
+		}
+	}
+	for _, l := range lives[1:] {
+		if l.joined {
+			continue
+		}
+		out = append(out, Alias{Device: l.device, Target: lives[0].device, Source: "host name", Actor: "tidemark", Changed: at,
+			Reason: fmt.Sprintf("a random MAC with the host name %q of one that has gone", name)})
+	}
+	return out
+}

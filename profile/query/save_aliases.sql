@@ -1,0 +1,1 @@
+INSERT INTO device_aliases (site, device, target, source, actor, reason, changed)
