@@ -80,7 +80,7 @@ func TestVerify_AnAlteredColumnOfAnyRowIsNamed(t *testing.T) {
 		}
 	}
 	for name, column := range want {
-		if !names(report, name) {
+		if !isNamed(report, name) {
 			t.Errorf("column %s of flow %s was altered, and is not named", column, name)
 		}
 	}
@@ -91,8 +91,8 @@ func TestVerify_AnAlteredColumnOfAnyRowIsNamed(t *testing.T) {
 	s.stop()
 }
 
-// names says whether a fault of the report holds the row.
-func names(report verifyReport, flow string) bool {
+// isNamed says whether a fault of the report holds the row.
+func isNamed(report verifyReport, flow string) bool {
 	parts := strings.Split(flow, "-")
 	for _, f := range report.Faults {
 		if f.Flow == flow {
