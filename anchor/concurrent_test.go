@@ -98,7 +98,7 @@ func TestLedger_EverythingAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	parts := testSeams(h.w)
 	parts.files, parts.rows, parts.spool = osFiles{}, lockedRows{&mu, worldRows{h.w}}, lockedSpool{&mu, worldSpool{h.w}}
-	l, err := open(t.Context(), Options{Dir: h.w.dir, Origin: testOrigin, Log: zerolog.Nop()}, parts)
+	l, err := open(t.Context(), Options{Dir: h.w.dir, Origin: testOrigin, Log: zerolog.Nop(), Derive: twoDerived}, parts)
 	if err != nil {
 		t.Fatal(err)
 	}

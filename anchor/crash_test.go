@@ -13,6 +13,7 @@ import (
 
 	"tidemark/anchor/merkle"
 	"tidemark/collector/flow"
+	"tidemark/storage"
 )
 
 // chacha is a source of keys that differ from run to run of one world.
@@ -31,8 +32,14 @@ func openWorld(w *world) (*Ledger, error) {
 	now := testClock
 	return open(context.Background(), Options{
 		Dir: w.dir, Origin: testOrigin, Site: "site-1", Version: "test", Log: zerolog.Nop(),
-		Clock: func() time.Time { now = now.Add(time.Second); return now },
+		Clock:  func() time.Time { now = now.Add(time.Second); return now },
+		Derive: twoDerived,
 	}, testSeams(w))
+}
+
+// twoDerived makes two blocks of every batch.
+func twoDerived([]byte) ([]storage.Block, error) {
+	return []storage.Block{{Table: "derived 0"}, {Table: "derived 1"}}, nil
 }
 
 // dayBatch is randomBatch received on one day.
@@ -205,6 +212,12 @@ func (h *history) checkBatch(t *testing.T, r *Reader, header *Header) {
 		t.Errorf("batch %d: root of what is stored is %x, want %x", i, root, header.RowRoot)
 	} else if tags := r.readTags(header); !bytes.Equal(tags, appendTags(nil, leaves)) {
 		t.Errorf("batch %d: tags are not those of its leaves", i)
+	}
+	want := len(h.w.flows[tableFlows][i]) // once for each time the rows are in flows, which is once
+	for _, table := range []string{"derived 0", "derived 1"} {
+		if got := len(h.w.flows[table][i]); got != want {
+			t.Errorf("batch %d: %d times in %s, want %d", i, got, table, want)
+		}
 	}
 	if h.w.headers[i] != 1 {
 		t.Errorf("batch %d: %d copies of the header, want 1", i, h.w.headers[i])

@@ -55,6 +55,10 @@ type Options struct {
 	// OnCommitted is called in order after a batch can be queried and stands in
 	// the log, by the goroutine of Run; a crash may make it come twice. nil: none.
 	OnCommitted func(index uint64, h Header)
+	// Derive makes of a batch's block of the table flows what goes into other
+	// tables beside it, exactly once. The blocks are used until the next call, by
+	// the goroutine of Run. nil: nothing.
+	Derive func(flows []byte) ([]storage.Block, error)
 
 	Log        zerolog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
@@ -70,6 +74,7 @@ type Ledger struct {
 	random      io.Reader
 	finalized   func() (uint64, [32]byte)
 	onCommitted func(uint64, Header)
+	derive      func([]byte) ([]storage.Block, error)
 	log         zerolog.Logger
 	metrics     *metrics
 	retry       time.Duration // first wait after a failed commit
@@ -128,7 +133,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 
 func open(ctx context.Context, o Options, s seams) (_ *Ledger, err error) {
 	l := &Ledger{
-		site: o.Site, clock: o.Clock, random: s.random, finalized: o.Finalized, onCommitted: o.OnCommitted,
+		site: o.Site, clock: o.Clock, random: s.random, finalized: o.Finalized, onCommitted: o.OnCommitted, derive: o.Derive,
 		log: o.Log, retry: s.retry, files: s.files, dir: o.Dir, rows: s.rows, spool: s.spool,
 	}
 	if l.clock == nil {

@@ -53,6 +53,7 @@ func (f *fixture) reopen() {
 		Clock:       func() time.Time { return f.clock },
 		Finalized:   func() (uint64, [32]byte) { return f.block.number, f.block.hash },
 		OnCommitted: func(index uint64, _ Header) { f.seen = append(f.seen, index) },
+		Derive:      twoDerived,
 	}, testSeams(f.w))
 	if err != nil {
 		f.t.Fatal(err)
@@ -357,7 +358,7 @@ func TestCommit_RefusedInsertGoesToQuarantine(t *testing.T) {
 	}
 }
 
-// A batch that the views cannot digest must not hold up the rest for ever.
+// A batch that the database cannot digest must not hold up the rest for ever.
 func TestCommit_BatchTheDatabaseNeverTakesGoesToQuarantine(t *testing.T) {
 	f := newFixture(t)
 	f.mustCommit()
@@ -380,6 +381,26 @@ func TestCommit_BatchTheDatabaseNeverTakesGoesToQuarantine(t *testing.T) {
 	f.acked = []uint64{10}
 	f.check(t)
 	if f.counter("quarantined_batches_total") != 1 {
+		t.Error("not counted")
+	}
+}
+
+// A batch of which the aggregates cannot be made is recorded all the same.
+func TestCommit_RefusedAggregatesHoldNothingUp(t *testing.T) {
+	f := newFixture(t)
+	f.mustCommit()
+	f.w.corrupt = func(table string, _ *flow.Batch) error {
+		if table == "derived 1" {
+			return fmt.Errorf("%w: no such table", errRefused)
+		}
+		return nil
+	}
+	f.seal(1, 10)
+	f.mustCommit()
+	if len(f.w.flows[tableFlows][1]) != 1 || len(f.w.flows["derived 0"][1]) != 1 || len(f.w.flows["derived 1"][1]) != 0 {
+		t.Error("want the rows in flows, and what could be made of them")
+	}
+	if f.counter("underived_batches_total") != 1 || f.counter("committed_rows_total") != 11 || f.counter("quarantined_batches_total") != 0 {
 		t.Error("not counted")
 	}
 }

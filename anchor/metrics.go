@@ -15,6 +15,7 @@ type metrics struct {
 	sealedBatches, sealedRows, sealedEventsTotal prometheus.Counter
 	committedBatches, committedRows              prometheus.Counter
 	mismatches, quarantined, lost, failedCommits prometheus.Counter
+	underived                                    prometheus.Counter
 	sealSeconds, commitSeconds                   prometheus.Histogram
 }
 
@@ -44,6 +45,7 @@ func newMetrics(registerer prometheus.Registerer, l *Ledger) (*metrics, error) {
 	m.mismatches = counter("read_back_mismatches_total", "Times rows came back other than they were sealed.")
 	m.quarantined = counter("quarantined_batches_total", "Batches stored in flows_quarantine.")
 	m.lost = counter("lost_batches_total", "Batches logged without their rows, which were damaged in the spool.")
+	m.underived = counter("underived_batches_total", "Batches that the aggregates did not take.")
 	m.failedCommits = counter("commit_failures_total", "Attempts to commit a batch that ended in an error.")
 	m.sealSeconds = seconds("seal_seconds", "Time to hash a batch and to make it durable.")
 	m.commitSeconds = seconds("commit_seconds", "Time from taking a batch from the spool to its header in the log.")

@@ -11,8 +11,8 @@ import (
 
 // patience is how often a database that answers may fail to take a batch into
 // flows before the batch goes to quarantine: about a minute of attempts. Else
-// one batch whose views need more memory than there is would hold up all that
-// come after it. As often a record that cannot be read is read again before its
+// one batch that needs more memory than there is would hold up all that come
+// after it. As often a record that cannot be read is read again before its
 // rows count as lost: a disk may be away for a moment.
 const patience = 12
 
@@ -57,7 +57,10 @@ func (c *committer) store(ctx context.Context, r *record) error {
 		c.mismatch(b, err)
 		return c.quarantine(ctx, b, r.block)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return c.storeDerived(ctx, r)
 }
 
 // lostPatience counts an attempt that failed on batch index.
@@ -75,7 +78,7 @@ func (c *committer) mismatch(b *sealed, err error) {
 		Msg("rows of a batch came back other than they were sealed: check memory and disk of the database's machine")
 }
 
-// quarantine stores the rows of b beside the views and takes what `flows` may
+// quarantine stores the rows of b in a table of their own and takes what `flows` may
 // have of them out, so that every row is there once. flows cannot take the batch
 // a second time: its token is used up.
 func (c *committer) quarantine(ctx context.Context, b *sealed, block []byte) error {

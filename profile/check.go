@@ -4,9 +4,12 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strconv"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
+	"tidemark/collector/flow"
+	"tidemark/profile/aggregate"
+	"tidemark/storage"
 )
 
 var (
@@ -14,8 +17,6 @@ var (
 	checkSQL string
 	//go:embed query/spans.sql
 	spansSQL string
-	//go:embed query/view_select.sql
-	viewSelectSQL string
 )
 
 // Difference is a total of an aggregate that is not that of the flows.
@@ -54,42 +55,56 @@ func (s *Scorer) CheckAggregates(ctx context.Context) ([]Difference, error) {
 // may insert flows meanwhile. Interrupted, it leaves days without aggregates:
 // CheckAggregates says so, and Rebuild may be run again.
 func (s *Scorer) Rebuild(ctx context.Context) error {
-	rows, err := s.db.Conn().Query(ctx, spansSQL)
+	spans, err := s.spans(ctx)
 	if err != nil {
 		return fmt.Errorf("rebuild aggregates: %w", err)
 	}
-	defer rows.Close()
-	type part struct {
-		log, first, last uint64
-		day              time.Time
-	}
-	var parts []part
-	for rows.Next() {
-		var p part
-		if err := rows.Scan(&p.log, &p.day, &p.first, &p.last); err != nil {
-			return fmt.Errorf("rebuild aggregates: %w", err)
-		}
-		parts = append(parts, p)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("rebuild aggregates: %w", err)
-	}
+	// What was inserted under a batch's own token is not inserted again.
+	run := strconv.FormatInt(time.Now().UnixNano(), 36)
+	maker := aggregate.New()
+	var flows flow.Batch
 	cleared := map[time.Time]bool{}
-	for _, p := range parts {
+	next := map[uint64]uint64{} // by log, so that no batch is counted twice
+	for _, p := range spans {
 		if !cleared[p.day] {
 			if err := s.clearDay(ctx, p.day); err != nil {
 				return fmt.Errorf("rebuild aggregates of %s: %w", p.day.Format(time.DateOnly), err)
 			}
 			cleared[p.day] = true
 		}
-		for batch := p.first; batch <= p.last; batch++ { // the views take all rows of a statement for one batch
-			filter := fmt.Sprintf("log = %d AND batch_index = %d AND toDate(time_received_ns) = '%s'", p.log, batch, p.day.Format(time.DateOnly))
-			if err := s.refill(ctx, filter); err != nil {
-				return fmt.Errorf("rebuild aggregates of batch %d: %w", batch, err)
+		for index := max(p.first, next[p.log]); index <= p.last; index++ {
+			if err := s.refill(ctx, maker, &flows, p.log, p.site, index, run); err != nil {
+				return fmt.Errorf("rebuild aggregates of batch %d: %w", index, err)
 			}
+			next[p.log] = index + 1
 		}
 	}
 	return nil
+}
+
+// flowSpan is the batches of a log that were received on one day.
+type flowSpan struct {
+	log, first, last uint64
+	site             string
+	day              time.Time
+}
+
+// spans returns them in the order of their batches.
+func (s *Scorer) spans(ctx context.Context) ([]flowSpan, error) {
+	rows, err := s.db.Conn().Query(ctx, spansSQL)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []flowSpan
+	for rows.Next() {
+		var p flowSpan
+		if err := rows.Scan(&p.log, &p.day, &p.site, &p.first, &p.last); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, rows.Err()
 }
 
 func (s *Scorer) clearDay(ctx context.Context, day time.Time) error {
@@ -102,24 +117,14 @@ func (s *Scorer) clearDay(ctx context.Context, day time.Time) error {
 	return nil
 }
 
-// refill runs the views' own statements over some batches; the views on their
-// targets fill the rest.
-func (s *Scorer) refill(ctx context.Context, filter string) error {
-	for table, view := range map[string]string{"contacts": "contacts_of_flows", "volumes_5m": "volumes_5m_of_flows", "devices": "devices_of_flows"} {
-		statement, err := bind(viewSelectSQL, map[string]any{"view": view})
-		if err != nil {
+// refill makes the aggregates of one batch from its rows.
+func (s *Scorer) refill(ctx context.Context, m *aggregate.Maker, flows *flow.Batch, log uint64, site string, index uint64, run string) error {
+	if err := s.db.ReadEnriched(ctx, log, index, flows); err != nil {
+		return err
+	}
+	for _, b := range m.Blocks(log, site, index, flows) {
+		if err := s.db.InsertBlock(ctx, b.Table, "rebuild "+run+" "+storage.FlowsToken(log, index), b.Data); err != nil {
 			return err
-		}
-		var selects string
-		if err := s.db.Conn().QueryRow(ctx, statement).Scan(&selects); err != nil {
-			return fmt.Errorf("read view %s: %w", view, err)
-		}
-		settings := clickhouse.Settings{
-			"additional_table_filters": "{'" + s.db.Database() + ".flows': " + quote(filter) + "}",
-			"insert_deduplicate":       0,
-		}
-		if err := s.db.Conn().Exec(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), "INSERT INTO "+table+" "+selects); err != nil {
-			return fmt.Errorf("fill %s: %w", table, err)
 		}
 	}
 	return nil

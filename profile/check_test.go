@@ -1,7 +1,6 @@
 package profile_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -56,10 +55,9 @@ func TestAggregates_RepeatedBatchCountsOnce(t *testing.T) {
 	s := newSite(t, profile.Config{})
 	s.add(life(monday, 1)...)
 	s.enrich.Apply(s.batch)
+	s.index = 1
 	for range 3 {
-		if err := s.db.InsertFlows(context.Background(), testLog, "home", 1, s.batch); err != nil {
-			t.Fatal(err)
-		}
+		s.insert()
 	}
 	var n uint64
 	if err := s.db.Conn().QueryRow(t.Context(), "SELECT count() FROM flows").Scan(&n); err != nil || n != uint64(s.batch.Len()) {

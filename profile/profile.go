@@ -1,8 +1,8 @@
 // Package profile keeps what is known of each device of a site: the catalogue,
 // its baseline, and the incidents that detectors raise against it.
 //
-// The aggregates it reads (contacts, edges, volumes, devices) are materialized
-// views of flows; the schema belongs to package storage. Detectors are SQL files
+// The aggregates it reads (contacts, edges, volumes, devices) are made by package
+// aggregate; the schema belongs to package storage. Detectors are SQL files
 // in detectors/, the other statements stand in query/. No statement asks for the
 // current time: time is that of the events.
 package profile

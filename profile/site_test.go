@@ -12,6 +12,7 @@ import (
 	"tidemark/collector/flow"
 	"tidemark/enrich"
 	"tidemark/profile"
+	"tidemark/profile/aggregate"
 	"tidemark/storage"
 	"tidemark/storage/storagetest"
 )
@@ -143,12 +144,25 @@ func (s *site) commit() {
 	s.t.Helper()
 	s.index++
 	s.enrich.Apply(s.batch)
-	if err := s.db.InsertFlows(s.t.Context(), testLog, "home", s.index, s.batch); err != nil {
-		s.t.Fatal(err)
-	}
+	s.insert()
 	s.batch.Reset()
 	if s.committed != nil {
 		s.committed()
+	}
+}
+
+// insert stores the batch and its aggregates, as the ledger does.
+func (s *site) insert() {
+	s.t.Helper()
+	blocks, err := aggregate.New().Derive(storage.AppendFlowsBlock(nil, testLog, "home", s.index, s.batch))
+	if err == nil {
+		err = s.db.InsertFlows(s.t.Context(), testLog, "home", s.index, s.batch)
+	}
+	for i := 0; err == nil && i < len(blocks); i++ {
+		err = s.db.InsertBlock(s.t.Context(), blocks[i].Table, storage.FlowsToken(testLog, s.index), blocks[i].Data)
+	}
+	if err != nil {
+		s.t.Fatal(err)
 	}
 }
 

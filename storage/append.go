@@ -13,15 +13,10 @@ func AppendFlowsBlock(dst []byte, log uint64, site string, index uint64, b *flow
 	rows := b.Len()
 	columns := append(recordColumns(), enrichmentColumns()...)
 
-	dst = binary.AppendUvarint(dst, uint64(4+len(columns)))
-	dst = binary.AppendUvarint(dst, uint64(rows))
-
-	dst = appendHeader(dst, "log", "UInt64")
-	dst = appendRepeated(dst, log, rows)
-	dst = appendHeader(dst, "site", "LowCardinality(String)")
-	dst = appendLowCardinality(dst, site, rows)
-	dst = appendHeader(dst, "batch_index", "UInt64")
-	dst = appendRepeated(dst, index, rows)
+	dst = AppendBlock(dst, 4+len(columns), rows)
+	dst = AppendNumber(dst, "log", log, rows)
+	dst = AppendName(dst, "site", site, rows)
+	dst = AppendNumber(dst, "batch_index", index, rows)
 	dst = appendHeader(dst, "pos", "UInt32")
 	for pos := range uint32(rows) {
 		dst = binary.LittleEndian.AppendUint32(dst, pos)

@@ -18,6 +18,7 @@ type column struct {
 	append    func(dst []byte, b *flow.Batch, rows int) []byte
 	read      func(r *blockReader, b *flow.Batch, rows int)
 	grow      func(b *flow.Batch, rows int) // by zeros
+	view      func(v *blockView, b *flow.Batch, rows int)
 }
 
 // fixed describes a column of fixed width.
@@ -38,6 +39,7 @@ func fixed[T word](name, typ string, field func(*flow.Batch) *[]T) column {
 			s := *field(b)
 			readWords(r, s[len(s)-rows:])
 		},
+		view: func(v *blockView, b *flow.Batch, rows int) { *field(b) = viewColumn[T](v, rows) },
 	}
 }
 
@@ -86,11 +88,11 @@ func recordColumns() []column {
 		fixed("quality", "UInt16", func(b *flow.Batch) *[]uint16 { return &b.Quality }),
 		fixed("src_as", "UInt32", func(b *flow.Batch) *[]uint32 { return &b.SrcAS }),
 		fixed("dst_as", "UInt32", func(b *flow.Batch) *[]uint32 { return &b.DstAS }),
-		{name: "extensions", typ: "Map(UInt64, Array(String))", append: appendExtensions, read: readExtensions},
+		{name: "extensions", typ: "Map(UInt64, Array(String))", append: appendExtensions, read: readExtensions, view: viewExtensions},
 	}
 }
 
-// enrichmentColumns follow the record; they are written, not read back.
+// enrichmentColumns follow the record; the read-back leaves them out.
 func enrichmentColumns() []column {
 	return []column{
 		fixed("event_start_ns", typeTime, func(b *flow.Batch) *[]int64 { return &b.EventStart }),

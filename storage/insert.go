@@ -12,8 +12,7 @@ import (
 )
 
 // InsertFlows writes b as batch index of log. It may be repeated any number of
-// times, also after a crash or an error: the rows and what the views make of
-// them are there once. It returns when the engine has synced them to disk.
+// times, also after a crash or an error: the rows are there once. It returns when the engine has synced them to disk.
 func (db *DB) InsertFlows(ctx context.Context, log uint64, site string, index uint64, b *flow.Batch) error {
 	return db.InsertBlock(ctx, string(Flows), FlowsToken(log, index), AppendFlowsBlock(nil, log, site, index, b))
 }
@@ -43,7 +42,7 @@ func (db *DB) InsertBlock(ctx context.Context, table, token string, block []byte
 // repeated: the engine is down, busy, out of memory or out of disk. False means
 // that the block or the schema is at fault, which only a person can change. What
 // is not known to be incurable counts as retryable: waiting loses nothing,
-// quarantine costs the views.
+// quarantine costs the aggregates.
 func Retryable(err error) bool {
 	var e *clickhouse.Exception
 	if !errors.As(err, &e) {

@@ -58,31 +58,41 @@ func (db *DB) ReadFlowsFrom(ctx context.Context, table Table, log, index uint64,
 // ReadFlowsRange is ReadFlowsFrom of the rows at positions [begin, end).
 func (db *DB) ReadFlowsRange(ctx context.Context, table Table, log, index, begin, end uint64, dst *flow.Batch) error {
 	dst.Reset()
-	if err := db.readFlows(ctx, table, log, index, begin, end, dst); err != nil {
+	err := db.readFlows(ctx, schema.ReadFlows, recordColumns(), table, log, index, begin, end, dst)
+	for _, c := range enrichmentColumns() {
+		c.grow(dst, dst.Len())
+	}
+	if err != nil {
 		return fmt.Errorf("read batch %d of log %016x from %s: %w", index, log, table, err)
 	}
 	return nil
 }
 
-func (db *DB) readFlows(ctx context.Context, table Table, log, index, begin, end uint64, dst *flow.Batch) (err error) {
+// ReadEnriched is ReadFlows with the enrichment that was stored with the records.
+func (db *DB) ReadEnriched(ctx context.Context, log, index uint64, dst *flow.Batch) error {
+	dst.Reset()
+	columns := append(recordColumns(), enrichmentColumns()...)
+	if err := db.readFlows(ctx, schema.ReadEnriched, columns, Flows, log, index, 0, math.MaxUint64, dst); err != nil {
+		return fmt.Errorf("read batch %d of log %016x with its enrichment: %w", index, log, err)
+	}
+	return nil
+}
+
+func (db *DB) readFlows(ctx context.Context, statement string, columns []column, table Table, log, index, begin, end uint64, dst *flow.Batch) (err error) {
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
 		"table": string(table), "log": fmt.Sprint(log), "batch_index": fmt.Sprint(index), "begin": fmt.Sprint(begin), "end": fmt.Sprint(end),
 	}))
-	body, err := db.conn.QueryFormat(ctx, "Native", schema.ReadFlows)
+	body, err := db.conn.QueryFormat(ctx, "Native", statement)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	r := &blockReader{r: bufio.NewReaderSize(body, 1<<20)}
-	columns := recordColumns()
 	for !r.end() {
 		r.flows(columns, dst)
 	}
 	if r.err != nil {
 		return r.err
-	}
-	for _, c := range enrichmentColumns() {
-		c.grow(dst, dst.Len())
 	}
 	dst.ExportTime = make([]int64, dst.Len())
 	return r.checkPositions(begin)

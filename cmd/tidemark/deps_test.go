@@ -18,6 +18,7 @@ func TestPackages_DependDownwardsOnly(t *testing.T) {
 		"tidemark/storage":           {"tidemark/storage/", "tidemark/collector/flow"},
 		"tidemark/storage/embedded":  {},
 		"tidemark/profile":           {"tidemark/profile/", "tidemark/storage", "tidemark/collector/flow"},
+		"tidemark/profile/aggregate": {"tidemark/storage", "tidemark/collector/flow"},
 		"tidemark/profile/contain":   {},
 		"tidemark/profile/notify":    {},
 		"tidemark/anchor/merkle":     {"tidemark/anchor/merkle/"},
