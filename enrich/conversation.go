@@ -103,7 +103,8 @@ func (e *Enricher) observeConversation(b *flow.Batch, i int, r *row) {
 		}
 		if c.exporter == b.SamplerAddress[i] && c.domain == b.ObservationDomain[i] {
 			c.start[half] = b.TimeFlowStart[i]
-			c.syn[half] = proto != protoTCP || b.TCPFlags[i]&tcpSYN != 0
+			// The first packet sampled is seldom the first there was.
+			c.syn[half] = b.SamplingRate[i] <= 1 && (proto != protoTCP || b.TCPFlags[i]&tcpSYN != 0)
 			c.compareStarts()
 		}
 	}
@@ -172,7 +173,7 @@ func exportedInitiator(b *flow.Batch, i int) (flow.Initiator, uint8) {
 		switch f := b.TCPFlags[i] & tcpControl; {
 		case f&(tcpSYN|tcpACK) == tcpSYN:
 			return flow.InitiatorSrc, sureSYN
-		case f == tcpSYN|tcpACK:
+		case f == tcpSYN|tcpACK && b.Packets[i] == 1: // of more packets it may be a client's SYN and its ACKs
 			return flow.InitiatorDst, sureSYN
 		}
 	case protoICMP:

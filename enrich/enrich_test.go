@@ -31,6 +31,8 @@ type record struct {
 	firewall     uint8
 	ext          map[uint64][]byte
 	exporter     byte
+	packets      uint64 // 0 = 1
+	sampling     uint32
 }
 
 func add(b *flow.Batch, r record) {
@@ -39,6 +41,7 @@ func add(b *flow.Batch, r record) {
 	b.SrcPort[i], b.DstPort[i] = r.sport, r.dport
 	b.Proto[i], b.TCPFlags[i] = r.proto, r.flags
 	b.SamplerAddress[i][15] = r.exporter
+	b.Packets[i], b.SamplingRate[i] = max(1, r.packets), r.sampling
 	b.Presence[i] = flow.HasStart | flow.HasEnd | flow.HasTCPFlags
 	if r.smac != 0 {
 		b.SrcMAC[i] = r.smac
@@ -175,6 +178,9 @@ func TestApply_Initiator(t *testing.T) {
 		{"starts of two exporters are not compared", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 50000, dport: 40000, proto: 17}, {src: "1.1.1.1", dst: "10.0.0.2", sport: 40000, dport: 50000, proto: 17, at: 1, exporter: 9}}, []flow.Initiator{unknown, unknown}, 0, 0, true},
 		{"SYN without ACK", []record{{src: "1.1.1.1", dst: "10.0.0.2", sport: 443, dport: 40000, proto: 6, flags: 0x02}}, []flow.Initiator{src}, 95, 40000, false},
 		{"SYN answered by RST", []record{{src: "1.1.1.1", dst: "10.0.0.2", sport: 50000, dport: 23, proto: 6, flags: 0x02}, {src: "10.0.0.2", dst: "1.1.1.1", sport: 23, dport: 50000, proto: 6, flags: 0x14}}, []flow.Initiator{src, dst}, 95, 23, true},
+		{"SYN-ACK alone", []record{{src: "1.1.1.1", dst: "10.0.0.2", sport: 443, dport: 40000, proto: 6, flags: 0x12}}, []flow.Initiator{dst}, 95, 443, false},
+		{"a client's SYN and ACKs", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 40000, dport: 443, proto: 6, flags: 0x12, packets: 2}}, []flow.Initiator{src}, 70, 443, false},
+		{"starts of sampled halves", []record{{src: "1.1.1.1", dst: "10.0.0.2", sport: 123, dport: 123, proto: 17, sampling: 10}, {src: "10.0.0.2", dst: "1.1.1.1", sport: 123, dport: 123, proto: 17, at: 1000, sampling: 10}}, []flow.Initiator{unknown, unknown}, 0, 123, true},
 		{"firewall event", []record{{src: "1.1.1.1", dst: "10.0.0.2", sport: 80, dport: 50000, proto: 6, firewall: 3}}, []flow.Initiator{src}, 100, 50000, false},
 		{"biflow direction", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 443, dport: 50000, proto: 6, ext: map[uint64][]byte{239: {1}}}, {src: "1.1.1.1", dst: "10.0.0.2", sport: 50000, dport: 443, proto: 6, quality: flow.BiflowReverse, ext: map[uint64][]byte{239: {1}}}}, []flow.Initiator{src, dst}, 100, 50000, true},
 		{"NTP from port to port", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 123, dport: 123, proto: 17}}, []flow.Initiator{unknown}, 0, 123, false},
