@@ -207,7 +207,16 @@ func (c *conversation) data(at int64, way, back *packet.Train, octets int, lasts
 		gap = lasts / int64(full+1)
 	}
 	last := at + int64(full)*gap
-	c.send(at, way, full, tcpHeader+mss, gap, packet.ACK)
+	// PSH ends a write (RFC 9293, Section 3.9.1.2): what is spread over time is written packet by packet.
+	switch {
+	case lasts > 0:
+		c.send(at, way, full, tcpHeader+mss, gap, packet.PSH|packet.ACK)
+	case rest > 0:
+		c.send(at, way, full, tcpHeader+mss, gap, packet.ACK)
+	case full > 0:
+		c.send(at, way, full-1, tcpHeader+mss, gap, packet.ACK)
+		c.send(last-gap, way, 1, tcpHeader+mss, 0, packet.PSH|packet.ACK)
+	}
 	if rest > 0 {
 		c.send(last, way, 1, tcpHeader+rest, 0, packet.PSH|packet.ACK)
 		full++
