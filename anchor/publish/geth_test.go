@@ -25,7 +25,7 @@ func TestPublisher_OnGeth(t *testing.T) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	key, err := parseKey(secret)
+	key, err := parseKey(PublisherRole, secret)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 // only ever appended to. The same entry may come twice after a crash.
 type Entry struct {
 	Time      time.Time      `json:"time"` // of this machine, when it was seen
-	What      string         `json:"what"` // "anchor", "open" or "deploy"
+	What      string         `json:"what"` // "anchor", "open", "deploy", "accept" or "evidence"
 	State     string         `json:"state"`
 	Size      uint64         `json:"size,omitempty"`
 	Root      common.Hash    `json:"root,omitzero"`
@@ -128,7 +128,8 @@ func entryOf(tx txmgr.Tx, now time.Time, chainID uint64) Entry {
 	return e
 }
 
-// rootOf reads the root out of the calldata of anchor(id, size, root, proof).
+// rootOf reads the root out of the calldata of anchor(id, size, root, proof) or
+// anchorBySig, which begins with the same arguments.
 func rootOf(calldata []byte) (root common.Hash) {
 	const at = 4 + 32 + 32
 	if len(calldata) >= at+32 {

@@ -139,7 +139,7 @@ func TestPublisher_UnnamedPublicChainIsRefused(t *testing.T) {
 	if err := w.step(); !errors.Is(err, ErrRefused) || !errors.Is(err, ErrNoKey) {
 		t.Errorf("no key: %v", err)
 	}
-	key, _ := parseKey(secret)
+	key, _ := parseKey(PublisherRole, secret)
 	w.cfg.Key = key
 	w.restart()
 	if err := w.step(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "contract") {
@@ -151,7 +151,7 @@ func TestPublisher_UnnamedPublicChainIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	d, err := Deploy(context.Background(), c, key, t.TempDir(), nil, zerolog.Nop())
+	d, err := Executor{Client: c, Key: key, Dir: t.TempDir(), Log: zerolog.Nop()}.Deploy(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

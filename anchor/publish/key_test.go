@@ -58,10 +58,10 @@ func TestLoadKey_FromEveryPlace(t *testing.T) {
 	}{
 		"hex file":    {write(t, secret+"\n", 0o600), env()},
 		"0x file":     {write(t, "0x"+secret, 0o400), env()},
-		"environment": {"", env(EnvKey, secret)},
-		"keystore":    {write(t, encrypted(t, "open sesame"), 0o600), env(EnvPassphrase, "open sesame")},
+		"environment": {"", env(PublisherRole.EnvKey(), secret)},
+		"keystore":    {write(t, encrypted(t, "open sesame"), 0o600), env(PublisherRole.EnvPassphrase(), "open sesame")},
 	} {
-		k, err := LoadKey(c.file, c.env)
+		k, err := LoadKey(PublisherRole, c.file, c.env)
 		if err != nil || k.Address().String() != want {
 			t.Errorf("%s: %v, %v, want %s", name, k, err, want)
 		}
@@ -78,26 +78,26 @@ func TestLoadKey_RefusesAndNeverRepeatsWhatItRead(t *testing.T) {
 		"no such file":     {"/no/such/file", "no such file", env()},
 		"others may read":  {write(t, secret, 0o644), "chmod 600", env()},
 		"half a key":       {write(t, half, 0o600), "64 hex digits", env()},
-		"not hex":          {"", "64 hex digits", env(EnvKey, strings.Repeat("z", 64))},
-		"zero":             {"", "not a key", env(EnvKey, strings.Repeat("0", 64))},
-		"beyond the order": {"", "not a key", env(EnvKey, strings.Repeat("f", 64))},
-		"no passphrase":    {write(t, encrypted(t, "a"), 0o600), EnvPassphrase, env()},
-		"wrong passphrase": {write(t, encrypted(t, "a"), 0o600), "could not decrypt", env(EnvPassphrase, "b")},
+		"not hex":          {"", "64 hex digits", env(PublisherRole.EnvKey(), strings.Repeat("z", 64))},
+		"zero":             {"", "not a key", env(PublisherRole.EnvKey(), strings.Repeat("0", 64))},
+		"beyond the order": {"", "not a key", env(PublisherRole.EnvKey(), strings.Repeat("f", 64))},
+		"no passphrase":    {write(t, encrypted(t, "a"), 0o600), PublisherRole.EnvPassphrase(), env()},
+		"wrong passphrase": {write(t, encrypted(t, "a"), 0o600), "could not decrypt", env(PublisherRole.EnvPassphrase(), "b")},
 		"huge":             {write(t, strings.Repeat("a", maxKeyFile+1), 0o600), "no key", env()},
-		"broken keystore":  {write(t, `{"crypto":{}}`, 0o600), "", env(EnvPassphrase, "b")},
+		"broken keystore":  {write(t, `{"crypto":{}}`, 0o600), "", env(PublisherRole.EnvPassphrase(), "b")},
 	} {
-		_, err := LoadKey(c.file, c.env)
+		_, err := LoadKey(PublisherRole, c.file, c.env)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), half) {
 			t.Errorf("%s: got %v, want an error with %q and without the key", name, err, c.want)
 		}
 	}
-	if _, err := LoadKey("", env()); !errors.Is(err, ErrNoKey) {
+	if _, err := LoadKey(PublisherRole, "", env()); !errors.Is(err, ErrNoKey) {
 		t.Errorf("no key: %v", err)
 	}
 }
 
 func TestKey_NeverPrintsItself(t *testing.T) {
-	k, err := parseKey(secret)
+	k, err := parseKey(PublisherRole, secret)
 	if err != nil {
 		t.Fatal(err)
 	}

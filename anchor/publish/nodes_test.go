@@ -43,7 +43,10 @@ func TestNodes_FailoverWhateverTheFault(t *testing.T) {
 	}
 	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
 		"error 502": func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusBadGateway); return true },
-		"too many":  func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusTooManyRequests); return true },
+		"too many": func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		},
 		"limit": func(w http.ResponseWriter, _ *http.Request) bool {
 			_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"limit exceeded"}}`))
 			return true

@@ -52,6 +52,9 @@ var (
 	ErrFork  = errors.New("the contract holds another history of this log than this directory: one of them was altered (keep both and compare with verify; nothing will be overwritten)")
 )
 
+// ErrFollows means that the publisher's key is elsewhere.
+var ErrFollows = errors.New("nothing is sent from here (chain.publisher): write a request with `tidemark anchor request`, and submit it where the publisher's key is")
+
 // Config of a Publisher; a zero field means its default.
 type Config struct {
 	Dir      string         // state, history and development key; required
@@ -60,7 +63,9 @@ type Config struct {
 	ChainID  uint64         // 0: a development chain, or the one remembered in Dir
 	Contract common.Address // zero: the one remembered in Dir; on a development chain it is deployed
 	Rotator  common.Address // named when the log is opened; fixed from then on
-	Key      *Key           // nil: on a development chain one is made in Dir
+	Key      *Key           // of the publisher; nil: on a development chain one is made in Dir
+	Payer    *Key           // pays for what Key signs; nil: Key pays itself
+	Follow   common.Address // publisher elsewhere: nothing is sent from here, see Request; needs no Key
 	Interval time.Duration  // between two anchors; default 10 min
 	FeeCap   *big.Int       // wei per gas; default txmgr's
 	Timeout  time.Duration  // of one question to one node; default chain's
@@ -78,6 +83,7 @@ const (
 	labelDeploy = "deploy"
 	labelOpen   = "open"
 	labelAnchor = "anchor"
+	labelAccept = "accept"
 )
 
 // State is what a Publisher remembers in its directory. Others read it to learn
@@ -246,15 +252,31 @@ func (p *Publisher) Check(ctx context.Context) error {
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
+	if err := p.checkFunds(ctx); err != nil {
+		return err
+	}
 	k, err := p.openContract(ctx)
 	if err != nil || k == nil || p.state.LogKey == (common.Hash{}) {
 		return err
 	}
 	st, err := k.Log(ctx, p.state.LogKey, chain.Latest)
-	if err != nil {
+	if err != nil || p.accepts(st) {
 		return err
 	}
 	return p.compare(st)
+}
+
+// checkFunds refuses an account without ether while nothing was anchored yet:
+// then somebody is setting it up. Later it is a backlog that passes.
+func (p *Publisher) checkFunds(ctx context.Context) error {
+	if p.client.Development() || p.follows() || p.Status().Anchored != nil {
+		return nil
+	}
+	balance, err := p.client.Balance(ctx, p.payer())
+	if err == nil && balance.Sign() == 0 {
+		return refuse(fmt.Errorf("account %s holds no ether on chain %d: send it some, an anchor takes about 75,000 gas (docs/testnet.md says what that costs)", p.payer(), p.client.ID()))
+	}
+	return err
 }
 
 func (p *Publisher) pause() time.Duration {
@@ -270,6 +292,9 @@ func (p *Publisher) pause() time.Duration {
 // Flush asks for an anchor of the present checkpoint now and waits until the
 // contract holds it. It returns early on a refusal.
 func (p *Publisher) Flush(ctx context.Context) error {
+	if p.follows() {
+		return refuse(ErrFollows)
+	}
 	p.mu.Lock()
 	p.flush = true
 	p.mu.Unlock()
@@ -355,8 +380,11 @@ func (p *Publisher) saveState() error {
 func (p *Publisher) publishState() {
 	p.setStatus(func(s *Status) {
 		s.remember(p.state)
-		if p.key != nil {
-			s.Publisher = p.key.Address()
+		if at := p.publisher(); at != (common.Address{}) {
+			s.Publisher = at
+		}
+		if p.cfg.Payer != nil {
+			s.Payer = p.cfg.Payer.Address()
 		}
 	})
 }

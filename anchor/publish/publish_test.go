@@ -15,7 +15,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/rs/zerolog"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/merkle/testonly"
@@ -392,26 +391,15 @@ func (w *world) relay(size uint64, root [32]byte, path [][32]byte) {
 	w.Helper()
 	abi := binding.NewTidemarkLog()
 	client := w.node.Dial()
-	head, err := client.Block(context.Background(), chain.Latest)
+	deadline := time.Unix(1<<40, 0)
+	sig, err := w.p.key.signAnchor(chain.AnchorDigest(client.ID(), w.p.state.Contract, w.p.state.LogKey, size, root, deadline))
 	if err != nil {
 		w.Fatal(err)
 	}
-	domain, err := client.CallAt(context.Background(), head.Hash, w.p.state.Contract, abi.PackDomainSeparator())
-	if err != nil {
-		w.Fatal(err)
-	}
-	deadline := common.BigToHash(big.NewInt(1 << 40))
-	msg := crypto.Keccak256(crypto.Keccak256([]byte("Anchor(bytes32 id,uint64 size,bytes32 root,uint256 deadline)")),
-		w.p.state.LogKey[:], common.BigToHash(new(big.Int).SetUint64(size)).Bytes(), root[:], deadline[:])
-	sig, err := crypto.Sign(crypto.Keccak256([]byte("\x19\x01"), domain, msg), w.p.key.key)
-	if err != nil {
-		w.Fatal(err)
-	}
-	sig[64] += 27
 	w.node.Call(nil, "eth_sendTransaction", map[string]any{
 		"from": w.node.Accounts()[1], "to": w.p.state.Contract, "gas": hexutil.Uint64(1e6),
 		"maxFeePerGas": (*hexutil.Big)(big.NewInt(90e9)), "maxPriorityFeePerGas": (*hexutil.Big)(big.NewInt(80e9)),
-		"input": hexutil.Bytes(abi.PackAnchorBySig(w.p.state.LogKey, size, root, path, deadline.Big(), sig)),
+		"input": hexutil.Bytes(abi.PackAnchorBySig(w.p.state.LogKey, size, root, path, big.NewInt(deadline.Unix()), sig)),
 	})
 }
 

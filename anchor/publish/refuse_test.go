@@ -108,7 +108,7 @@ func TestPublisher_AnotherKeyIsRefused(t *testing.T) {
 	w.until("anchored", anchored(3))
 	w.node.Mine(3)
 	w.until("final", finalized(3))
-	key, err := parseKey(strings.Repeat("5", 64))
+	key, err := parseKey(PublisherRole, strings.Repeat("5", 64))
 	if err != nil {
 		t.Fatal(err)
 	}

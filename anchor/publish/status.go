@@ -32,7 +32,8 @@ type Status struct {
 	LogKey      common.Hash    `json:"log_key,omitzero"`
 	Publisher   common.Address `json:"publisher,omitzero"` // our account
 	Rotator     common.Address `json:"rotator"`
-	Balance     string         `json:"balance_wei,omitempty"`
+	Payer       common.Address `json:"payer,omitzero"`        // pays in the publisher's place
+	Balance     string         `json:"balance_wei,omitempty"` // of the account that pays
 
 	Size      uint64   `json:"size"`                // headers in our log
 	Pending   *Anchor  `json:"pending,omitempty"`   // sent, in no block

@@ -1,10 +1,12 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -46,6 +48,12 @@ func (p *Publisher) step(ctx context.Context) error {
 	st, err := k.Log(ctx, p.state.LogKey, chain.Latest)
 	if err != nil {
 		return err
+	}
+	if !st.Open() && p.follows() {
+		return fmt.Errorf("this log is not open in the contract: %w", ErrFollows)
+	}
+	if p.accepts(st) {
+		return p.submit(ctx, labelAccept, 0, binding.NewTidemarkLog().PackAcceptPublisher(p.state.LogKey))
 	}
 	if !st.Open() {
 		return p.submit(ctx, labelOpen, 0, binding.NewTidemarkLog().PackOpen(p.state.LogID, p.state.Opener, p.state.Rotator))
@@ -109,10 +117,13 @@ func (p *Publisher) pinChain(c *chain.Client, want uint64) error {
 	if want == 0 && !c.Development() {
 		return refuse(fmt.Errorf("chain %d is no development chain: name it in the configuration (chain id) before anything is sent there", c.ID()))
 	}
+	if p.follows() {
+		return p.rememberChain(c)
+	}
 	key := p.key
 	if key == nil {
 		if !c.Development() {
-			return refuse(ErrNoKey)
+			return refuse(noKey(PublisherRole))
 		}
 		var err error
 		if key, err = developmentKey(p.cfg.Dir); err != nil {
@@ -123,17 +134,47 @@ func (p *Publisher) pinChain(c *chain.Client, want uint64) error {
 	if c.Development() { // blocks come each second
 		cfg.Resubmit, cfg.LostAfter = 6*time.Second, 3*time.Second
 	}
-	txs, err := txmgr.Open(c, key, cfg)
+	txs, err := txmgr.Open(c, cmp.Or(p.cfg.Payer, key), cfg)
+	var other *txmgr.OtherAccountError
+	if errors.As(err, &other) {
+		// The key was rotated, or lost. What its account has under way nobody can
+		// replace any more; whether it arrives, the contract tells.
+		p.cfg.Log.Warn().Stringer("account", other.Got).Msg("transactions of the former account are left to themselves")
+		if err = os.Rename(cfg.File, fmt.Sprintf("%s.%s", cfg.File, other.Got)); err == nil {
+			txs, err = txmgr.Open(c, cmp.Or(p.cfg.Payer, key), cfg)
+		}
+	}
 	if err != nil {
 		return refuse(err)
 	}
 	p.key, p.txs = key, txs
+	return p.rememberChain(c)
+}
+
+func (p *Publisher) rememberChain(c *chain.Client) error {
 	if p.state.ChainID != c.ID() || p.state.Development != c.Development() {
 		p.state.ChainID, p.state.Development = c.ID(), c.Development()
 		return p.saveState()
 	}
 	p.publishState()
 	return nil
+}
+
+// follows says that the publisher's key is elsewhere.
+func (p *Publisher) follows() bool { return p.cfg.Follow != (common.Address{}) && p.key == nil }
+
+// publisher is the address whose checkpoints the contract accepts, zero while it
+// is not known.
+func (p *Publisher) publisher() common.Address {
+	if p.key == nil {
+		return p.cfg.Follow
+	}
+	return p.key.Address()
+}
+
+// payer is the account that sends transactions.
+func (p *Publisher) payer() common.Address {
+	return cmp.Or(p.cfg.Payer, p.key).Address()
 }
 
 // asRefusal marks the errors of the chain that do not pass.
@@ -150,6 +191,9 @@ func asRefusal(err error) error {
 // The record is on disk before the manager forgets: a crash between the two
 // repeats the record.
 func (p *Publisher) follow(ctx context.Context) error {
+	if p.follows() {
+		return nil
+	}
 	changed, err := p.txs.Poll(ctx)
 	for _, tx := range changed {
 		e := entryOf(tx, p.cfg.Now(), p.client.ID())
@@ -186,7 +230,7 @@ func (p *Publisher) learn(tx txmgr.Tx) error {
 	switch tx.Label {
 	case labelDeploy:
 		if p.state.Contract == (common.Address{}) {
-			p.state.Contract, p.state.Deployed = crypto.CreateAddress(p.key.Address(), tx.Nonce), true
+			p.state.Contract, p.state.Deployed = crypto.CreateAddress(p.payer(), tx.Nonce), true
 		}
 	case labelOpen:
 		p.state.FromBlock = tx.At.Block
@@ -220,7 +264,10 @@ func (p *Publisher) record(e Entry) error {
 
 // fund keeps the balance known, and the publisher of a development chain solvent.
 func (p *Publisher) fund(ctx context.Context) (ok bool, err error) {
-	balance, err := p.client.Balance(ctx, p.key.Address())
+	if p.follows() {
+		return true, nil
+	}
+	balance, err := p.client.Balance(ctx, p.payer())
 	if err != nil {
 		return false, err
 	}
@@ -231,7 +278,7 @@ func (p *Publisher) fund(ctx context.Context) (ok bool, err error) {
 	if !p.client.Development() || balance.Cmp(ether) >= 0 {
 		return true, nil
 	}
-	return false, p.client.Fund(ctx, p.key.Address(), new(big.Int).Mul(ether, big.NewInt(10)))
+	return false, p.client.Fund(ctx, p.payer(), new(big.Int).Mul(ether, big.NewInt(10)))
 }
 
 // openContract returns the contract after checking its code, nil if it has yet
@@ -291,9 +338,15 @@ func (p *Publisher) settleKey() error {
 		return nil
 	}
 	p.state.LogID = p.log.ID()
-	p.state.Opener, p.state.Rotator = p.key.Address(), p.cfg.Rotator
+	p.state.Opener, p.state.Rotator = p.publisher(), p.cfg.Rotator
 	p.state.LogKey = chain.LogKey(p.state.LogID, p.state.Opener, p.state.Rotator)
 	return p.saveState()
+}
+
+// accepts says that the rotator proposed our key, which shall now take over: it
+// was configured, so its owner wants it.
+func (p *Publisher) accepts(st chain.LogState) bool {
+	return st.Open() && p.key != nil && p.cfg.Payer == nil && st.Publisher != p.key.Address() && st.Proposed == p.key.Address()
 }
 
 // compare holds the anchored tree head against our log.
@@ -301,8 +354,11 @@ func (p *Publisher) compare(st chain.LogState) error {
 	if !st.Open() {
 		return nil
 	}
-	if p.key != nil && st.Publisher != p.key.Address() {
-		return refuse(fmt.Errorf("the publisher of this log is %s, our key is of %s: use that key, or let the rotator %s propose ours", st.Publisher, p.key.Address(), st.Rotator))
+	if our := p.publisher(); our != (common.Address{}) && st.Publisher != our {
+		if st.Proposed == our && !p.follows() && p.cfg.Payer != nil {
+			return refuse(fmt.Errorf("the rotator proposed our key %s as publisher, but with a payer it cannot accept by itself: give it some ether and run `tidemark contract accept` once", our))
+		}
+		return refuse(fmt.Errorf("the publisher of this log is %s, our key is of %s: use that key, or let the rotator %s propose ours (tidemark contract rotate)", st.Publisher, our, st.Rotator))
 	}
 	size, root := p.log.Checkpoint()
 	switch {
@@ -317,7 +373,7 @@ func (p *Publisher) compare(st chain.LogState) error {
 			return refuse(fmt.Errorf("%w: at %d headers contract %x, directory %x", ErrFork, size, st.Root, root))
 		}
 	default:
-		if _, err := p.prove(st, size, root); err != nil {
+		if _, err := consistency(p.log, st, size, root); err != nil {
 			return err
 		}
 	}
@@ -325,13 +381,13 @@ func (p *Publisher) compare(st chain.LogState) error {
 	return nil
 }
 
-// prove returns the consistency proof from the anchored tree head to ours, and
-// checks it as the contract will.
-func (p *Publisher) prove(st chain.LogState, size uint64, root [32]byte) ([][32]byte, error) {
+// consistency returns the consistency proof from the anchored tree head to that
+// of log, and checks it as the contract will.
+func consistency(log Log, st chain.LogState, size uint64, root [32]byte) ([][32]byte, error) {
 	if st.Size == 0 {
 		return nil, nil
 	}
-	path, err := p.log.Consistency(st.Size, size)
+	path, err := log.Consistency(st.Size, size)
 	if err != nil {
 		return nil, fmt.Errorf("prove consistency of %d and %d headers: %w", st.Size, size, err)
 	}
@@ -414,18 +470,35 @@ func (p *Publisher) anchor(ctx context.Context, st chain.LogState) error {
 		p.flush = false
 	}
 	p.mu.Unlock()
+	if p.follows() {
+		return nil
+	}
 	if size <= st.Size || !flush && now.Sub(p.lastSent) < p.cfg.Interval && now.After(p.lastSent) {
 		return nil
 	}
 	if final != nil && final.Size > st.Size && !p.client.Development() {
 		return fmt.Errorf("node %s says %d headers are anchored, %d were final in block %d: it lags behind, waiting", p.client.Host(), st.Size, final.Size, final.Block)
 	}
-	path, err := p.prove(st, size, root)
+	path, err := consistency(p.log, st, size, root)
 	if err != nil {
 		return err
 	}
-	return p.submit(ctx, labelAnchor, size, binding.NewTidemarkLog().PackAnchor(p.state.LogKey, size, root, path))
+	abi := binding.NewTidemarkLog()
+	if p.cfg.Payer == nil {
+		return p.submit(ctx, labelAnchor, size, abi.PackAnchor(p.state.LogKey, size, root, path))
+	}
+	deadline := now.Add(signatureValidity)
+	sig, err := p.key.signAnchor(chain.AnchorDigest(p.client.ID(), p.state.Contract, p.state.LogKey, size, root, deadline))
+	if err != nil {
+		return fmt.Errorf("sign anchor: %w", err)
+	}
+	return p.submit(ctx, labelAnchor, size, abi.PackAnchorBySig(p.state.LogKey, size, root, path, big.NewInt(deadline.Unix()), sig))
 }
+
+// signatureValidity is how long a transaction with our signature may wait for
+// inclusion; later it reverts and the next anchor covers its headers. A used
+// signature cannot be used again, and an unused one says what is true.
+const signatureValidity = 24 * time.Hour
 
 func (p *Publisher) submit(ctx context.Context, label string, size uint64, data []byte) error {
 	return p.submitTo(ctx, label, size, &p.state.Contract, data)

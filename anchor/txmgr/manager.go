@@ -55,6 +55,14 @@ func (e *FundsError) Error() string {
 	return fmt.Sprintf("account %s holds %s wei, a transaction needs up to %s: send it ether", e.Account, e.Have, e.Need)
 }
 
+// OtherAccountError says that the state file is of another account on the same
+// chain: the key was changed while its transactions were under way.
+type OtherAccountError struct{ Got, Want common.Address }
+
+func (e *OtherAccountError) Error() string {
+	return fmt.Sprintf("transactions under way are of account %s, not of %s", e.Got, e.Want)
+}
+
 // Config of a Manager; a zero field means its default.
 type Config struct {
 	File      string                            // state; required
@@ -127,9 +135,11 @@ func Open(client Client, signer Signer, cfg Config) (*Manager, error) {
 			return nil, fmt.Errorf("read transactions: %s holds a transaction without attempts or place", cfg.File)
 		}
 	}
-	if len(s.Txs) > 0 && (s.ChainID != client.ID() || s.Account != signer.Address()) {
-		return nil, fmt.Errorf("read transactions: %s is of account %s on chain %d, not of %s on %d: finish or remove it before changing key or chain",
-			filepath.Base(cfg.File), s.Account, s.ChainID, signer.Address(), client.ID())
+	if len(s.Txs) > 0 && s.ChainID != client.ID() {
+		return nil, fmt.Errorf("read transactions: %s is of chain %d, not of %d: finish or remove it before changing the chain", filepath.Base(cfg.File), s.ChainID, client.ID())
+	}
+	if len(s.Txs) > 0 && s.Account != signer.Address() {
+		return nil, fmt.Errorf("read transactions: %w", &OtherAccountError{Got: s.Account, Want: signer.Address()})
 	}
 	m.txs = s.Txs
 	return m, nil

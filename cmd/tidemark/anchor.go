@@ -67,7 +67,9 @@ func anchorCommand() *cli.Command {
 		Name:  "anchor",
 		Usage: "what of the record is protected by the chain, up to when",
 		Description: `   tidemark anchor status      one screen
-   tidemark anchor now         anchor at once, and wait until the contract holds it`,
+   tidemark anchor now         anchor at once, and wait until the contract holds it
+   tidemark anchor request     write what somebody else shall anchor, who has the key or pays
+   tidemark anchor submit      anchor such requests, many logs in one transaction`,
 		Subcommands: []*cli.Command{
 			{
 				Name: "status", Usage: "what is protected up to when", Flags: []cli.Flag{outputFlag(pageForms)},
@@ -100,6 +102,7 @@ func anchorCommand() *cli.Command {
 					return page(c, status, status.write)
 				},
 			},
+			requestCommand(), submitCommand(),
 		},
 	}
 }
@@ -209,12 +212,16 @@ func (a anchorStatus) write(w io.Writer) error {
 	if p.Contract != (common.Address{}) {
 		line("contract", "%s", p.Contract)
 	}
+	payer := p.Payer != (common.Address{})
 	switch {
 	case p.Publisher == (common.Address{}):
-	case p.Balance == "":
+	case p.Balance == "" || payer:
 		line("publisher", "%s", p.Publisher)
 	default:
 		line("publisher", "%s, balance %s", p.Publisher, ether(p.Balance))
+	}
+	if payer && p.Balance != "" {
+		line("payer", "%s, balance %s", p.Payer, ether(p.Balance))
 	}
 	if !p.Next.IsZero() {
 		line("next anchor", "%s UTC", stamp(p.Next))
@@ -270,141 +277,4 @@ func ether(wei string) string {
 	}
 	whole, rest := wei[:len(wei)-18], wei[len(wei)-18:]
 	return whole + "." + rest[:4] + " ETH"
-}
-
-func contractCommand() *cli.Command {
-	return &cli.Command{
-		Name:  "contract",
-		Usage: "the contract that holds the log's checkpoints, and the trust file for auditors",
-		Description: `   tidemark contract show                    what the contract holds, asked of the chain
-   tidemark contract trust > trust.json      chain, contract, log and key: to be kept elsewhere, early`,
-		Subcommands: []*cli.Command{
-			{Name: "show", Usage: "ask the chain what the contract holds of this log", Flags: []cli.Flag{outputFlag(pageForms), rpcFlag()}, Action: contractShow},
-			{
-				Name: "trust", Usage: "write the trust file that verify and verify-bundle take",
-				Action: func(c *cli.Context) error {
-					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
-						return err
-					}
-					trust, err := ownTrust(c.String("data-dir"))
-					if err != nil {
-						return err
-					}
-					text, err := trust.Marshal()
-					if err != nil {
-						return err
-					}
-					if trust.Chain == nil {
-						fmt.Fprintln(c.App.ErrWriter, "the log was never anchored: the file names no contract, and will not tell whether the chain agrees; `tidemark anchor now`, then write it again")
-					}
-					_, err = c.App.Writer.Write(text)
-					return err
-				},
-			},
-		},
-	}
-}
-
-// ownTrust is what this directory says of its own log: good for handing out
-// early, worthless as proof about itself.
-func ownTrust(dir string) (*anchor.Trust, error) {
-	r, err := openLedger(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	t := &anchor.Trust{Origin: r.Origin(), LogID: r.LogID(), Key: r.PublicKey()}
-	status, err := publish.ReadStatus(publisherDir(dir), r.Size())
-	if err != nil {
-		return nil, err
-	}
-	if status.Anchored != nil { // before that the contract may not know the log
-		t.Chain, t.FromBlock = &anchor.ChainLog{ChainID: status.ChainID, Contract: status.Contract, ID: status.LogKey}, status.FromBlock
-	}
-	return t, nil
-}
-
-// contractView is what the chain answers about the log.
-type contractView struct {
-	ChainID     uint64        `json:"chain_id"`
-	Development bool          `json:"development_chain"`
-	Contract    string        `json:"contract"`
-	LogKey      string        `json:"log_key"`
-	Publisher   string        `json:"publisher"`
-	Rotator     string        `json:"rotator"`
-	Latest      anchoredState `json:"latest"`
-	Finalized   anchoredState `json:"finalized"`
-}
-
-// anchoredState is what the contract holds after a block.
-type anchoredState struct {
-	Size    uint64 `json:"size"` // batches
-	Root    string `json:"root"`
-	Anchors uint32 `json:"anchors"`
-	Block   uint64 `json:"block"`
-}
-
-func viewState(s chain.LogState) anchoredState {
-	return anchoredState{s.Size, fmt.Sprintf("%x", s.Root), s.Seq, s.At.Number}
-}
-
-func contractShow(c *cli.Context) error {
-	if err := wantArgs(c, 0, 0, "no argument"); err != nil {
-		return err
-	}
-	dir := c.String("data-dir")
-	ledger, err := openLedger(dir)
-	if err != nil {
-		return err
-	}
-	ledger.Close()
-	state, err := publish.ReadState(publisherDir(dir))
-	if err != nil {
-		return err
-	}
-	if state.LogKey == ([32]byte{}) {
-		return codedError{exitUnanchored, fmt.Errorf("contract show: the log of %s was never anchored; set chain.rpc or start the daemon with --dev-chain, then `tidemark anchor now`", dir)}
-	}
-	client, done, err := dialChain(c, state.ChainID)
-	if err != nil {
-		return err
-	}
-	defer done()
-	k, err := client.Contract(c.Context, state.Contract)
-	if err != nil {
-		return codedError{exitVerification, err}
-	}
-	v := contractView{ChainID: client.ID(), Development: client.Development(), Contract: state.Contract.Hex(), LogKey: state.LogKey.Hex()}
-	latest, err := k.Log(c.Context, state.LogKey, chain.Latest)
-	if err != nil {
-		return codedError{exitUnreachable, err}
-	}
-	final, err := k.Log(c.Context, state.LogKey, chain.Finalized)
-	if err != nil {
-		return codedError{exitUnreachable, err}
-	}
-	v.Publisher, v.Rotator = latest.Publisher.Hex(), latest.Rotator.Hex()
-	v.Latest, v.Finalized = viewState(latest), viewState(final)
-	return page(c, v, v.write)
-}
-
-func (v contractView) write(w io.Writer) error {
-	if v.Development {
-		fmt.Fprintln(w, anchor.DevelopmentWarning)
-	}
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
-	}
-	line("chain", "%d", v.ChainID)
-	line("contract", "%s (the code of this release)", v.Contract)
-	line("log", "%s", v.LogKey)
-	line("publisher", "%s", v.Publisher)
-	if v.Rotator == (common.Address{}).Hex() {
-		line("rotator", "nobody: the publisher's key cannot be replaced")
-	} else {
-		line("rotator", "%s", v.Rotator)
-	}
-	line("latest", "%s, root %s, at block %s", plural(v.Latest.Size, "batch"), v.Latest.Root, count(v.Latest.Block))
-	line("final", "%s, root %s, at block %s", plural(v.Finalized.Size, "batch"), v.Finalized.Root, count(v.Finalized.Block))
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -105,19 +104,17 @@ func (s *chainSide) openPublisher(ctx context.Context, l *anchor.Ledger) error {
 	if len(s.rpc) == 0 {
 		return nil
 	}
-	cfg, err := s.publisherConfig()
-	if err != nil {
-		return err
+	p, err := publish.New(&anchoredLog{ledger: l, fault: func(err error) { s.daemon.health.set("ledger", err) }}, s.publisherConfig())
+	if errors.Is(err, publish.ErrRefused) {
+		return refusal(err)
 	}
-	p, err := publish.New(&anchoredLog{ledger: l, fault: func(err error) { s.daemon.health.set("ledger", err) }}, cfg)
 	if err != nil {
 		return err
 	}
 	check, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if err := p.Check(check); errors.Is(err, publish.ErrRefused) {
-		err = fmt.Errorf("%w; correct chain.rpc, chain.chain_id or chain.contract, or leave chain.rpc empty to collect without anchoring", err)
-		return errors.Join(err, p.Close())
+		return errors.Join(refusal(err), p.Close())
 	} else if err != nil {
 		s.daemon.log.Warn().Err(err).Msg("the chain does not answer; collecting starts without it")
 	}
@@ -125,18 +122,41 @@ func (s *chainSide) openPublisher(ctx context.Context, l *anchor.Ledger) error {
 	return nil
 }
 
-func (s *chainSide) publisherConfig() (publish.Config, error) {
-	d, c := s.daemon, s.daemon.cfg.Chain
-	key, err := publish.LoadKey(c.KeyFile, os.Getenv)
-	if err != nil && !errors.Is(err, publish.ErrNoKey) {
-		return publish.Config{}, usageError{err}
+// chainKeys are the keys of the daemon; nil: not configured.
+type chainKeys struct{ publisher, payer *publish.Key }
+
+// takeKeys reads the keys and removes them from the environment, before any child
+// could inherit it.
+func takeKeys(c ChainConfig) (k chainKeys, err error) {
+	take := func(role publish.Role, file string) *publish.Key {
+		key, failed := publish.LoadKey(role, file, os.Getenv)
+		if failed != nil && !errors.Is(failed, publish.ErrNoKey) {
+			err = errors.Join(err, usageError{failed})
+		}
+		err = errors.Join(err, os.Unsetenv(role.EnvKey()), os.Unsetenv(role.EnvPassphrase()))
+		return key
 	}
-	cap, _ := new(big.Float).Mul(big.NewFloat(c.MaxFee), big.NewFloat(1e9)).Int(nil)
+	k.publisher, k.payer = take(publish.PublisherRole, c.KeyFile), take(publish.PayerRole, c.PayerKeyFile)
+	return k, err
+}
+
+// refusal gives a reason not to anchor its exit code. At start there is somebody
+// to correct it; while the daemon runs it goes on collecting, and says so in
+// status, log, /healthz and metrics (decision 0011).
+func refusal(err error) error {
+	if errors.Is(err, publish.ErrAhead) || errors.Is(err, publish.ErrFork) {
+		return codedError{exitVerification, fmt.Errorf("%w; leave chain.rpc empty to collect without anchoring meanwhile", err)}
+	}
+	return usageError{fmt.Errorf("%w; correct the configuration (chain), or leave chain.rpc empty to collect without anchoring", err)}
+}
+
+func (s *chainSide) publisherConfig() publish.Config {
+	d, c := s.daemon, s.daemon.cfg.Chain
 	return publish.Config{
 		Dir: publisherDir(d.dir), Evidence: evidenceDir(d.dir), RPC: s.rpc, ChainID: c.ChainID,
-		Contract: common.HexToAddress(c.Contract), Rotator: common.HexToAddress(c.Rotator), Key: key,
-		Interval: time.Duration(c.Interval), FeeCap: cap, Log: d.log, Registerer: d.metrics,
-	}, nil
+		Contract: common.HexToAddress(c.Contract), Rotator: common.HexToAddress(c.Rotator), Key: d.keys.publisher, Payer: d.keys.payer, Follow: common.HexToAddress(c.Publisher),
+		Interval: time.Duration(c.Interval), FeeCap: publish.Gwei(c.MaxFee), Log: d.log, Registerer: d.metrics,
+	}
 }
 
 // publish anchors until ctx ends.
@@ -155,7 +175,11 @@ func (s *chainSide) flush(ctx context.Context, final bool) error {
 	if p == nil {
 		return usageError{errors.New("no chain is configured: set chain.rpc, or start the daemon with --dev-chain")}
 	}
-	if err := p.Flush(ctx); err != nil || !final {
+	err := p.Flush(ctx)
+	if errors.Is(err, publish.ErrFollows) {
+		return usageError{err}
+	}
+	if err != nil || !final {
 		return err
 	}
 	if a := p.Status().Anchored; a != nil {

@@ -82,14 +82,16 @@ type LedgerConfig struct {
 }
 
 type ChainConfig struct {
-	RPC      string   `yaml:"rpc" doc:"Ethereum JSON-RPC address; empty = no anchoring unless --dev-chain"`
-	Fallback []string `yaml:"fallback_rpc" doc:"further nodes of the same chain: asked when rpc does not answer, and compared with it; while two name different final blocks nothing is anchored"`
-	ChainID  uint64   `yaml:"chain_id" doc:"the chain meant; another one is refused; 0 only on a development chain"`
-	Contract string   `yaml:"contract" doc:"address of the contract; empty = deployed on first use, development chain only"`
-	Rotator  string   `yaml:"rotator" doc:"address of a cold key that may replace the publisher; fixed when the log is first anchored; empty = nobody"`
-	KeyFile  string   `yaml:"key_file" doc:"publisher key: an encrypted keystore or a hex key, mode 0600; empty = made on first use, development chain only"`
-	Interval Duration `yaml:"interval" doc:"time between anchors"`
-	MaxFee   float64  `yaml:"max_fee_gwei" doc:"highest fee per gas; above it anchoring waits and the next anchor covers all"`
+	RPC          string   `yaml:"rpc" doc:"Ethereum JSON-RPC address; empty = no anchoring unless --dev-chain"`
+	Fallback     []string `yaml:"fallback_rpc" doc:"further nodes of the same chain: asked when rpc does not answer, and compared with it; while two name different final blocks nothing is anchored"`
+	ChainID      uint64   `yaml:"chain_id" doc:"the chain meant; another one is refused; 0 only on a development chain"`
+	Contract     string   `yaml:"contract" doc:"address of the contract; empty = deployed on first use, development chain only"`
+	Rotator      string   `yaml:"rotator" doc:"address of a cold key that may replace the publisher; fixed when the log is first anchored; empty = nobody"`
+	KeyFile      string   `yaml:"key_file" doc:"publisher key: an encrypted keystore or a hex key, mode 0600; empty = made on first use, development chain only"`
+	PayerKeyFile string   `yaml:"payer_key_file" doc:"key of an account that pays for what the publisher's key signs, so that the publisher needs no ether; empty = the publisher pays"`
+	Publisher    string   `yaml:"publisher" doc:"address of a publisher whose key is elsewhere: this collector sends nothing, tidemark anchor request writes what to anchor there; empty = the key is here"`
+	Interval     Duration `yaml:"interval" doc:"time between anchors"`
+	MaxFee       float64  `yaml:"max_fee_gwei" doc:"highest fee per gas; above it anchoring waits and the next anchor covers all"`
 }
 
 type ProfileConfig struct {
@@ -240,7 +242,7 @@ func (c Config) Validate() error {
 	if len(c.Chain.Fallback) > 0 && c.Chain.RPC == "" {
 		fault("chain.fallback_rpc", "want chain.rpc, the preferred node, too")
 	}
-	for _, account := range [][2]string{{"chain.contract", c.Chain.Contract}, {"chain.rotator", c.Chain.Rotator}} {
+	for _, account := range [][2]string{{"chain.contract", c.Chain.Contract}, {"chain.rotator", c.Chain.Rotator}, {"chain.publisher", c.Chain.Publisher}} {
 		if path, a := account[0], account[1]; a != "" && !common.IsHexAddress(a) {
 			fault(path, "got %q, want an address of 40 hex digits such as 0x5FbDB2315678afecb367f032d93F642f64180aa3", a)
 		}

@@ -84,6 +84,7 @@ type daemon struct {
 	health  health
 	node    *node
 	chain   *chainSide
+	keys    chainKeys
 
 	notifier *notify.Notifier
 }
@@ -93,6 +94,9 @@ type daemon struct {
 func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w; name one with --data-dir where this user may write", err)
+	}
+	if d.keys, err = takeKeys(d.cfg.Chain); err != nil {
+		return err
 	}
 	below, stopBelow := context.WithCancel(context.WithoutCancel(ctx)) // outlives the work above
 	base, below := errgroup.WithContext(below)
