@@ -4,6 +4,9 @@
 -- Strength = 1 for a sensitive port, else 1 - min(1, 20 * P_new) with P_new as in
 -- new_destination, over the services of the same role.
 --
+-- A port that was only knocked at is not offered: a RST or SYN-ACK has no payload
+-- (at most 60 octets), and may be all that is seen of a connection.
+--
 -- Minimum evidence: device learned; one flow that did not fail, or 3 tries of a
 -- client; role at least 60 % sure; strength 0.35. A service is new for one day.
 -- Severity 0.40; 0.60 on a sensitive port. ATT&CK T1571; ICS T0885.
@@ -32,6 +35,7 @@ WITH
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) + sum(refused) AS n_failed
         FROM edges
         WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'server') AND scope IN ('lan', 'wan')
+            AND (role = 'client' OR proto != 6 OR bytes_out > 60 * packets_out OR packets_out > flows AND samples >= packets_out + packets_in)
         GROUP BY device, role, proto, port
     ),
     known AS
