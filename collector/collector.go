@@ -73,6 +73,7 @@ type Collector struct {
 	loggedShed       limiter
 	connections      *connections
 	strangers        *strangers
+	interfaces       *interfaces
 	loggedConnection limiter
 }
 
@@ -90,14 +91,15 @@ func New(c Config, d Deps) (*Collector, error) {
 	c = c.withDefaults()
 	co := &Collector{
 		config: c, deps: d,
-		netflow:   netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
-		sflow:     sflow.New(payloads(sflow.Config{Sampling: c.sampling}, d)),
-		limit:     newRateLimit(c.RateLimit),
-		strangers: newStrangers(),
+		netflow:    netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
+		limit:      newRateLimit(c.RateLimit),
+		strangers:  newStrangers(),
+		interfaces: &interfaces{m: map[interfaceKey]*counted{}},
 	}
 	for _, t := range c.Tee {
 		co.tees = append(co.tees, &teeTarget{address: t})
 	}
+	co.sflow = sflow.New(payloads(sflow.Config{Sampling: c.sampling, Counters: co.interfaces.counters}, d))
 	co.connections = newConnections(co)
 	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
 	co.metrics = newMetrics(co)
@@ -337,6 +339,7 @@ func (c *Collector) decode(n *netflow.Decoder, dst *flow.Batch, payload []byte, 
 	case protocol == flow.SFlowV5:
 		o.agent = sflowAgent(payload)
 		o.result = c.sflow.Decode(dst, o.datagram, payload)
+		c.interfaces.samples(o, dst, rows)
 	default:
 		o.result = n.Decode(dst, o.datagram, payload)
 	}

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -56,6 +57,13 @@ type ExporterStatus struct {
 	// ClockOffset is our clock minus the exporter's, with the least delay of the
 	// last minute; nil when its protocol has no export time or it is silent.
 	ClockOffset *time.Duration `json:"clock_offset_ns"`
+
+	// Packets that came in by interfaces, by the counters of sFlow agents and by
+	// their flow samples of the same time; both 0 without counter samples.
+	CountedPackets uint64             `json:"counted_packets"`
+	SampledPackets uint64             `json:"sampled_packets"`
+	Interfaces     []InterfaceStatus  `json:"interfaces,omitempty"` // named or counted; at most 1024
+	VRFs           []netflow.NamedVRF `json:"vrfs,omitempty"`       // named in options; at most 1024
 }
 
 // Totals is the account of all exporters together, since the collector started:
@@ -107,6 +115,7 @@ func (c *Collector) Exporters() []ExporterStatus {
 	}
 	a.mu.Unlock()
 
+	c.interfaces.status(func(exporter [16]byte) *ExporterStatus { return byKey[key{exporter, flow.SFlowV5}] })
 	out := make([]ExporterStatus, 0, len(byKey))
 	connections, _ := c.connections.counts()
 	for k, s := range byKey {
@@ -115,6 +124,7 @@ func (c *Collector) Exporters() []ExporterStatus {
 			h := held[netflow.HeldKey{Exporter: k.exporter, Protocol: k.protocol}]
 			s.TemplatesKnown, s.Waiting = h.Templates, h.Waiting
 			s.Allowed = c.config.allowed(s.Address)
+			c.name(s, k.exporter, k.protocol)
 			if k.protocol == flow.IPFIX {
 				s.Connections = connections[s.Address]
 			}
@@ -136,6 +146,21 @@ func (c *Collector) Exporters() []ExporterStatus {
 		return 1
 	})
 	return out
+}
+
+// name lists the interfaces and VRFs of an exporter.
+func (c *Collector) name(s *ExporterStatus, exporter [16]byte, p flow.Protocol) {
+	if p == flow.NetFlowV9 || p == flow.IPFIX {
+		names, vrfs := c.netflow.Names(exporter, p)
+		for _, n := range names {
+			s.Interfaces = append(s.Interfaces, InterfaceStatus{Domain: n.Domain, Index: n.Index, Name: n.Name, Description: n.Description})
+		}
+		slices.SortFunc(vrfs, func(x, y netflow.NamedVRF) int {
+			return cmp.Or(cmp.Compare(x.Domain, y.Domain), cmp.Compare(x.ID, y.ID))
+		})
+		s.VRFs = vrfs
+	}
+	s.Interfaces = sortInterfaces(s.Interfaces)
 }
 
 func newStatus(acc *account) *ExporterStatus {

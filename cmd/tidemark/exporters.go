@@ -30,6 +30,8 @@ unit the protocol counts in; what this machine's kernel dropped is counted apart
 printed below the table. "not decoded" counts datagrams shed by collector.allow or
 collector.rate_limit, those that could not be read, by reason, and the Data Sets that
 wait for their template. "sampling" says who told the rate: "assumed" is nobody.
+Where an sFlow agent sends counters too, "% of counters" is the packets that its samples
+stand for: far from 100, its rate is not what it says, or samples are lost.
 "clock" is how far the exporter's clock is from this machine's.
 
    tidemark exporters
@@ -144,7 +146,11 @@ func sampling(e collector.ExporterStatus) string {
 	if e.SamplingRate == 1 {
 		return "unsampled (" + e.SamplingSource + ")"
 	}
-	return fmt.Sprintf("1 in %s (%s)", count(e.SamplingRate), e.SamplingSource)
+	source := e.SamplingSource
+	if e.CountedPackets > 0 {
+		source += fmt.Sprintf(", %.0f %% of counters", 100*float64(e.SampledPackets)/float64(e.CountedPackets))
+	}
+	return fmt.Sprintf("1 in %s (%s)", count(e.SamplingRate), source)
 }
 
 func clockOffset(e collector.ExporterStatus) string {

@@ -41,3 +41,50 @@ func (d *Decoder) Held() map[HeldKey]Held {
 	}
 	return out
 }
+
+// NamedInterface is what options data calls an interface of a domain.
+type NamedInterface struct {
+	Domain, Index uint32
+	Interface
+}
+
+// NamedVRF is what options data calls a VRF of a domain.
+type NamedVRF struct {
+	Domain uint32 `json:"domain"`
+	ID     uint32 `json:"id"`
+	Name   string `json:"name"`
+}
+
+// maxNames bounds the names listed of one exporter.
+const maxNames = 1024
+
+// Names returns what an exporter calls its interfaces and VRFs, in no order;
+// sessions that differ are all heard.
+func (d *Decoder) Names(exporter [16]byte, p flow.Protocol) (interfaces []NamedInterface, vrfs []NamedVRF) {
+	d.mu.RLock()
+	peers := append([]*session(nil), d.peers[exporter]...)
+	d.mu.RUnlock()
+	seen, seenVRF := map[NamedInterface]bool{}, map[NamedVRF]bool{}
+	for _, s := range peers {
+		s.mu.Lock()
+		for k, o := range s.domains {
+			if k.protocol != p {
+				continue
+			}
+			for i, name := range o.names {
+				if n := (NamedInterface{k.domain, i, name}); len(seen) < maxNames && !seen[n] {
+					seen[n] = true
+					interfaces = append(interfaces, n)
+				}
+			}
+			for i, name := range o.vrfs {
+				if n := (NamedVRF{k.domain, i, name}); len(seenVRF) < maxNames && !seenVRF[n] {
+					seenVRF[n] = true
+					vrfs = append(vrfs, n)
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+	return interfaces, vrfs
+}

@@ -20,6 +20,10 @@ type Config struct {
 	// made. It may keep neither, and is called by as many goroutines as Decode.
 	Payload func(b *flow.Batch, row int, payload []byte)
 	Ports   PortSet
+
+	// Counters, if set, is given what counter samples say of interfaces. It too is
+	// called by as many goroutines as Decode.
+	Counters func(exporter, agent [16]byte, domain uint32, c InterfaceCounters)
 }
 
 // PortSet is a set of ports, a bit for each; nil is empty.
@@ -191,6 +195,7 @@ func (x *pass) sample(format uint32, body []byte) {
 		s.header = header[:len(header)-len(s.c.rest)]
 	case counterSample, expandedCounterSample:
 		x.res.CounterSamples++
+		x.counters(&s)
 		return
 	default:
 		x.fail(flow.ReasonSampleType)
