@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"tidemark/anchor/merkle"
 	"tidemark/collector/flow"
@@ -21,8 +20,14 @@ import (
 // erasingFile holds the Erasure that was begun, until it has come to its end.
 const erasingFile = "erasing"
 
-//go:embed query/erase_rows.sql
-var eraseRows string
+var (
+	//go:embed query/erase_rows.sql
+	eraseRows string
+	//go:embed query/erase_list.sql
+	listErasing string
+	//go:embed query/erase_clear.sql
+	clearErasing string
+)
 
 // Erasure is an order to erase leaves for good: announced in the log first, then
 // the salts of these leaves are destroyed, then the rows and events deleted.
@@ -319,41 +324,38 @@ func hashFlows(ctx context.Context, db *storage.DB, log uint64, h *Header, key *
 	return nil
 }
 
-// erasedAtOnce is how many rows one statement deletes.
-const erasedAtOnce = 50_000
-
-// deleteErased deletes what was erased from the tables.
+// deleteErased deletes what was erased from the tables. Which rows those are goes
+// through a table: a statement that lists many takes long.
 func deleteErased(ctx context.Context, db *storage.DB, log uint64, batches []ErasedBatch) error {
-	var list strings.Builder
-	n := 0
-	flush := func() error {
-		defer func() { list.Reset(); n = 0 }()
-		for _, table := range []string{tableFlows, tableQuarantine, tableEvents} {
-			if n == 0 {
-				break
-			}
-			if err := db.Conn().Exec(ctx, fmt.Sprintf(eraseRows, table, log, list.String())); err != nil {
-				return unreachable("delete from "+table, err)
-			}
-		}
-		return nil
+	if err := db.Conn().Exec(ctx, clearErasing); err != nil {
+		return unreachable("list what is to be erased", err)
 	}
+	list, err := db.Conn().PrepareBatch(ctx, listErasing)
+	if err != nil {
+		return unreachable("list what is to be erased", err)
+	}
+	defer list.Abort()
 	for _, b := range batches {
 		positions, err := parsePositions(b.Positions, MaxRows)
 		if err != nil {
 			return err
 		}
 		for _, pos := range positions {
-			if n > 0 {
-				list.WriteByte(',')
-			}
-			fmt.Fprintf(&list, "(%d,%d)", b.Batch, pos)
-			if n++; n == erasedAtOnce {
-				if err := flush(); err != nil {
-					return err
-				}
+			if err := list.Append(log, b.Batch, pos); err != nil {
+				return err
 			}
 		}
 	}
-	return flush()
+	if err := list.Send(); err != nil {
+		return unreachable("list what is to be erased", err)
+	}
+	for _, table := range []string{tableFlows, tableQuarantine, tableEvents} {
+		if err := db.Conn().Exec(ctx, fmt.Sprintf(eraseRows, table, log)); err != nil {
+			return unreachable("delete from "+table, err)
+		}
+	}
+	if err := db.Conn().Exec(ctx, clearErasing); err != nil {
+		return unreachable("forget what was erased", err)
+	}
+	return nil
 }

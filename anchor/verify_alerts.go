@@ -36,7 +36,7 @@ func (v *verification) checkAlerts(ctx context.Context) error {
 }
 
 // accuseAlerts reports faults, but for alerts whose events may be in batches that
-// a collector that was killed has left in the spool.
+// a collector that was killed has left in the spool, or were erased before them.
 func (v *verification) accuseAlerts(faults []Fault) error {
 	var waiting []uint64
 	if v.Sealed != nil {
@@ -47,14 +47,14 @@ func (v *verification) accuseAlerts(faults []Fault) error {
 	}
 	open := uint64(0)
 	for _, f := range faults {
-		if f.Batch == nil && len(waiting) > 0 {
+		if f.Batch == nil && (len(waiting) > 0 || erasureStarted(v.Dir)) {
 			open++
 			continue
 		}
 		v.fault(f)
 	}
 	if open > 0 {
-		v.report.Notes = append(v.report.Notes, fmt.Sprintf("%s in the table incidents that the log does not tell of, unless in the batches that wait in the spool; verify again when they are stored", are(open, "alert")))
+		v.report.Notes = append(v.report.Notes, fmt.Sprintf("%s in the table incidents that the log does not tell of, unless in batches that wait in the spool, or of an erasure that has not ended; verify again when the collector has run", are(open, "alert")))
 	}
 	return nil
 }

@@ -328,7 +328,8 @@ func (v *verification) extend(s *slot, found *verdict) {
 		g.AnchoredAfterLow, g.AnchoredAfterHigh = &low, &high
 		g.anchored = &a.Block
 	}
-	if n := len(r.Ranges); n > 0 && r.Ranges[n-1].State == g.State && r.Ranges[n-1].Content == g.Content {
+	if n := len(r.Ranges); n > 0 && r.Ranges[n-1].State == g.State && r.Ranges[n-1].Content == g.Content &&
+		(r.Ranges[n-1].seen.Hash == [32]byte{}) == (g.seen.Hash == [32]byte{}) { // or the range would have no time after which it was recorded
 		r.Ranges[n-1].merge(&g)
 		return
 	}

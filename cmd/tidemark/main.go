@@ -122,7 +122,7 @@ in full, 7 origin not checked.`,
 		Commands: []*cli.Command{
 			runCommand(), replayCommand(),
 			devicesCommand(), baselineCommand(), flowsCommand(), alertsCommand(), notifyCommand(), containCommand(), exportersCommand(),
-			verifyCommand(), proveCommand(), evidenceCommand(), verifyBundleCommand(), anchorCommand(), contractCommand(),
+			verifyCommand(), proveCommand(), evidenceCommand(), verifyBundleCommand(), eraseCommand(), anchorCommand(), contractCommand(),
 			configCommand(), aggregatesCommand(), sqlCommand(), versionCommand(), engineCommand(),
 		},
 		CommandNotFound: nil,

@@ -145,6 +145,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 		return err
 	}
 	base.Go(func() error { d.retain(below); return nil })
+	base.Go(func() error { d.eraseWhenStarted(below); return nil })
 	base.Go(func() error { d.watchHealth(below); return nil })
 	_ = notifySystemd("READY=1") // no systemd, no harm
 	d.log.Info().Str("version", version).Str("data_dir", d.dir).Str("site", d.cfg.Site).
@@ -230,6 +231,9 @@ func (d *daemon) controlHandler() http.Handler {
 		}
 		answer(w, out, nil)
 	})
+	mux.HandleFunc("POST /v1/erase", func(w http.ResponseWriter, r *http.Request) { d.handleErase(w, r) })
+	mux.HandleFunc("POST /v1/device", func(w http.ResponseWriter, r *http.Request) { d.handleDevice(w, r) })
+	mux.HandleFunc("GET /v1/sources", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.node.identities.watch.Status(), nil) })
 	mux.HandleFunc("POST /v1/ack", func(w http.ResponseWriter, r *http.Request) { d.handleAck(w, r) })
 	mux.HandleFunc("GET /v1/notify", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.notifier.Status(), nil) })
 	mux.HandleFunc("POST /v1/kind", func(w http.ResponseWriter, r *http.Request) { d.handleKind(w, r) })

@@ -1,0 +1,1 @@
+INSERT INTO erasing (log, batch_index, pos)
