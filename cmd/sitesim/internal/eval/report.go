@@ -169,11 +169,11 @@ func (r *report) judgeBars(set string) (bars []bar) {
 	for _, o := range outcomes(r.of(Timing, set), func(_ *Result, o *Outcome) bool {
 		return slices.Contains([]string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, o.Attack)
 	}) {
-		waits = append(waits, wait(o))
+		waits = append(waits, wait(o)-max(0, o.Hidden))
 	}
 	if len(waits) > 0 {
 		p := quantile(waits, .95)
-		bars = append(bars, bar{"their time to detect, p95, unsampled", "< 60 s", seconds(p), p <= 60})
+		bars = append(bars, bar{"their time to detect from the first record exported, p95, unsampled", "< 60 s", seconds(p), p <= 60})
 	}
 	recall("C2 on novel peers, learned devices, unsampled", .93, []string{"beacon"}, grown)
 	recall("exfiltration of three times the daily upload or more, learned, unsampled", .95, []string{"exfiltration"}, func(x *Result, o *Outcome) bool { return grown(x, o) && o.Octets >= 3*o.Daily })
@@ -365,7 +365,7 @@ func (r *report) attacks() {
 
 func (r *report) times() {
 	r.f("## Time to detect\n\n")
-	r.f("From the first malicious packet to the end of the slice of exports after which the alert was there: learned devices, unsampled routers, active timeout 60 s, inactive 15 s. The slices end 15, 30, 45, 60, 90 s, 2, 3, 5, 10, 20, 30 min, 1, 2, 4 and 8 h after the first packet, so each figure is an upper bound; what a live collector adds is the age of a batch (5 s). p95 is `never` when more than 5 %% were not found.\n\n")
+	r.f("From the first malicious packet, or from the first record about it that the router exported, to the end of the slice of exports after which the alert was there: learned devices, unsampled routers, active timeout 60 s, inactive 15 s. The slices end 15, 30, 45, 60, 90 s, 2, 3, 5, 10, 20, 30 min, 1, 2, 4 and 8 h after the first packet, so each figure is an upper bound; what a live collector adds is the age of a batch (5 s). p95 is `never` when more than 5 %% were not found.\n\n")
 	for _, set := range []string{Tuning, Sealed} {
 		list := r.of(Timing, set)
 		if len(list) == 0 {
@@ -373,17 +373,20 @@ func (r *report) times() {
 		}
 		var rows [][]string
 		for _, class := range classes(list) {
-			var all, found []float64
+			var all, found, hidden []float64
 			for _, o := range outcomes(list, func(_ *Result, o *Outcome) bool { return o.Attack == class }) {
-				all = append(all, wait(o))
+				all = append(all, wait(o)-max(0, o.Hidden))
+				if o.Hidden >= 0 {
+					hidden = append(hidden, o.Hidden)
+				}
 				if o.Seconds >= 0 {
 					found = append(found, o.Seconds)
 				}
 			}
-			rows = append(rows, []string{class, fmt.Sprintf("%d/%d", len(found), len(all)), seconds(quantile(found, .5)), seconds(quantile(all, .5)), seconds(quantile(all, .95))})
+			rows = append(rows, []string{class, fmt.Sprintf("%d/%d", len(found), len(all)), seconds(quantile(hidden, .5)), seconds(quantile(found, .5)), seconds(quantile(all, .5)), seconds(quantile(all, .95))})
 		}
 		r.f("%s seeds:\n\n", set)
-		r.table([]string{"attack", "found", "p50 of those found", "p50 of all", "p95 of all"}, rows)
+		r.table([]string{"attack", "found", "first record exported, p50", "found after the first packet, p50 of those found", "found after the first record, p50 of all", "p95 of all"}, rows)
 	}
 }
 

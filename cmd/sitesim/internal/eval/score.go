@@ -50,6 +50,7 @@ type Outcome struct {
 	Other         bool     // a notified alert about the device in time, of any family
 	Families      []string // of all alerts about the device that opened or grew in time
 	Seconds       float64  // to the notified alert; timing trials only, -1 = never
+	Hidden        float64  // seconds until the first record about it was exported, -1 = never
 	Text          string   `json:",omitempty"` // of the alert
 }
 
@@ -118,7 +119,10 @@ func (d *design) judge(truth *trial.Truth, devices map[string]*trial.Device, bef
 	}
 	var out []Outcome
 	for _, attack := range truth.Attacks {
-		o := Outcome{Attack: attack.Attack, Level: attack.Level, Device: attack.Device, Class: classes[attack.Device], Start: attack.Start, Octets: attack.Octets, Daily: attack.Daily, Seconds: -1}
+		o := Outcome{Attack: attack.Attack, Level: attack.Level, Device: attack.Device, Class: classes[attack.Device], Start: attack.Start, Octets: attack.Octets, Daily: attack.Daily, Seconds: -1, Hidden: -1}
+		if !attack.Exported.IsZero() {
+			o.Hidden = attack.Exported.Sub(attack.Start).Seconds()
+		}
 		for _, a := range after {
 			who := subject(&a, devices, truth.Devices)
 			if who == nil || who.Name != attack.Device && !slices.Contains(attack.Also, who.Name) {

@@ -91,6 +91,7 @@ type Datagram struct {
 	At      int64 // virtual time of sending, Unix ns
 	Payload []byte
 	Records int
+	Marks   []uint16 // of the packets its records are about, without those of nobody
 }
 
 // An Exporter watches packets and sends datagrams.
@@ -197,10 +198,22 @@ func (r *router) Flush(now int64) {
 
 func (r *router) export(now int64) {
 	payload, n := r.enc.encode(now, r.queue[:min(enough, len(r.queue))], &r.stats)
+	var marks []uint16
+	for i := range r.queue[:n] {
+		marks = mark(marks, r.queue[i].Mark)
+	}
 	r.queue = append(r.queue[:0], r.queue[n:]...)
 	r.stats.Records += uint64(n)
 	r.stats.Datagrams++
-	r.send(Datagram{At: now, Payload: payload, Records: n})
+	r.send(Datagram{At: now, Payload: payload, Records: n, Marks: marks})
+}
+
+// mark adds a mark that is not there yet.
+func mark(marks []uint16, m uint16) []uint16 {
+	if m == 0 || slices.Contains(marks, m) {
+		return marks
+	}
+	return append(marks, m)
 }
 
 func (r *router) State() State { return r.enc.keep() }

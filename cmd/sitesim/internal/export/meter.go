@@ -45,6 +45,7 @@ type record struct {
 	VLAN, OutVLAN  uint16
 	Out            uint16
 	EndReason      uint8
+	Mark           uint16
 }
 
 type cached struct {
@@ -97,7 +98,7 @@ func (m *meter) lookup(t *packet.Train) (*cached, *counters) {
 			return f, &f.Reverse
 		}
 	}
-	f := &cached{record: record{Key: t.Key, SrcMAC: t.SrcMAC, DstMAC: t.DstMAC, VLAN: t.VLAN, OutVLAN: t.OutVLAN, Out: t.Out}}
+	f := &cached{record: record{Key: t.Key, SrcMAC: t.SrcMAC, DstMAC: t.DstMAC, VLAN: t.VLAN, OutVLAN: t.OutVLAN, Out: t.Out, Mark: t.Mark}}
 	f.Start, f.End = t.At, t.At
 	m.cache[t.Key] = f
 	m.schedule(f, m.deadline(f))

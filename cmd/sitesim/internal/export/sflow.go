@@ -32,6 +32,7 @@ type sflowSwitch struct {
 	samples []byte // encoded and waiting
 	held    int    // samples of any kind in samples
 	flows   int    // flow samples in samples
+	marks   []uint16
 	oldest  int64
 	counted int64 // when counters were last sent
 	now     int64
@@ -123,7 +124,8 @@ func (w *sflowSwitch) export() {
 	w.state.Sequence++
 	w.stats.Datagrams++
 	w.stats.Records += uint64(w.flows)
-	w.send(Datagram{At: w.now, Payload: b, Records: w.flows})
+	w.send(Datagram{At: w.now, Payload: b, Records: w.flows, Marks: w.marks})
+	w.marks = nil
 	w.samples, w.held, w.flows = w.samples[:0], 0, 0
 }
 
@@ -148,6 +150,7 @@ func (w *sflowSwitch) appendFlowSample(in *source, t *packet.Train) {
 	}
 	w.begin(flowSample, 8+32+8+16+len(header)+8+16)
 	w.flows++
+	w.marks = mark(w.marks, t.Mark)
 	in.Samples++
 	b := w.samples
 	for _, v := range []uint32{in.Samples, uint32(t.In), uint32(w.options.Sampling), in.Pool, 0, uint32(t.In), uint32(t.Out), 2} {

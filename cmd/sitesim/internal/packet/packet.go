@@ -59,6 +59,7 @@ type Train struct {
 	VLAN           uint16 // at the input interface
 	OutVLAN        uint16
 	Out            uint16 // ifIndex the packets leave by, 0 = dropped
+	Mark           uint16 // whose the packets are, for who wants to know when they are exported; 0 = nobody's
 }
 
 // Octets is the sum over all packets of the train.

@@ -41,6 +41,7 @@ func (a *assault) label(n *node, proto uint8, port uint16) *Label {
 		Protocol: proto, Port: port, Intensity: a.intensity, Level: a.level, addr: n.addr, met: map[netip.Addr]bool{},
 	}
 	a.sim.labels = append(a.sim.labels, l)
+	l.mark = uint16(len(a.sim.labels))
 	return l
 }
 

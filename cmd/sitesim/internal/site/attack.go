@@ -28,6 +28,7 @@ type Label struct {
 	Start     time.Time `json:"start"`
 	End       time.Time `json:"end"`
 	Traffic
+	mark uint16 // of its packets: its place among the labels, from 1
 	addr netip.Addr
 	met  map[netip.Addr]bool
 }
@@ -155,6 +156,9 @@ func (s *Sim) Strike(name string, level int, device string, at int64) error {
 	s.plot(a, at)
 	return nil
 }
+
+// Mark is that of the packets the label is about.
+func (l *Label) Mark() uint16 { return l.mark }
 
 // instant is a virtual time as people read it.
 func instant(at int64) time.Time { return time.Unix(0, at).UTC() }

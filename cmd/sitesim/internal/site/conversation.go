@@ -175,6 +175,9 @@ func (c *conversation) send(at int64, model *packet.Train, count, size int, gap 
 	}
 	t := *model
 	t.At, t.Count, t.Size, t.Gap, t.Flags = at, count, size, gap, flags
+	if c.label != nil {
+		t.Mark = c.label.mark
+	}
 	c.sim.push(&event{at: at, router: c.router, label: c.label, train: t})
 }
 

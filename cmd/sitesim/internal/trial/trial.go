@@ -88,8 +88,9 @@ type Attack struct {
 	Start, End time.Time
 	Packets    uint64
 	Octets     uint64
-	Daily      uint64   // what the device sent out of the site in a day before it began, about
-	Also       []string // other devices that an alert about it may name
+	Exported   time.Time // when the first record about it was sent, zero = never
+	Daily      uint64    // what the device sent out of the site in a day before it began, about
+	Also       []string  // other devices that an alert about it may name
 }
 
 // Slice is one capture of the run.
@@ -109,11 +110,12 @@ type run struct {
 	truth  *Truth
 	rng    *rand.Rand
 	upload map[netip.Addr]uint64
+	first  map[uint16]int64 // when a mark was first exported
 }
 
 // Write simulates the site and writes its captures into dir.
 func Write(ctx context.Context, c Config, dir string) (*Truth, error) {
-	r := &run{Config: c, dir: dir, truth: &Truth{}, taps: map[string]*tap{}, rng: rand.New(rand.NewPCG(c.Seed, 0x7a1)), upload: map[netip.Addr]uint64{}}
+	r := &run{Config: c, dir: dir, truth: &Truth{}, taps: map[string]*tap{}, rng: rand.New(rand.NewPCG(c.Seed, 0x7a1)), upload: map[netip.Addr]uint64{}, first: map[uint16]int64{}}
 	var watched []site.Router
 	for i, name := range routers {
 		t, ok := c.Taps[name]
@@ -274,6 +276,9 @@ func (r *run) tell() {
 			}
 			a.Packets += l.Packets
 			a.Octets += l.Octets
+			if at, ok := r.first[l.Mark()]; ok && (a.Exported.IsZero() || at < a.Exported.UnixNano()) {
+				a.Exported = time.Unix(0, at).UTC()
+			}
 			if l.End.After(a.End) {
 				a.End = l.End
 			}
@@ -336,6 +341,11 @@ func (p *tap) boot(at int64, sequence uint32) (err error) {
 func (p *tap) send(d export.Datagram) {
 	if p.Loss > 0 && p.rng.Float64() < p.Loss {
 		return
+	}
+	for _, m := range d.Marks {
+		if _, ok := p.run.first[m]; !ok {
+			p.run.first[m] = d.At - int64(p.Skew)
+		}
 	}
 	p.run.out.write(p.router, d.At-int64(p.Skew), d.Payload)
 }

@@ -204,7 +204,7 @@ func TestWrite_EveryAttackLeavesTraces(t *testing.T) {
 		c.Strikes = []Strike{{Attack: a.Name, Level: 1, At: 3 * time.Hour}}
 		truth := write(t, c)
 		got := truth.Attacks[0]
-		if quiet := a.Name == "theft" || a.Name == "ramp"; quiet != (got.Packets == 0) || got.Device == "" || !got.Start.Equal(start.Add(3*time.Hour)) {
+		if quiet := a.Name == "theft" || a.Name == "ramp"; quiet != (got.Packets == 0) || got.Device == "" || !got.Start.Equal(start.Add(3*time.Hour)) || !quiet && (got.Exported.Before(got.Start) || got.Exported.After(got.Start.Add(time.Hour))) {
 			t.Errorf("%s: %+v", a.Name, got)
 		}
 	}
