@@ -20,10 +20,21 @@ type Detector struct {
 	Parameters map[string]float64
 	target     target
 	pace       pace
-	novelty    bool // looks at edges of the last day
-	failing    bool // looks at attempts that failed
+	needs      sign // what new contacts must hold for the detector to run
 	sql        string
 }
+
+// sign is something the gate sees in new contacts, of which detectors make more.
+type sign uint8
+
+const (
+	anything  sign = 0
+	novelty   sign = 1 << iota // an edge of the last day
+	failing                    // an attempt that failed
+	pouring                    // many packets out and few back
+	answering                  // much more out than in, over UDP, to the outside
+	logins                     // several flows with a service for log-ins
+)
 
 // target says what makes two findings of a detector one incident.
 type target uint8
@@ -37,14 +48,28 @@ const (
 // Detectors returns every detector with its default parameters.
 func Detectors() []Detector {
 	all := []Detector{
-		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, novelty: true,
+		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40}},
-		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, failing: true,
+		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
-		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, novelty: true,
+		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4}},
-		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byService, pace: prompt, novelty: true,
+		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byService, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.4, "min_strength": 0.35, "min_tries": 3}},
+		{Name: "lateral", Attack: []string{"T1021", "T1210", "T1570", "T0886", "T0866", "T0867"}, Stage: "lateral", target: byPeer, pace: prompt, needs: novelty,
+			Parameters: map[string]float64{"severity": 0.6, "min_strength": 0.35}},
+		{Name: "ics", Attack: []string{"T0848", "T0855", "T0836", "T0843"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: novelty,
+			Parameters: map[string]float64{"severity": 0.75}},
+		{Name: "exfiltration", Attack: []string{"T1048", "T1041", "T0882"}, Stage: "impact", Hard: true, target: byDevice, pace: prompt, needs: novelty,
+			Parameters: map[string]float64{"severity": 0.7, "min_bytes": 1 << 20}},
+		{Name: "brute_force", Attack: []string{"T1110", "T0812", "T0859"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: logins,
+			Parameters: map[string]float64{"severity": 0.8, "min_sessions": 20}},
+		{Name: "flood", Attack: []string{"T1498", "T1499", "T0814"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: pouring,
+			Parameters: map[string]float64{"severity": 0.85, "min_pps": 200}},
+		{Name: "reflection", Attack: []string{"T1498.002", "T0814"}, Stage: "impact", Hard: true, target: byService, pace: prompt, needs: answering,
+			Parameters: map[string]float64{"severity": 0.85, "min_bytes": 200_000}},
+		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady,
+			Parameters: map[string]float64{"severity": 0.35}},
 		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.4, "min_bytes": 1 << 20, "min_z": 6, "times_largest": 3}},
 		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice, pace: steady,

@@ -36,48 +36,50 @@ type gate struct {
 	begun map[edge]int64 // ms since 1970
 }
 
-// look says what is in batches (after, upto] of a log: edges of the last day,
-// attempts that failed.
-func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (novel, failing bool, err error) {
-	touched, failing, err := s.touched(ctx, log, after, upto)
+// look says which signs new batches (after, upto] of a log hold.
+func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (sign, error) {
+	touched, signs, err := s.touched(ctx, log, after, upto)
 	if err != nil {
-		return false, false, fmt.Errorf("read new contacts: %w", err)
+		return 0, fmt.Errorf("read new contacts: %w", err)
 	}
 	if err := s.learnEdges(ctx, touched); err != nil {
-		return false, false, fmt.Errorf("read edges: %w", err)
+		return 0, fmt.Errorf("read edges: %w", err)
 	}
 	for e, at := range touched {
 		if begun, ok := s.gate.begun[e]; !ok || at < begun+noveltyTime.Milliseconds() {
-			novel = true
-			break
+			return signs | novelty, nil
 		}
 	}
-	return novel, failing, nil
+	return signs, nil
 }
 
-func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge]int64, bool, error) {
+func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge]int64, sign, error) {
 	sql, err := bind(touchedSQL, map[string]any{"log": log, "after": after, "upto": upto})
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	rows, err := s.db.Conn().Query(ctx, sql)
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	defer rows.Close()
 	out := map[edge]int64{}
-	anyFailing := false
+	var signs sign
 	for rows.Next() {
 		var e edge
 		var at time.Time
-		var failing uint8
-		if err := rows.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &failing); err != nil {
-			return nil, false, err
+		var has [4]uint8
+		if err := rows.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &has[0], &has[1], &has[2], &has[3]); err != nil {
+			return nil, 0, err
 		}
 		out[e] = at.UnixMilli()
-		anyFailing = anyFailing || failing != 0
+		for i, s := range []sign{failing, pouring, answering, logins} {
+			if has[i] != 0 {
+				signs |= s
+			}
+		}
 	}
-	return out, anyFailing, rows.Err()
+	return out, signs, rows.Err()
 }
 
 // learnEdges reads the edges of every device of which one is not remembered.

@@ -92,17 +92,17 @@ func (s *Scorer) run(ctx context.Context, p pace, log, after, upto uint64, water
 }
 
 func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) ([]finding, error) {
-	novel, failing := true, true
+	var signs sign
 	if p == prompt {
 		var err error
-		if novel, failing, err = s.look(ctx, log, after, upto); err != nil {
+		if signs, err = s.look(ctx, log, after, upto); err != nil {
 			return nil, err
 		}
 	}
 	var all []finding
 	for i := range s.detectors {
 		d := &s.detectors[i]
-		if d.pace != p || !(novel && d.novelty || failing && d.failing || p == steady) {
+		if d.pace != p || d.needs&signs != d.needs {
 			continue
 		}
 		found, err := s.find(ctx, d, log, after, upto)

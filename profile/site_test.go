@@ -85,6 +85,8 @@ type talk struct {
 	replyFlags uint16
 	firewall   uint8
 	rate       uint32
+	packets    uint64 // of each half, default one per 1000 bytes
+	inPackets  uint64
 }
 
 func (s *site) add(talks ...talk) {
@@ -115,7 +117,14 @@ func (s *site) half(k talk, src, dst string, sport, dport uint16, smac, dmac, by
 	b.SamplerAddress[i] = netip.MustParseAddr("192.0.2.1").As16()
 	b.SrcAddr[i], b.DstAddr[i] = netip.MustParseAddr(src).As16(), netip.MustParseAddr(dst).As16()
 	b.SrcPort[i], b.DstPort[i], b.Proto[i] = sport, dport, k.proto
-	b.Bytes[i], b.Packets[i] = bytes, bytes/1000+1
+	packets := k.packets
+	if src == k.to {
+		packets = k.inPackets
+	}
+	if packets == 0 {
+		packets = bytes/1000 + 1
+	}
+	b.Bytes[i], b.Packets[i] = bytes, packets
 	b.SamplingRate[i] = max(k.rate, 1)
 	b.FirewallEvent[i] = k.firewall
 	b.Presence[i] = flow.HasBytes | flow.HasPackets | flow.HasStart | flow.HasEnd

@@ -1,0 +1,150 @@
+package profile_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"tidemark/profile"
+)
+
+// TestDetectors_Attacks: as TestDetectors, but each case says which families
+// must speak and which must not; an attack is rarely one thing only.
+func TestDetectors_Attacks(t *testing.T) {
+	day9 := monday.AddDate(0, 0, 8)
+	at := func(h, m int) time.Time { return day9.Add(time.Duration(h)*time.Hour + time.Duration(m)*time.Minute) }
+	repeat := func(n int, every time.Duration, k talk) (out []talk) {
+		for i := range n {
+			c := k
+			c.at, c.sport = k.at.Add(time.Duration(i)*every), uint16(20000+i)
+			out = append(out, c)
+		}
+		return out
+	}
+	const master, plc = 0x001d9c000001, 0x000e8c000002 // Rockwell, Siemens
+	modbus := func(from time.Time, days int) []talk {  // a master that polls its controller
+		return repeat(days*24*6, 10*time.Minute, talk{at: from, lasts: 10 * time.Second, from: "10.0.0.20", to: "10.0.0.21", mac: master, dmac: plc, port: 502, out: 4000, in: 9000})
+	}
+	polled := func(from time.Time, days int) []talk { // an operator's script that logs in every minute
+		return repeat(days*24*60, time.Minute, talk{at: from, lasts: 2 * time.Second, from: "10.0.0.30", to: "10.0.0.9", mac: master, dmac: sensor, port: 22, out: 5000, in: 6000})
+	}
+	tests := []struct {
+		name   string
+		before []talk // beside the normal life
+		talks  []talk
+		fires  []string
+		silent []string
+	}{
+		{"log-ins tried one after the other", nil,
+			repeat(60, 3*time.Second, talk{at: at(8, 0), lasts: 2 * time.Second, from: "10.0.0.2", to: "10.0.0.9", mac: camera, dmac: sensor, port: 22, out: 5000, in: 6000}),
+			[]string{"brute_force", "lateral"}, []string{"scan", "flood"}},
+		{"the operator's script goes on", polled(monday, 8), polled(day9.Add(8*time.Hour), 1)[:60], nil, []string{"brute_force", "lateral"}},
+		{"a few log-ins", nil,
+			repeat(5, time.Minute, talk{at: at(8, 0), lasts: 20 * time.Second, from: "10.0.0.2", to: "10.0.0.9", mac: camera, dmac: sensor, port: 22, out: 5000, in: 6000}),
+			[]string{"lateral"}, []string{"brute_force"}},
+		{"flood of small packets", nil,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 80, proto: 17, out: 60_000, packets: 1000}),
+			[]string{"flood"}, []string{"scan"}},
+		{"flood of large packets", nil,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 80, proto: 17, out: 4_000_000, packets: 4000}),
+			[]string{"flood"}, nil},
+		{"somebody watches the camera over a relay", nil,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "34.5.6.7", mac: camera, dmac: router, port: 443, proto: 17, out: 400_000, packets: 330, in: 2000}),
+			nil, []string{"flood", "reflection"}},
+		{"an upload, acknowledged", nil,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "34.5.6.7", mac: camera, dmac: router, port: 443, out: 400_000, packets: 300, in: 9000, inPackets: 150}),
+			nil, []string{"flood"}},
+		{"answers to somebody else's questions", nil,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "203.0.113.80", to: "10.0.0.2", mac: router, dmac: camera, port: 1900, proto: 17, out: 3000, packets: 30, in: 90_000, inPackets: 90}),
+			[]string{"reflection"}, nil},
+		{"5 MB to a stranger", nil,
+			repeat(10, 20*time.Second, talk{at: at(8, 0), lasts: 10 * time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 500_000, in: 9000}),
+			[]string{"exfiltration", "new_destination"}, []string{"flood"}},
+		{"400 kB to a stranger", nil,
+			repeat(10, 20*time.Second, talk{at: at(8, 0), lasts: 10 * time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 40_000, in: 9000}),
+			[]string{"new_destination"}, []string{"exfiltration"}},
+		{"5 MB from a stranger", nil,
+			repeat(10, 20*time.Second, talk{at: at(8, 0), lasts: 10 * time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 9000, in: 500_000}),
+			[]string{"new_destination"}, []string{"exfiltration"}},
+		{"a second master for the controller", modbus(monday, 8),
+			[]talk{{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "10.0.0.21", mac: camera, dmac: plc, port: 502, out: 400, in: 500}},
+			[]string{"ics"}, nil},
+		{"the first master goes on", modbus(monday, 8), modbus(day9.Add(8*time.Hour), 1)[:12], nil, []string{"ics"}},
+		{"calls home every minute", nil,
+			repeat(40, time.Minute, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200}),
+			[]string{"new_destination"}, []string{"exfiltration"}},
+	}
+	s := newSite(t, profile.Config{})
+	for k, tt := range tests {
+		for _, l := range append(life(monday, 8), tt.before...) {
+			s.add(houseOf(k+1, l))
+		}
+	}
+	if events := s.score(); len(events) > 0 {
+		t.Fatalf("normal life raised %q", texts(events))
+	}
+	for k, tt := range tests {
+		for _, l := range tt.talks {
+			s.add(houseOf(k+1, l))
+		}
+	}
+	events := append(s.score(), s.score()...) // the second time for what waits for a lull
+	for k, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, e := range events {
+				addrs := e.Body["device"].(map[string]any)["addresses"].([]any)
+				if int(netip.MustParseAddr(addrs[0].(string)).As4()[1]) != k+1 {
+					continue
+				}
+				got = append(got, e.Body["family"].(string))
+				t.Log(e.Body["text"])
+				if len(e.Body["flows"].([]any)) == 0 {
+					t.Errorf("the alert of %s names no flow", e.Body["family"])
+				}
+			}
+			for _, f := range tt.fires {
+				if !slices.Contains(got, f) {
+					t.Errorf("fired %q, want %s too", got, f)
+				}
+			}
+			for _, f := range tt.silent {
+				if slices.Contains(got, f) {
+					t.Errorf("fired %q, want no %s", got, f)
+				}
+			}
+		})
+	}
+}
+
+// TestSilence_OneDeviceIsMissedAndAWholeSiteIsNot
+func TestSilence_OneDeviceIsMissedAndAWholeSiteIsNot(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	const houses, missing = 6, 3
+	for k := range houses {
+		for _, l := range life(monday, 8) {
+			s.add(houseOf(k+1, l))
+		}
+	}
+	s.score()
+	for _, l := range life(monday.AddDate(0, 0, 8), 1) { // a day on: the sensor of one house is gone
+		for k := range houses {
+			if k+1 != missing || l.mac != sensor {
+				s.add(houseOf(k+1, l))
+			}
+		}
+	}
+	events := append(s.score(), s.score()...)
+	if len(events) != 1 || events[0].Body["family"] != "silence" || events[0].Body["device"].(map[string]any)["mac"] != fmt.Sprintf("24:0a:c4:00:%02x:02", missing) {
+		t.Errorf("got %q, want the silence of the sensor in house %d", texts(events), missing)
+	}
+	// Then the line is cut: one flow of one house is all that comes for five hours.
+	s.add(houseOf(1, talk{at: monday.AddDate(0, 0, 9).Add(5 * time.Hour), from: "10.0.0.2", to: "52.1.1.10", mac: camera, dmac: router, port: 8883, out: 2000, in: 1500}))
+	for _, e := range append(s.score(), s.score()...) {
+		if e.Kind == "alert" {
+			t.Errorf("with the whole site silent: %s", e.Body["text"])
+		}
+	}
+}

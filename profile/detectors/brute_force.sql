@@ -1,0 +1,58 @@
+-- brute_force: many short sessions with one service that asks for a password.
+--
+-- Sessions of ten minutes between two hosts on a port for log-ins, answered, of
+-- few packets and octets each; at least 20, and five times the pace of the
+-- pair's busiest day before. Flows of both directions count as one session.
+--
+-- Minimum evidence: 20 sessions, 4 to 60 packets and at most 20 kB each; any
+-- state of learning; not on sampled flows, whose sessions are not counted.
+-- Severity 0.80 by the device, 0.45 against it. ATT&CK T1110; ICS T0812, T0859.
+WITH
+    touched AS
+    (
+        SELECT device, role, peer, port, max(contacts.last) AS upto
+        FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64} AND ({device:UInt64} = 0 OR device = {device:UInt64})
+            AND scope IN ('lan', 'wan') AND role IN ('client', 'server') AND proto = 6
+            AND port IN (21, 22, 23, 25, 110, 139, 143, 389, 445, 465, 587, 993, 995, 1433, 1521, 2222, 2323, 3306, 3389, 5432, 5900, 5901, 5985, 5986, 6379, 8291)
+        GROUP BY device, role, peer, port
+    ),
+    bursts AS
+    (
+        SELECT
+            device, role, peer, port, observer, any(c.peer_device) AS other, any(c.peer_addr) AS address, min(c.first) AS since, max(c.last) AS until, min(c.confidence) AS sure,
+            sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(packets_out) + sum(packets_in) AS packets,
+            intDiv(sum(flows), b_out > 0 AND b_in > 0 ? 2 : 1) AS sessions, sum(samples) < packets AS is_sampled
+        FROM contacts AS c
+        INNER JOIN touched USING (device, role, peer, port)
+        WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND proto = 6
+            AND c.first > touched.upto - toIntervalMinute(10)
+        GROUP BY device, role, peer, port, observer
+        HAVING sessions >= {min_sessions:UInt64} AND NOT is_sampled AND b_out > 0 AND b_in > 0
+            AND packets >= 4 * sessions AND packets <= 60 * sessions AND b_out + b_in <= 20000 * sessions
+    ),
+    busiest AS
+    (
+        SELECT device, role, peer, port, max(n) / 2 AS most
+        FROM
+        (
+            SELECT device, role, peer, port, day, observer, sum(flows) AS n
+            FROM edges
+            WHERE (device, role, peer, port) IN (SELECT device, role, peer, port FROM bursts) AND edges.proto = 6 AND day < (SELECT toDate(min(since)) FROM bursts)
+            GROUP BY device, role, peer, port, day, observer
+        )
+        GROUP BY device, role, peer, port
+    )
+SELECT
+    device, toString(bursts.role) AS role, bursts.peer AS peer, max(bursts.other) AS peer_device, any(bursts.address) AS peer_addr, toUInt8(6) AS proto, bursts.port AS port,
+    min(bursts.since) AS since, max(bursts.until) AS until,
+    least(1, 0.7 + 0.3 * log10(max(sessions) / 20)) AS strength,
+    least(0.95, min(sure) / 100) AS confidence,
+    bursts.role = 'client' ? toFloat64({severity:Float64}) : 0.45 AS severity,
+    any(busiest.most) > 0 ? format('at most {} such sessions a day', toString(round(any(busiest.most)))) : 'no such sessions: none on any day before' AS expected,
+    format('{} short sessions {} <peer> by <service> within 10 minutes', toString(max(sessions)), bursts.role = 'client' ? 'with' : 'from') AS observed
+FROM bursts
+LEFT JOIN busiest USING (device, role, peer, port)
+GROUP BY device, bursts.role, bursts.peer, bursts.port
+HAVING max(sessions) >= 5 * any(busiest.most) / 144
+ORDER BY device, role, peer, port

@@ -1,0 +1,65 @@
+-- flood: a device sends packets to one peer faster than it ever did, and next to
+-- nothing comes back: its part in a denial of service.
+--
+-- Packets per second over the last two minutes to the peer, at least 20 s of it
+-- (so 200 packets in one second are no flood). Small packets (200 octets and
+-- less, as of SYN, ACK and UDP floods): 200 a second; larger ones: 2,000, since
+-- video is sent like that. In both cases 10 times the device's busiest hour.
+--
+-- Minimum evidence: a day of history, or small packets; any state of learning.
+-- Sampled flows are scaled; 30 samples.
+-- Severity 0.85. ATT&CK T1498, T1499; ICS T0814.
+WITH
+    touched AS
+    (
+        SELECT device, peer, max(contacts.last) AS upto, max(contacts.first) AS begun
+        FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+            AND scope IN ('lan', 'wan') AND packets_in * 10 <= packets_out AND ({device:UInt64} = 0 OR device = {device:UInt64})
+        GROUP BY device, peer
+        HAVING sum(packets_out) >= {min_pps:UInt64}
+    ),
+    rates AS
+    (
+        SELECT
+            device, peer, observer, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
+            uniqExact(c.proto, c.port) AS n_ports, min(c.first) AS since, max(c.last) AS until,
+            sum(packets_out) AS p_out, sum(packets_in) AS p_in, sum(bytes_out) AS b_out, sum(samples) AS n_samples,
+            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size
+        FROM contacts AS c
+        INNER JOIN touched USING (device, peer)
+        WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.upto - toIntervalMinute(2)
+            AND c.first <= touched.upto
+        GROUP BY device, peer, observer
+    ),
+    loud AS
+    (
+        SELECT device, peer, argMax(tuple(rates.*), pps) AS r
+        FROM (SELECT * FROM rates WHERE p_in * 10 <= p_out AND pps >= (size <= 200 ? {min_pps:UInt64} : 10 * {min_pps:UInt64}) AND n_samples >= 30) AS rates
+        GROUP BY device, peer
+    ),
+    usual AS
+    (
+        SELECT device, max(o_out) / 3600 AS most, min(t) AS born
+        FROM
+        (
+            SELECT device, observer, v.t AS t, sum(packets_out) AS o_out
+            FROM volumes_1h AS v
+            WHERE device IN (SELECT device FROM loud) AND scope IN ('lan', 'wan')
+                AND v.t < (SELECT toStartOfHour(min(begun)) FROM touched)
+            GROUP BY device, observer, t
+        )
+        GROUP BY device
+    )
+SELECT
+    device, 'client' AS role, peer, r.4 AS peer_device, r.5 AS peer_addr, r.6 AS proto, r.8 = 1 ? r.7 : 0 AS port,
+    r.9 AS since, r.10 AS until,
+    1. AS strength,
+    r.14 < r.11 ? 0.85 : 0.95 AS confidence,
+    toFloat64({severity:Float64}) AS severity,
+    usual.most > 0 ? format('at most {} packets a second, in its busiest hour', toString(round(usual.most, 1))) : 'no such stream: it is new' AS expected,
+    format('{} packets a second of {} octets to <peer>, {} back', toString(round(r.15)), toString(round(r.16)), toString(r.12)) AS observed
+FROM loud
+LEFT JOIN usual USING (device)
+WHERE r.15 >= 10 * usual.most AND (r.16 <= 200 OR usual.born > toDateTime(0) AND usual.born <= r.9 - toIntervalDay(1))
+ORDER BY device, peer
