@@ -57,13 +57,13 @@ const outside = "203.0.113.7"
 // Grafts are the attack captures there are, and what they become.
 func Grafts() []Graft {
 	moved := map[string]string{"10.10.10.10": outside, "10.10.10.1": outside, "10.128.0.2": outside}
-	flood, novel, served := []string{"ddos"}, []string{"new_destination", "beacon", "threat_intelligence"}, []string{"access", "new_service", "brute_force", "failed_access"}
+	flood, novel, served := []string{"flood", "reflection", "ddos"}, []string{"new_destination", "beacon", "threat_intelligence"}, []string{"access", "new_service", "brute_force", "failed_access"}
 	return []Graft{
 		{Name: "port scan", File: "iot/ndpi/synscan.pcap", Actor: "172.16.0.8", Families: []string{"scan"}},
 		{Name: "ICMP sweep", File: "iot/slips/test12-icmp-portscan.pcap", Actor: "192.168.1.109", Families: []string{"scan"}},
 		{Name: "SYN flood", File: "iot/safeguards/flooding__SYN.pcap", Actor: "10.0.0.2", Move: moved, Times: 5, Every: 15 * time.Second, Families: flood},
 		{Name: "DNS flood", File: "iot/safeguards/flooding__dns.pcap", Actor: "207.86.6.174", Times: 5, Every: 25 * time.Second, Families: flood},
-		{Name: "SYN flood, spoofed sources", File: "iot/stopddos/pkt.TCP.synflood.spoofed.pcap", Spoofed: true, Move: moved, Families: []string{"ddos", "spoof"}},
+		{Name: "SYN flood, spoofed sources", File: "iot/stopddos/pkt.TCP.synflood.spoofed.pcap", Spoofed: true, Move: moved, Families: append(flood, "spoof")},
 		{Name: "reflection, BACnet device", File: "iot/stopddos/amp.UDP.bacnet.IOT.37810.pcapng", Move: moved, Times: 20, Every: 3 * time.Second, Families: flood},
 		{Name: "reflection, ISAKMP", File: "iot/stopddos/amp.UDP.isakmp.pcap", Move: moved, Times: 20, Every: 3 * time.Second, Families: flood},
 		{Name: "reflection, SYN-ACK", File: "iot/stopddos/amp.TCP.reflection.SYNACK.pcap", Move: moved, Times: 20, Every: 3 * time.Second, Families: flood},
