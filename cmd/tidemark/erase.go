@@ -135,7 +135,7 @@ func (n *node) erase(ctx context.Context, req eraseRequest) (plan erasePlan, err
 		return plan, err
 	}
 	plan.Done = true
-	rest, err := json.Marshal(req.Subject)
+	rest, err := json.Marshal(plan.subject)
 	if err != nil {
 		return plan, err
 	}
@@ -143,7 +143,7 @@ func (n *node) erase(ctx context.Context, req eraseRequest) (plan erasePlan, err
 	if err != nil {
 		return plan, err
 	}
-	return plan, n.carryOutErasure(ctx, req.Subject)
+	return plan, n.carryOutErasure(ctx, plan.subject)
 }
 
 // resumeErasure carries out what a crash interrupted.
@@ -218,7 +218,8 @@ type erasePlan struct {
 	Aggregates map[string]uint64 `json:"aggregates"` // rows by table
 	Damaged    uint64            `json:"damaged_spool_records"`
 
-	leaves []anchor.ErasedBatch
+	leaves  []anchor.ErasedBatch
+	subject subject
 }
 
 func (p erasePlan) write(w io.Writer) error {

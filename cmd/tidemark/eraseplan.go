@@ -27,7 +27,8 @@ type subject struct {
 	To        time.Time    `json:"to,omitzero"`
 	// ByAddress: flows are found by address; otherwise by device, and addresses
 	// only in what was derived.
-	ByAddress bool `json:"by_address"`
+	ByAddress bool     `json:"by_address"`
+	Alerts    []string `json:"alerts"` // that name it, found when the erasure is planned
 }
 
 func (s *subject) nobody() bool { return s.Device == 0 && (!s.ByAddress || len(s.Addresses) != 1) }
@@ -80,7 +81,7 @@ func (s *subject) pattern() string {
 }
 
 func (s *subject) parameters(log uint64) clickhouse.Parameters {
-	p := clickhouse.Parameters{"log": fmt.Sprint(log), "device": fmt.Sprint(s.Device), "address": "", "name": fmt.Sprintf("%016x", s.Device), "pattern": s.pattern(), "from": "0", "to": "0"}
+	p := clickhouse.Parameters{"log": fmt.Sprint(log), "device": fmt.Sprint(s.Device), "address": "", "name": fmt.Sprintf("%016x", s.Device), "pattern": s.pattern(), "from": "0", "to": "0", "alerts": quoteList(s.Alerts)}
 	if s.ByAddress {
 		p["address"] = s.Addresses[0].String()
 	}
@@ -111,6 +112,10 @@ var (
 // planErasure finds what an erasure reaches.
 func planErasure(ctx context.Context, db *storage.DB, log *anchor.Reader, dir string, of subject) (p erasePlan, err error) {
 	p.Aggregates = map[string]uint64{}
+	if of.Alerts, err = alertsOf(ctx, db, of.parameters(log.ID())); err != nil {
+		return p, fmt.Errorf("plan erasure: %w", err)
+	}
+	p.subject = of
 	batches := map[uint64][]uint32{}
 	for _, sql := range []string{eraseFlowsSQL, eraseEventsSQL} {
 		n, err := placesOf(ctx, db, sql, of.parameters(log.ID()), log.Size(), batches)
@@ -149,6 +154,23 @@ func planErasure(ctx context.Context, db *storage.DB, log *anchor.Reader, dir st
 	return p, err
 }
 
+// alertsOf are the alerts that name the subject.
+func alertsOf(ctx context.Context, db *storage.DB, params clickhouse.Parameters) (alerts []string, err error) {
+	rows, err := db.Conn().Query(clickhouse.Context(ctx, clickhouse.WithParameters(params)), eraseAlertsSQL)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var alert string
+		if err := rows.Scan(&alert); err != nil {
+			return nil, err
+		}
+		alerts = append(alerts, alert)
+	}
+	return alerts, rows.Err()
+}
+
 // placesOf adds the positions that a query for (batch_index, positions) finds in
 // committed batches.
 func placesOf(ctx context.Context, db *storage.DB, sql string, params clickhouse.Parameters, size uint64, to map[uint64][]uint32) (n uint64, err error) {
@@ -181,13 +203,7 @@ func derived(ctx context.Context, db *storage.DB, of subject) (map[string]string
 		return nil, err
 	}
 	defer rows.Close()
-	out := map[string]string{"incidents": fmt.Sprintf(eraseAlertsSQL, of.Device, quoteSQL(of.pattern()))}
-	if !of.From.IsZero() {
-		out["incidents"] += fmt.Sprintf(" AND changed >= fromUnixTimestamp64Milli(%d, 'UTC')", of.From.UnixMilli())
-	}
-	if !of.To.IsZero() {
-		out["incidents"] += fmt.Sprintf(" AND opened < fromUnixTimestamp64Milli(%d, 'UTC')", of.To.UnixMilli())
-	}
+	out := map[string]string{"incidents": "has(" + quoteList(of.Alerts) + "::Array(String), leftPad(lower(hex(id)), 16, '0'))"}
 	for rows.Next() {
 		var table string
 		var columns []string
@@ -238,8 +254,12 @@ func (s *subject) condition(columns []string) string {
 	return where
 }
 
-func quoteSQL(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+// quoteList writes ids, which need no escaping, as an array.
+func quoteList(ids []string) string {
+	if len(ids) == 0 {
+		return "[]"
+	}
+	return "['" + strings.Join(ids, "','") + "']"
 }
 
 // eraseDerived deletes what was derived of the subject's flows.

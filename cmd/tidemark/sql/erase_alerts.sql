@@ -1,1 +1,19 @@
-(%[1]d != 0 AND device = %[1]d OR match(concat(target, ' ', expected, ' ', observed, ' ', text, ' ', query, ' ', reason), %[2]s))
+-- Alerts of which an event is about a device, or names it or an address, in a
+-- time by the collector's clock; without a time, those that say so now as well.
+SELECT DISTINCT alert
+FROM
+(
+    SELECT JSONExtractString(body, 'incident') AS alert
+    FROM events
+    WHERE log = {log:UInt64} AND alert != ''
+      AND ({from:Int64} = 0 OR time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC'))
+      AND ({to:Int64} = 0 OR time < fromUnixTimestamp64Nano({to:Int64}, 'UTC'))
+      AND ({device:UInt64} != 0 AND JSONExtractString(body, 'device', 'id') = {name:String} OR match(body, {pattern:String}))
+    UNION ALL
+    SELECT leftPad(lower(hex(id)), 16, '0') AS alert
+    FROM incidents
+    WHERE {from:Int64} = 0 AND {to:Int64} = 0
+      AND ({device:UInt64} != 0 AND device = {device:UInt64}
+           OR match(concat(target, ' ', expected, ' ', observed, ' ', text, ' ', query, ' ', reason), {pattern:String}))
+)
+ORDER BY alert
