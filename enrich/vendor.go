@@ -64,11 +64,15 @@ func parseHex(s string) uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
+// RandomMAC says whether a MAC is locally administered: made up by its owner,
+// perhaps anew each night.
+func RandomMAC(mac uint64) bool { return mac&(groupMAC<<1) != 0 }
+
 // Vendor names the organisation a MAC's block is assigned to, by the longest
 // prefix; "" if nobody, "(random)" if the MAC is locally administered and so
 // belongs to no vendor.
 func Vendor(mac uint64) string {
-	if mac&(groupMAC<<1) != 0 {
+	if RandomMAC(mac) {
 		return "(random)"
 	}
 	table := assignments()

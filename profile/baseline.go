@@ -108,7 +108,7 @@ func (s *Scorer) peers(ctx context.Context, d Device, from, to time.Time) ([]Pee
 	if to.IsZero() {
 		to = time.Date(2149, 1, 1, 0, 0, 0, 0, time.UTC) // near the last Date
 	}
-	sql, err := bind(baselinePeersSQL, map[string]any{"device": d.ID, "from": from, "to": to})
+	sql, err := bind(baselinePeersSQL, map[string]any{"devices": d.ids(), "from": from, "to": to})
 	if err != nil {
 		return nil, err
 	}
@@ -152,10 +152,37 @@ func (s *Scorer) peers(ctx context.Context, d Device, from, to time.Time) ([]Pee
 	}
 	for i := range out {
 		if k, ok := known[out[i].Device]; ok {
-			out[i].Title = k.Title()
+			out[i].Device, out[i].Title = k.ID, k.Title()
 		}
 	}
-	return out, nil
+	return joinPeers(out), nil
+}
+
+// joinPeers makes one of the rows of a peer that is stored under several ids.
+func joinPeers(list []Peer) (out []Peer) {
+	type edge struct {
+		role, scope string
+		device      uint64
+		proto       uint8
+		port        uint16
+	}
+	at := map[edge]int{}
+	for _, p := range list {
+		k := edge{p.Role, p.Scope, p.Device, p.Service.Proto, p.Service.Port}
+		i, seen := at[k]
+		if p.Device == 0 || !seen {
+			at[k] = len(out)
+			out = append(out, p)
+			continue
+		}
+		o := &out[i]
+		if p.First.Before(o.First) {
+			o.First = p.First
+		}
+		o.Last, o.Days, o.Confidence = later(o.Last, p.Last), max(o.Days, p.Days), max(o.Confidence, p.Confidence)
+		o.BytesOut, o.BytesIn, o.Flows, o.Failed = o.BytesOut+p.BytesOut, o.BytesIn+p.BytesIn, o.Flows+p.Flows, o.Failed+p.Failed
+	}
+	return out
 }
 
 // network is the /24 or /48 by which peers outside the site are known.
@@ -172,7 +199,7 @@ func network(a netip.Addr) string {
 }
 
 func (s *Scorer) hours(ctx context.Context, d Device, out *[7][24]Hour) error {
-	sql, err := bind(baselineHoursSQL, map[string]any{"device": d.ID})
+	sql, err := bind(baselineHoursSQL, map[string]any{"devices": d.ids()})
 	if err != nil {
 		return err
 	}
@@ -195,7 +222,7 @@ func (s *Scorer) hours(ctx context.Context, d Device, out *[7][24]Hour) error {
 }
 
 func (s *Scorer) quantiles(ctx context.Context, d Device) ([]Quantiles, error) {
-	sql, err := bind(baselineVolumesSQL, map[string]any{"device": d.ID})
+	sql, err := bind(baselineVolumesSQL, map[string]any{"devices": d.ids()})
 	if err != nil {
 		return nil, err
 	}
@@ -215,27 +242,36 @@ func (s *Scorer) quantiles(ctx context.Context, d Device) ([]Quantiles, error) {
 	return out, rows.Err()
 }
 
-// Volumes returns the bins of a device in [from, to): of five minutes (kept 14
+// Volumes returns the bins of an id in [from, to): of five minutes (kept 14
 // days) or of an hour (400 days).
 func (s *Scorer) Volumes(ctx context.Context, device uint64, hourly bool, from, to time.Time) ([]Volume, error) {
+	return s.volumes(ctx, Device{ID: device}, hourly, from, to)
+}
+
+// Hourly returns the hours of a device in [from, to), under all its ids.
+func (s *Scorer) Hourly(ctx context.Context, d Device, from, to time.Time) ([]Volume, error) {
+	return s.volumes(ctx, d, true, from, to)
+}
+
+func (s *Scorer) volumes(ctx context.Context, d Device, hourly bool, from, to time.Time) ([]Volume, error) {
 	table := "volumes_5m"
 	if hourly {
 		table = "volumes_1h"
 	}
-	sql, err := bind(volumesSQL, map[string]any{"hourly": hourly, "device": device, "from": from, "to": to})
+	sql, err := bind(volumesSQL, map[string]any{"hourly": hourly, "devices": d.ids(), "from": from, "to": to})
 	if err != nil {
 		return nil, err
 	}
 	rows, err := s.db.Conn().Query(ctx, sql)
 	if err != nil {
-		return nil, fmt.Errorf("read %s of device %016x: %w", table, device, err)
+		return nil, fmt.Errorf("read %s of device %s: %w", table, d.Name(), err)
 	}
 	defer rows.Close()
 	var out []Volume
 	for rows.Next() {
 		var v Volume
 		if err := rows.Scan(&v.Time, &v.BytesOut, &v.BytesIn, &v.PacketsOut, &v.PacketsIn, &v.Flows); err != nil {
-			return nil, fmt.Errorf("read %s of device %016x: %w", table, device, err)
+			return nil, fmt.Errorf("read %s of device %s: %w", table, d.Name(), err)
 		}
 		v.Time = v.Time.UTC()
 		out = append(out, v)

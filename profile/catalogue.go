@@ -400,3 +400,12 @@ func (s *Scorer) Bindings(ctx context.Context) ([]Binding, error) {
 	}
 	return out, rows.Err()
 }
+
+// ParseDevice reads a device id: 16 hex digits.
+func ParseDevice(s string) (uint64, error) {
+	id, err := strconv.ParseUint(s, 16, 64)
+	if err != nil || len(s) != 16 {
+		return 0, fmt.Errorf("device id %q: want 16 hex digits, as `tidemark devices show` gives them", s)
+	}
+	return id, nil
+}

@@ -190,19 +190,52 @@ func (s *Scorer) saveAliases(ctx context.Context, list []Alias) error {
 	return nil
 }
 
+// Declare stores aliases that a source gives, but for those known already and
+// those an operator has decided about.
+func (s *Scorer) Declare(ctx context.Context, list []Alias, at time.Time) error {
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]uint64, len(list))
+	for i, a := range list {
+		ids[i] = a.Device
+	}
+	known := map[uint64]Alias{}
+	for part := range slices.Chunk(ids, idsPerQuery) {
+		stored, err := s.Aliases(ctx, Device{ID: part[0], Members: part})
+		if err != nil {
+			return err
+		}
+		for _, a := range stored {
+			known[a.Device] = a
+		}
+	}
+	list = slices.DeleteFunc(list, func(a Alias) bool {
+		k, ok := known[a.Device]
+		return ok && (k.Source == "operator" || k.Target == a.Target)
+	})
+	for i := range list {
+		list[i].Changed = at
+	}
+	return s.saveAliases(ctx, list)
+}
+
+// idsPerQuery keeps a statement with ids in it below ClickHouse's 256 KiB.
+const idsPerQuery = 4000
+
 // Conclude joins ids that turn out to be one device's: bare are ids by address of
 // which something new is known, devices those by MAC. What an operator has
 // decided stays. It returns what it concluded.
 func (s *Scorer) Conclude(ctx context.Context, bare, devices []uint64, at time.Time) ([]Alias, error) {
 	var found []Alias
-	for part := range slices.Chunk(bare, devicesPerQuery) {
+	for part := range slices.Chunk(bare, idsPerQuery) {
 		list, err := s.concludeAddresses(ctx, part, at)
 		if err != nil {
 			return nil, fmt.Errorf("join devices by address: %w", err)
 		}
 		found = append(found, list...)
 	}
-	for part := range slices.Chunk(devices, devicesPerQuery) {
+	for part := range slices.Chunk(devices, idsPerQuery) {
 		list, err := s.concludeNames(ctx, part, at)
 		if err != nil {
 			return nil, fmt.Errorf("join devices by host name: %w", err)

@@ -73,6 +73,37 @@ func (s *Scorer) SetFact(ctx context.Context, d Device, fact, value string, by B
 	return s.exec(ctx, saveFactSQL, map[string]any{"site": s.config.Site, "device": d.ID, "fact": fact, "value": value, "actor": by.Actor, "reason": by.Reason, "changed": by.At})
 }
 
+// Import gives a device what an inventory says of it: its name, and facts. It is
+// one event, and none if nothing changes.
+func (s *Scorer) Import(ctx context.Context, d Device, name string, facts map[string]string, from string, by By) (bool, error) {
+	changed := map[string]any{}
+	if name != "" && name != d.Label {
+		changed["name"] = name
+	}
+	for fact, value := range facts {
+		if value != "" && d.Facts[fact] != value {
+			changed[fact] = value
+		}
+	}
+	if len(changed) == 0 {
+		return false, nil
+	}
+	if err := s.record(ctx, "device_imported", d, by, map[string]any{"changes": changed, "from": from}); err != nil {
+		return false, err
+	}
+	for fact, value := range changed {
+		statement := saveFactSQL
+		values := map[string]any{"site": s.config.Site, "device": d.ID, "fact": fact, "value": value, "label": value, "actor": by.Actor, "reason": by.Reason, "changed": by.At}
+		if fact == "name" {
+			statement = saveLabelSQL
+		}
+		if err := s.exec(ctx, statement, values); err != nil {
+			return false, fmt.Errorf("store %s of device %s: %w", fact, d.Name(), err)
+		}
+	}
+	return true, nil
+}
+
 // Merge says that others are into: their history is joined with its own whenever
 // it is asked for. Stored flows keep the ids they have.
 func (s *Scorer) Merge(ctx context.Context, into Device, others []Device, by By) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"tidemark/anchor/witness"
 	"tidemark/collector"
 	"tidemark/enrich"
 	"tidemark/profile"
@@ -26,6 +27,7 @@ import (
 type Config struct {
 	Site      string              `yaml:"site" doc:"name of the site; part of every device id, so do not change it later"`
 	Networks  []collector.Network `yaml:"networks" doc:"the site's own networks; devices live here, all else is outside"`
+	Identity  IdentityConfig      `yaml:"identity"`
 	Collector CollectorConfig     `yaml:"collector"`
 	Storage   StorageConfig       `yaml:"storage"`
 	Ledger    LedgerConfig        `yaml:"ledger"`
@@ -76,9 +78,16 @@ type StorageConfig struct {
 }
 
 type LedgerConfig struct {
-	Origin string   `yaml:"origin" doc:"name of the log in its checkpoints (a schema-less URL); fixed when the log is created; empty = tidemark.invalid/SITE"`
-	Seal   Duration `yaml:"seal" doc:"longest time a flow waits in an open batch"`
-	Empty  Duration `yaml:"empty" doc:"an empty batch is sealed after this much silence, so silence differs from deletion"`
+	Origin    string          `yaml:"origin" doc:"name of the log in its checkpoints (a schema-less URL); fixed when the log is created; empty = tidemark.invalid/SITE"`
+	Seal      Duration        `yaml:"seal" doc:"longest time a flow waits in an open batch"`
+	Witnesses []WitnessConfig `yaml:"witnesses" doc:"C2SP witnesses that cosign the checkpoints, such as {url: https://witness.example.org, key: NAME+HASH+KEY}"`
+	Empty     Duration        `yaml:"empty" doc:"an empty batch is sealed after this much silence, so silence differs from deletion"`
+}
+
+// WitnessConfig names a witness and the key it cosigns with.
+type WitnessConfig struct {
+	URL string `yaml:"url" doc:"address before /add-checkpoint"`
+	Key string `yaml:"key" doc:"note verifier key of its cosignatures"`
 }
 
 type ChainConfig struct {
@@ -113,6 +122,7 @@ func Defaults() Config {
 	return Config{
 		Site:     "default",
 		Networks: defaultNetworks(),
+		Identity: IdentityConfig{SNMP: SNMPConfig{Interval: Duration(5 * time.Minute)}},
 		Collector: CollectorConfig{
 			Listen:        []string{":2055", ":4739", ":6343"},
 			ReceiveBuffer: 32 << 20,
@@ -208,7 +218,16 @@ func (c Config) Validate() error {
 	}
 	inside("ledger.seal", c.Ledger.Seal, 100*time.Millisecond, time.Minute)
 	inside("ledger.empty", c.Ledger.Empty, time.Second, 24*time.Hour)
+	for i, w := range c.Ledger.Witnesses {
+		if u, err := url.Parse(w.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+			fault(fmt.Sprintf("ledger.witnesses[%d].url", i), "want an address such as https://witness.example.org")
+		}
+		if _, err := witness.NewVerifier(w.Key); err != nil {
+			fault(fmt.Sprintf("ledger.witnesses[%d].key", i), "%v", err)
+		}
+	}
 	inside("chain.interval", c.Chain.Interval, time.Second, 7*24*time.Hour)
+	c.Identity.validate(fault)
 	inside("profile.learning", c.Profile.Learning, time.Hour, 180*24*time.Hour)
 	c.validateKinds(fault)
 	var detectors []string

@@ -12,6 +12,7 @@ import (
 	"tidemark/anchor"
 	"tidemark/collector/flow"
 	"tidemark/enrich"
+	"tidemark/enrich/binding"
 )
 
 // ledgerWriter is what ingest needs of the ledger. Seal returns when the batch
@@ -90,6 +91,14 @@ func (g *ingest) Handle(ctx context.Context, b *flow.Batch) error {
 		}
 	}
 	return nil
+}
+
+// Sightings are what the flows have shown of who has which address, see
+// enrich.Enricher.Sightings.
+func (g *ingest) Sightings() ([]binding.Interval, uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.enricher.Sightings()
 }
 
 // waitForRoom holds the workers back while the disk is as good as full.

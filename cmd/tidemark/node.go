@@ -27,20 +27,21 @@ import (
 // log, and the scoring of what is new. The daemon and a replay without a daemon
 // run the same one; only the daemon opens sockets.
 type node struct {
-	cfg       Config
-	dir       string
-	log       zerolog.Logger
-	db        *storage.DB
-	spool     *storage.Spool
-	ledger    *anchor.Ledger
-	collector *collector.Collector
-	ingest    *ingest
-	scorer    *profile.Scorer
-	kinds     *classifier.Classifier
-	names     *names.Book
-	scoring   sync.Mutex    // one at a time changes incidents
-	erasing   sync.Mutex    // one at a time erases
-	committed chan struct{} // holds one token while there is something to score
+	cfg        Config
+	dir        string
+	log        zerolog.Logger
+	db         *storage.DB
+	spool      *storage.Spool
+	ledger     *anchor.Ledger
+	collector  *collector.Collector
+	ingest     *ingest
+	scorer     *profile.Scorer
+	kinds      *classifier.Classifier
+	names      *names.Book
+	identities *identities
+	scoring    sync.Mutex    // one at a time changes incidents
+	erasing    sync.Mutex    // one at a time erases
+	committed  chan struct{} // holds one token while there is something to score
 
 	// tell passes on what the scorer found, once it is in the ledger; nil: nobody is told
 	tell func(kind string, i *profile.Incident) error
@@ -86,7 +87,7 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	if err != nil {
 		return nil, err
 	}
-	enricher, err := enrich.New(enrich.Config{Site: cfg.Site, Networks: cfg.networks()})
+	enricher, err := enrich.New(cfg.enrich())
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +101,9 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 		return nil, err
 	}
 	n.ingest = newIngest(enricher, n.ledger, cfg, deps.log)
+	if n.identities, err = openIdentities(cfg, enricher, n.ingest, n.scorer, deps.log, deps.metrics); err != nil {
+		return nil, err
+	}
 	n.kinds, err = cfg.openClassifier(db, func(ctx context.Context, actor string, body map[string]any) error {
 		_, _, err := n.ledger.EventNow(ctx, "device_kind", actor, body)
 		return err
@@ -179,6 +183,8 @@ func (n *node) work(ctx context.Context, source func(ctx context.Context) error)
 	group.Go(func() error { return n.ingest.Run(stages) })
 	scored := make(chan struct{})
 	group.Go(func() error { defer close(scored); n.score(scoring); return nil })
+	told := make(chan struct{})
+	group.Go(func() error { defer close(told); n.identities.Run(scoring); return nil })
 	sorted := make(chan struct{})
 	group.Go(func() error { defer close(sorted); n.nameAndSort(scoring); return nil })
 	group.Go(func() error {
@@ -192,6 +198,7 @@ func (n *node) work(ctx context.Context, source func(ctx context.Context) error)
 		stopScoring()
 		<-scored
 		<-sorted
+		<-told
 		return errors.Join(err, flushed, n.drain(stages))
 	})
 	err := group.Wait()
@@ -208,6 +215,9 @@ const drainTime = time.Minute
 func (n *node) drain(ctx context.Context) error {
 	if err := n.ledger.Drain(ctx); err != nil {
 		return fmt.Errorf("commit what is sealed: %w", err)
+	}
+	if err := n.identities.save(ctx); err != nil {
+		return err
 	}
 	for range 2 { // the second time nothing is new: then the hours that have not ended are judged too
 		if err := n.scoreOnce(ctx); err != nil {

@@ -31,7 +31,7 @@ type Item struct {
 	Addresses   []netip.Addr
 	Gateway     bool // a router: never a device
 	Kind        string
-	Criticality string // low, normal, high or safety
+	Criticality string // low, normal, high or critical
 	Zone        string
 	Owner       string
 	Note        string
@@ -202,7 +202,7 @@ func Fields() []string {
 }
 
 // Criticalities are how much depends on a device.
-func Criticalities() []string { return []string{"low", "normal", "high", "safety"} }
+func Criticalities() []string { return []string{"low", "normal", "high", "critical"} }
 
 func (l *List) add(i Item) {
 	switch {

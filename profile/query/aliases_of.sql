@@ -4,4 +4,4 @@ SELECT device, target, toString(source), actor, reason, changed
 FROM device_aliases
 WHERE site = {site:String} AND (device IN {ids:Array} OR target IN {ids:Array})
 ORDER BY changed, device
-LIMIT 1000
+LIMIT 100000

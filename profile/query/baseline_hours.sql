@@ -7,7 +7,7 @@ FROM
     (
         SELECT v.t AS t, observer, sum(flows) AS o_flows, sum(bytes_out) + sum(bytes_in) AS o_x
         FROM volumes_1h AS v
-        WHERE device = {device:UInt64}
+        WHERE device IN {devices:Array}
         GROUP BY t, observer
     )
     GROUP BY t

@@ -10,7 +10,7 @@ FROM
     (
         SELECT scope, v.t AS t, observer, sum(bytes_out) AS o_out, sum(bytes_in) AS o_in
         FROM volumes_1h AS v
-        WHERE device = {device:UInt64}
+        WHERE device IN {devices:Array}
         GROUP BY scope, t, observer
     )
     GROUP BY scope, t

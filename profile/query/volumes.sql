@@ -11,7 +11,7 @@ FROM
         UNION ALL
         SELECT device, t, observer, bytes_out, bytes_in, packets_out, packets_in, flows FROM volumes_1h WHERE {hourly:UInt8} = 1
     ) AS v
-    WHERE device = {device:UInt64} AND v.t >= {from:DateTime64} AND v.t < {to:DateTime64}
+    WHERE device IN {devices:Array} AND v.t >= {from:DateTime64} AND v.t < {to:DateTime64}
     GROUP BY t, observer
 )
 GROUP BY t
