@@ -12,7 +12,6 @@ import (
 	"tidemark/collector/detect"
 	"tidemark/collector/flow"
 	"tidemark/collector/netflow"
-	"tidemark/collector/sflow"
 )
 
 // columnsOf gives, per element, the columns its value may stand in. Times are
@@ -165,43 +164,5 @@ func TestGoflow2_EveryValueIsInTheRows(t *testing.T) {
 	t.Logf("%d messages, %d values compared; goflow2 refused %d messages", messages, values, refused)
 	if messages < 3000 || values < 300_000 || refused > 40 {
 		t.Errorf("%d messages, %d values compared, %d refused: want at least 3,000 and 300,000, at most 40", messages, values, refused)
-	}
-}
-
-// Real datagrams, cut at every octet and with every bit flipped, after the
-// templates they need.
-func TestCaptures_EveryPrefixAndBitFlipSurvives(t *testing.T) {
-	dir := captures(t)
-	for _, name := range []string{
-		"logstash/netflow-9-cisco-asa/assembled.pcap", "logstash/bench-yaf-ipfix-many-templates/assembled.pcap", "pktvisor/nf9.pcap",
-		"logstash/netflow-5-valid-01/assembled.pcap", "logstash/netflow-9-h3c/assembled.pcap", "telegraf/sflow_issue_15918/assembled.pcap",
-		"goflow2/decoders_sflow_sflow_test/assembled.pcap",
-	} {
-		nf, sf := netflow.New(netflow.Config{MaxSessions: 4, MaxTemplatesPerSession: 256, MaxPendingBytes: 1 << 20}), sflow.New(sflow.Config{})
-		var b flow.Batch
-		try := func(d datagram, payload []byte) {
-			b.Reset()
-			dg := flow.Datagram{Exporter: d.from.Addr().As16(), Port: d.from.Port(), Received: d.at.UnixNano()}
-			r := sf.Decode(&b, dg, payload)
-			if r.Protocol == 0 {
-				b.Reset()
-				r = nf.Decode(&b, dg, payload)
-			}
-			if r.Undecodable[flow.ReasonPanic] != 0 || b.Len() != r.Flows {
-				t.Fatalf("%s: %d rows, Result %+v for %x", name, b.Len(), r, payload)
-			}
-		}
-		for _, d := range datagrams(t, filepath.Join(dir, "exports", name)) {
-			try(d, d.payload)
-			for n := range d.payload {
-				try(d, d.payload[:n])
-			}
-			flipped := bytes.Clone(d.payload)
-			for bit := range len(flipped) * 8 {
-				flipped[bit/8] ^= 1 << (bit % 8)
-				try(d, flipped)
-				flipped[bit/8] ^= 1 << (bit % 8)
-			}
-		}
 	}
 }
