@@ -15,15 +15,17 @@ import (
 	"tidemark/anchor/chain"
 	"tidemark/anchor/publish"
 	"tidemark/anchor/txmgr"
+	"tidemark/anchor/witness"
 )
 
 // anchorStatus says what is protected up to when.
 type anchorStatus struct {
-	Daemon     bool            `json:"daemon"`  // false: read from the directory
-	Sealed     time.Time       `json:"sealed"`  // of the newest batch in the log
-	Backlog    uint64          `json:"backlog"` // sealed batches not yet in the log
-	SpoolBytes int64           `json:"spool_bytes"`
-	Publisher  *publish.Status `json:"publisher,omitempty"`
+	Daemon     bool             `json:"daemon"`  // false: read from the directory
+	Sealed     time.Time        `json:"sealed"`  // of the newest batch in the log
+	Backlog    uint64           `json:"backlog"` // sealed batches not yet in the log
+	SpoolBytes int64            `json:"spool_bytes"`
+	Publisher  *publish.Status  `json:"publisher,omitempty"`
+	Witnesses  []witness.Status `json:"witnesses,omitempty"`
 	// ProtectedUntil is when the newest batch that the contract covers was
 	// sealed; FinalUntil the same for what no reorganisation can take out.
 	ProtectedUntil time.Time `json:"protected_until,omitzero"`
@@ -36,6 +38,9 @@ func (s *chainSide) status() (anchorStatus, error) {
 	if p := s.publisher.Load(); p != nil {
 		status := p.Status()
 		out.Publisher = &status
+	}
+	if w := s.daemon.witnesses; w != nil {
+		out.Witnesses = w.Status()
 	}
 	return out, out.times(s.ledger.Reader())
 }
@@ -147,6 +152,9 @@ func readAnchorStatus(c *cli.Context) (status anchorStatus, err error) {
 	if remembered.ChainID != 0 {
 		status.Publisher = &remembered
 	}
+	if status.Witnesses, err = witness.Last(witnessDir(dir)); err != nil {
+		return status, err
+	}
 	return status, status.times(r)
 }
 
@@ -174,6 +182,9 @@ func (a anchorStatus) write(w io.Writer) error {
 	line("sealed until", "%s UTC (%s)", stamp(a.Sealed), ago(now, a.Sealed))
 	if a.Backlog > 0 {
 		line("spool", "%s sealed and not yet in the log (%s)", plural(a.Backlog, "batch"), octets(a.SpoolBytes))
+	}
+	for _, w := range a.Witnesses {
+		line("witness", "%s", witnessText(now, w))
 	}
 	if p == nil {
 		line("anchored", "nothing: no chain is configured (chain.rpc, or run --dev-chain)")

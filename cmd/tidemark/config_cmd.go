@@ -67,6 +67,10 @@ func printConfig(w io.Writer, cfg Config) error {
 	for i, u := range cfg.Chain.Fallback {
 		cfg.Chain.Fallback[i] = maskURL(u)
 	}
+	cfg.Ledger.Witnesses = slices.Clone(cfg.Ledger.Witnesses)
+	for i := range cfg.Ledger.Witnesses {
+		cfg.Ledger.Witnesses[i].URL = maskURL(cfg.Ledger.Witnesses[i].URL)
+	}
 	cfg.Storage.URL = maskURL(cfg.Storage.URL)
 	cfg.Notify = slices.Clone(cfg.Notify)
 	for i, c := range cfg.Notify {

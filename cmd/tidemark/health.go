@@ -77,6 +77,9 @@ func (d *daemon) watchHealth(ctx context.Context) {
 			status.Lag = min(status.Lag, time.Since(started)) // while no daemon ran there was nobody to anchor
 			d.health.set("anchoring", anchoringFault(status, time.Duration(d.cfg.Chain.Interval)))
 		}
+		if d.witnesses != nil {
+			d.health.set("witness", d.witnesses.Refusal())
+		}
 		if sleep(ctx, healthEvery) != nil {
 			return
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
+	"tidemark/anchor/witness"
 	"tidemark/collector"
 	"tidemark/profile"
 	"tidemark/profile/notify"
@@ -77,14 +78,15 @@ func engineCommand() *cli.Command {
 
 // daemon is `tidemark run`.
 type daemon struct {
-	cfg     Config
-	dir     string
-	log     zerolog.Logger
-	metrics *prometheus.Registry
-	health  health
-	node    *node
-	chain   *chainSide
-	keys    chainKeys
+	cfg       Config
+	dir       string
+	log       zerolog.Logger
+	metrics   *prometheus.Registry
+	health    health
+	node      *node
+	chain     *chainSide
+	keys      chainKeys
+	witnesses *witness.Witnesses // nil: none
 
 	notifier *notify.Notifier
 }
@@ -132,6 +134,10 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 		return err
 	}
 	base.Go(func() error { return d.chain.publish(below) })
+	if d.witnesses, err = d.openWitnesses(); err != nil {
+		return err
+	}
+	base.Go(func() error { return d.cosign(below) })
 	if d.notifier, err = notifier(d.cfg, d.dir, d.log, d.metrics); err != nil {
 		return err
 	}
@@ -267,6 +273,10 @@ func (d *daemon) anchorNow(ctx context.Context, final bool) (anchorStatus, error
 	}
 	if err := d.node.drain(ctx); err != nil {
 		return anchorStatus{}, err
+	}
+	d.cosignNow(ctx)
+	if d.witnesses != nil && d.chain.publisher.Load() == nil {
+		return d.chain.status() // witnesses are all there is
 	}
 	if err := d.chain.flush(ctx, final); err != nil {
 		return anchorStatus{}, err
