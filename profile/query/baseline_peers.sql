@@ -15,7 +15,7 @@ FROM
             min(edges.first) AS o_begun, max(edges.last) AS o_seen, max(confidence) AS o_sure,
             sum(bytes_out) AS o_out, sum(bytes_in) AS o_in, sum(flows) AS o_flows, greatest(sum(failed), sum(refused)) AS o_failed
         FROM edges
-        WHERE device IN {devices:Array} AND day >= toDate({from:DateTime64(3, 'UTC')}) AND day < toDate({to:DateTime64(3, 'UTC')})
+        WHERE device IN {devices:Array} AND day >= toDate({from:DateTime64}) AND day < toDate({to:DateTime64})
         GROUP BY role, scope, peer, proto, port, day, observer
     )
     GROUP BY role, scope, peer, proto, port, day
