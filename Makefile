@@ -41,8 +41,9 @@ test-race: setup ## the packages with goroutines under the race detector (needs 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
-soak: build setup ## long kill -9 runs
+soak: build setup ## long runs: kill -9, every capture damaged in every bit, all captures beside the peers
 	TIDEMARK_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'Kill|Crash|Soak' ./storage/... ./anchor/... ./cmd/tidemark
+	TIDEMARK_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'EveryPrefixAndBitFlip|Totals' ./collector/...
 
 bench: build setup ## the benchmarks, and the figures of docs/performance.md
 	@scripts/bench.sh

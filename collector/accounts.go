@@ -330,18 +330,25 @@ func (m *minute) add(received int64, flows int, export int64) {
 }
 
 // rates returns the averages per second over the full slots before now and the
-// clock offset: the smallest difference, as it holds the least delay.
+// clock offset.
 func (m *minute) rates(now, firstSeen int64) (datagrams, flows float64, offset int64, hasOffset bool) {
 	current := now / (slotSeconds * 1e9)
+	var offsets []int64
 	for i := range m.slot {
 		s := &m.slot[i]
 		if s.number > current-slots && s.number <= current {
 			datagrams += float64(s.datagrams)
 			flows += float64(s.flows)
-			if s.hasOffset && (!hasOffset || s.offset < offset) {
-				offset, hasOffset = s.offset, true
+			if s.hasOffset {
+				offsets = append(offsets, s.offset)
 			}
 		}
+	}
+	// The smallest difference of a slot holds the least delay; the median of the
+	// slots is not moved by a few datagrams with a wrong time.
+	if len(offsets) > 0 {
+		slices.Sort(offsets)
+		offset, hasOffset = offsets[len(offsets)/2], true
 	}
 	begin := max((current-slots+1)*slotSeconds*1e9, firstSeen)
 	seconds := max(float64(now-begin)/1e9, 1)

@@ -47,7 +47,7 @@ func newMetrics(c *Collector) *metrics {
 	add("restarts_total", "Times the exporter began to count anew.", "exporter", "protocol")
 	add("shed_total", "Datagrams that were not decoded, by reason.", "exporter", "reason")
 	add("undecodable_total", "Datagrams or sets that gave no record.", "exporter", "reason")
-	add("clock_offset_seconds", "Our clock minus the exporter's, least delay of the last minute.", "exporter", "protocol")
+	add("clock_offset_seconds", "Our clock minus the exporter's, median of the last minute.", "exporter", "protocol")
 	add("exporters", "Exporters seen, by protocol.", "protocol")
 	add("kernel_drops_total", "Datagrams the kernel dropped: the receive buffer was full.", "address")
 	add("queued_bytes", "Octets waiting in receive buffers, with the kernel's bookkeeping.", "address")

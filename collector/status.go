@@ -54,9 +54,11 @@ type ExporterStatus struct {
 	SamplingRate   uint32 `json:"sampling_rate"`   // of the latest flow, 0 = no flow yet
 	SamplingSource string `json:"sampling_source"` // exporter, options, config, assumed
 	Clock          Clock  `json:"clock"`
-	// ClockOffset is our clock minus the exporter's, with the least delay of the
-	// last minute; nil when its protocol has no export time or it is silent.
+	// ClockOffset is our clock minus the exporter's: of the last minute the median
+	// of each five seconds' least, which holds the least delay. nil when the
+	// protocol has no export time or the exporter is silent.
 	ClockOffset *time.Duration `json:"clock_offset_ns"`
+	offsetRate  float64        // datagrams per second of the domain it is from
 
 	// Packets that came in by interfaces, by the counters of sFlow agents and by
 	// their flow samples of the same time; both 0 without counter samples.
@@ -193,8 +195,8 @@ func (s *ExporterStatus) merge(acc *account, now int64) {
 	datagrams, flows, offset, hasOffset := acc.minute.rates(now, acc.firstSeen)
 	s.DatagramsPerSecond += datagrams
 	s.FlowsPerSecond += flows
-	if d := time.Duration(offset); hasOffset && (s.ClockOffset == nil || d < *s.ClockOffset) {
-		s.ClockOffset = &d
+	if d := time.Duration(offset); hasOffset && datagrams >= s.offsetRate { // the domains have one clock
+		s.ClockOffset, s.offsetRate = &d, datagrams
 	}
 	s.Datagrams += acc.datagrams
 	s.Octets += acc.octets
