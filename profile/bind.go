@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-var parameter = regexp.MustCompile(`\{(\w+):(\w+)\}`)
+var parameter = regexp.MustCompile(`\{(\w+):([\w()]+)\}`)
 
 // bind writes values into a statement where it says {name:Type}. What runs is
 // what an alert shows, so the values stand in the text; they are quoted here.
@@ -53,6 +53,18 @@ func literal(v any, kind string) (string, error) {
 		return "toDateTime64(" + quote(v.UTC().Format("2006-01-02 15:04:05.000")) + ", 3, 'UTC')", nil
 	case netip.Addr:
 		return "toIPv6(" + quote(v.String()) + ")", nil
+	case []netip.Addr:
+		s := make([]string, len(v))
+		for i, a := range v {
+			s[i] = "toIPv6(" + quote(a.String()) + ")"
+		}
+		return "[" + strings.Join(s, ", ") + "]", nil
+	case []string:
+		s := make([]string, len(v))
+		for i, text := range v {
+			s[i] = quote(text)
+		}
+		return "[" + strings.Join(s, ", ") + "]", nil
 	case []uint64:
 		s := make([]string, len(v))
 		for i, n := range v {

@@ -34,6 +34,7 @@ const (
 	pouring                    // many packets out and few back
 	answering                  // much more out than in, over UDP, to the outside
 	logins                     // several flows with a service for log-ins
+	listed                     // an address of a list
 )
 
 // target says what makes two findings of a detector one incident.
@@ -48,6 +49,8 @@ const (
 // Detectors returns every detector with its default parameters.
 func Detectors() []Detector {
 	all := []Detector{
+		{Name: "threat_intel", Attack: []string{"T1071", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: prompt, needs: listed,
+			Parameters: map[string]float64{"severity": 0.85}},
 		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40}},
 		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing,
@@ -118,6 +121,7 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string
 	values := map[string]any{
 		"site": s.config.Site, "log": log, "after": after, "upto": upto, "device": device,
 		"learning": uint64(s.config.LearningPeriod / time.Second),
+		"listed":   s.suspects.addrs, "reasons": s.suspects.reasons,
 	}
 	for p, v := range d.Parameters {
 		values[p] = v

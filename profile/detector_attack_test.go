@@ -3,11 +3,14 @@ package profile_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"tidemark/profile"
+	"tidemark/profile/intel"
 )
 
 // TestDetectors_Attacks: as TestDetectors, but each case says which families
@@ -75,8 +78,24 @@ func TestDetectors_Attacks(t *testing.T) {
 		{"calls home every minute", nil,
 			repeat(40, time.Minute, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200}),
 			[]string{"new_destination"}, []string{"exfiltration"}},
+		{"a listed host is called", nil,
+			[]talk{{at: at(8, 0), from: "10.0.0.2", to: "203.0.113.66", mac: camera, dmac: router, port: 443, out: 60, flags: 0x02}},
+			[]string{"threat_intel"}, nil},
+		{"a listed host is served", nil,
+			[]talk{{at: at(8, 0), from: "203.0.113.66", to: "10.0.0.2", mac: router, dmac: camera, port: 80, out: 900, in: 4000}},
+			[]string{"threat_intel"}, nil},
+		{"a listed host is refused", nil,
+			[]talk{{at: at(8, 0), from: "203.0.113.66", to: "10.0.0.2", mac: router, dmac: camera, port: 23, out: 60, in: 54, flags: 0x02, replyFlags: 0x14}},
+			nil, []string{"threat_intel"}},
+		{"the neighbour of a listed host is called", nil,
+			[]talk{{at: at(8, 0), from: "10.0.0.2", to: "203.0.113.67", mac: camera, dmac: router, port: 443, out: 900, in: 900}},
+			nil, []string{"threat_intel"}},
 	}
-	s := newSite(t, profile.Config{})
+	list := filepath.Join(t.TempDir(), "list")
+	if err := os.WriteFile(list, []byte("203.0.113.66 # it's a 'bot'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, profile.Config{Lists: []intel.Source{{Name: "feed", File: list}}})
 	for k, tt := range tests {
 		for _, l := range append(life(monday, 8), tt.before...) {
 			s.add(houseOf(k+1, l))

@@ -45,6 +45,12 @@ func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (sign, error
 	if err := s.learnEdges(ctx, touched); err != nil {
 		return 0, fmt.Errorf("read edges: %w", err)
 	}
+	if s.suspects, err = s.listedIn(ctx, log, after, upto); err != nil {
+		return 0, err
+	}
+	if len(s.suspects.addrs) > 0 {
+		signs |= listed
+	}
 	for e, at := range touched {
 		if begun, ok := s.gate.begun[e]; !ok || at < begun+noveltyTime.Milliseconds() {
 			return signs | novelty, nil

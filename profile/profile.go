@@ -18,6 +18,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tidemark/profile/intel"
 	"tidemark/storage"
 )
 
@@ -30,6 +31,8 @@ type Config struct {
 	// Parameters replace defaults of detectors: detector, parameter, value. The
 	// header of detectors/NAME.sql says what each means.
 	Parameters map[string]map[string]float64
+
+	Lists []intel.Source // of addresses nobody should talk to
 
 	// Vendor names the vendor of a MAC, Service the service of a protocol and
 	// port. Without them alerts show numbers.
@@ -46,6 +49,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if c.LearningPeriod != 0 && (c.LearningPeriod < time.Hour || c.LearningPeriod > 180*24*time.Hour) {
 		errs = append(errs, fmt.Errorf("profile.learning_period: got %s, want 1h to 4320h", c.LearningPeriod))
+	}
+	for _, err := range intel.Validate(c.Lists) {
+		errs = append(errs, fmt.Errorf("profile.lists%w", err))
 	}
 	known := Detectors()
 	names := make([]string, len(known))
@@ -100,6 +106,8 @@ type Scorer struct {
 	log       zerolog.Logger
 	detectors []Detector
 	gate      gate
+	lists     *intel.Lists
+	suspects  suspects // of the batches being scored
 }
 
 // New checks the configuration. It does no work.
@@ -119,7 +127,7 @@ func New(db *storage.DB, c Config, emit Emit, log zerolog.Logger) (*Scorer, erro
 	if emit == nil {
 		emit = func(context.Context, Event) error { return nil }
 	}
-	s := &Scorer{db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}}
+	s := &Scorer{lists: intel.New(c.Lists), db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}}
 	for _, d := range Detectors() {
 		if slices.Contains(c.Disabled, d.Name) {
 			continue

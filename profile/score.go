@@ -50,6 +50,7 @@ type backlog struct {
 // it came is stored at the end: after a crash the same batches are scored again,
 // find the same incidents and may write the same event a second time.
 func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
+	s.refreshLists()
 	logs, err := s.backlogs(ctx)
 	if err != nil {
 		return fmt.Errorf("score: %w", err)

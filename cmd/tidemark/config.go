@@ -19,6 +19,7 @@ import (
 	"tidemark/collector"
 	"tidemark/enrich"
 	"tidemark/profile"
+	"tidemark/profile/intel"
 	"tidemark/profile/notify"
 )
 
@@ -106,6 +107,8 @@ type ChainConfig struct {
 type ProfileConfig struct {
 	Learning Duration `yaml:"learning" doc:"life of a device that is learned before its deviations alert"`
 	Disable  []string `yaml:"disable" doc:"detectors to leave out, by name"`
+
+	Lists []intel.Source `yaml:"lists" doc:"files of addresses nobody should deal with, such as {name: feodo, file: /etc/tidemark/feodo.txt}"`
 }
 
 type HTTPConfig struct {
@@ -238,6 +241,9 @@ func (c Config) Validate() error {
 		if !slices.Contains(detectors, name) {
 			fault(fmt.Sprintf("profile.disable[%d]", i), "no detector %q%s", name, didYouMean(name, detectors))
 		}
+	}
+	for _, err := range intel.Validate(c.Profile.Lists) {
+		errs = append(errs, fmt.Errorf("  profile.lists%w", err))
 	}
 	for _, err := range notify.Validate(c.Notify) {
 		errs = append(errs, fmt.Errorf("  notify%w", err))

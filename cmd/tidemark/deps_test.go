@@ -20,6 +20,7 @@ func TestPackages_DependDownwardsOnly(t *testing.T) {
 		"tidemark/profile":           {"tidemark/profile/", "tidemark/storage", "tidemark/collector/flow"},
 		"tidemark/profile/aggregate": {"tidemark/storage", "tidemark/collector/flow"},
 		"tidemark/profile/contain":   {},
+		"tidemark/profile/intel":     {},
 		"tidemark/profile/notify":    {},
 		"tidemark/anchor/merkle":     {"tidemark/anchor/merkle/"},
 		"tidemark/anchor/txmgr":      {"tidemark/anchor/"},

@@ -14,7 +14,7 @@ import (
 // profile is the part of the configuration that package profile reads.
 func (c Config) profile() profile.Config {
 	return profile.Config{
-		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable,
+		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Lists: c.Profile.Lists,
 		Vendor: enrich.Vendor, Service: enrich.ServiceName,
 	}
 }
