@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -39,6 +40,7 @@ type DB struct {
 	database string
 	log      zerolog.Logger
 	close    func(context.Context) error // of the engine behind it, may be nil
+	readers  sync.Pool                   // *blockReader
 }
 
 // Open connects to the engine o describes and creates the database if it is
@@ -115,7 +117,7 @@ func connect(ctx context.Context, options *clickhouse.Options, o Options, closeE
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Database, err)
 	}
-	return &DB{conn: conn, database: o.Database, log: o.Log, close: closeEngine}, nil
+	return &DB{conn: conn, database: o.Database, log: o.Log, close: closeEngine, readers: sync.Pool{New: newBlockReader}}, nil
 }
 
 // createDatabase makes sure that the database exists, without asking for the

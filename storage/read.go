@@ -87,14 +87,17 @@ func (db *DB) readFlows(ctx context.Context, statement string, columns []column,
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	r := &blockReader{r: bufio.NewReaderSize(body, 1<<20)}
+	r := db.readers.Get().(*blockReader)
+	r.reset(body)
+	defer func() { r.reset(nil); db.readers.Put(r) }()
 	for !r.end() {
 		r.flows(columns, dst)
 	}
 	if r.err != nil {
 		return r.err
 	}
-	dst.ExportTime = make([]int64, dst.Len())
+	dst.ExportTime = slices.Grow(dst.ExportTime, dst.Len())[:dst.Len()]
+	clear(dst.ExportTime)
 	return r.checkPositions(begin)
 }
 
@@ -105,12 +108,19 @@ type blockReader struct {
 	pos []uint32 // of all rows read
 }
 
+func newBlockReader() any { return &blockReader{r: bufio.NewReaderSize(nil, 1<<20)} }
+
+func (r *blockReader) reset(body io.Reader) {
+	r.r.Reset(body)
+	r.err, r.pos = nil, r.pos[:0]
+}
+
 // checkPositions is called when all has been read: a stream that broke off must
 // not pass for rows out of place.
 func (r *blockReader) checkPositions(begin uint64) error {
 	for i, pos := range r.pos {
 		if want := begin + uint64(i); uint64(pos) != want {
-			return &PositionError{Positions: r.pos, First: i, Want: want}
+			return &PositionError{Positions: slices.Clone(r.pos), First: i, Want: want}
 		}
 	}
 	return nil
@@ -221,13 +231,33 @@ func readExtensions(r *blockReader, b *flow.Batch, rows int) {
 	x.Keys = slices.Grow(x.Keys, keys)[:base+keys]
 	readWords(r, x.Keys[base:])
 	values := r.appendEnds(&x.ValueEnds, keys, len(x.DataEnds))
-	for range values {
-		if r.err != nil {
-			return
+	for values > 0 && r.err == nil {
+		values -= r.buffered(x, values)
+		if values > 0 { // one that is not whole in the buffer
+			x.Data = r.appendString(x.Data, maxValue)
+			x.DataEnds = append(x.DataEnds, uint64(len(x.Data)))
+			values--
 		}
-		x.Data = r.appendString(x.Data, maxValue)
+	}
+}
+
+// buffered appends the values, n at most, that are whole in the buffer, and
+// returns how many.
+func (r *blockReader) buffered(x *flow.Extensions, n int) (read int) {
+	window, _ := r.r.Peek(r.r.Buffered())
+	at := uint64(0)
+	for ; read < n; read++ {
+		length, size := binary.Uvarint(window[at:])
+		begin := at + uint64(size)
+		if size <= 0 || length > maxValue || begin+length > uint64(len(window)) {
+			break
+		}
+		at = begin + length
+		x.Data = append(x.Data, window[begin:at]...)
 		x.DataEnds = append(x.DataEnds, uint64(len(x.Data)))
 	}
+	_, _ = r.r.Discard(int(at)) // it is in the buffer
+	return read
 }
 
 // appendEnds appends n ends, shifted by base, and returns how many items of the
