@@ -82,6 +82,9 @@ func (g *ingest) Handle(ctx context.Context, b *flow.Batch) error {
 		if g.open.Len() == 0 {
 			g.opened = time.Now()
 		}
+		if need := g.open.Len() + end - begin; need > cap(g.open.Protocol) {
+			g.open.Reserve(min(max(need, 2*cap(g.open.Protocol)), g.rows))
+		}
 		g.open.Append(b, begin, end)
 		begin = end
 		if g.open.Len() == g.rows {
