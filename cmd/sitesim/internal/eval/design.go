@@ -66,7 +66,7 @@ type size struct {
 }
 
 var (
-	full  = size{benignRuns: 4, benignDevices: 130, benignDays: 28, attackDevices: 80, cells: 18, timingRuns: 2, rampDevices: 24}
+	full  = size{benignRuns: 3, benignDevices: 130, benignDays: 28, attackDevices: 68, cells: 18, timingRuns: 2, rampDevices: 24}
 	short = size{benignRuns: 1, benignDevices: 40, benignDays: 10, attackDevices: 70, cells: 1, timingRuns: 0, rampDevices: 0}
 )
 
@@ -123,7 +123,7 @@ func benign(set string, i int, s size) design {
 		k++
 		at += time.Duration(20+rng.IntN(24)) * time.Hour
 	}
-	for at := 15*time.Hour + 30*time.Minute; at < c.Length; at += 12 * time.Hour {
+	for at := 3*day + 15*time.Hour + 30*time.Minute; at < c.Length; at += 84 * time.Hour {
 		c.Cuts = append(c.Cuts, at) // so that scoring, which lags behind a fast replay, sees little of what is to come
 	}
 	c.Late = []site.Late{{Model: "phone-app", After: 8*day + time.Duration(rng.IntN(48))*time.Hour}, {Model: "tapo-plug", After: 9*day + 10*time.Hour}}
@@ -193,7 +193,7 @@ func taps(rng *rand.Rand, sampling int, identity string) map[string]trial.Tap {
 	m := map[string]trial.Tap{}
 	for _, name := range []string{"A", "B", "C", "D"} {
 		t := tap(rng, sampling, identity == "IP")
-		t.Active = []time.Duration{1, 2, 5}[rng.IntN(3)] * time.Minute
+		t.Active = []time.Duration{1, 5, 10}[rng.IntN(3)] * time.Minute
 		m[name] = t
 	}
 	return m
