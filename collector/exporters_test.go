@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tidemark/collector/flow"
+	"tidemark/collector/sflow"
 )
 
 // traffic is one capture of real device traffic and what is known of it.
@@ -285,13 +286,16 @@ func TestCollector_PmacctSFlowTotalsAreWhatWasOnTheWire(t *testing.T) {
 	}
 }
 
-// frames sums up dataLinkFrameSize (IE 312).
+// frames sums up the octets of frames: dataLinkFrameSize (IE 312), or what the
+// raw header says that could not be read whole.
 func (s *sink) frames() (octets uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.batch.Len() {
 		if v, ok := s.batch.Ext.Value(i, flow.ExtensionKey(0, 312)); ok {
 			octets += uint64(binary.BigEndian.Uint32(v))
+		} else if v, ok := s.batch.Ext.Value(i, flow.ExtensionKey(sflow.EnterpriseSFlow, 1)); ok {
+			octets += uint64(binary.BigEndian.Uint32(v[4:]))
 		}
 	}
 	return octets

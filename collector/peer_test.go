@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -44,12 +45,15 @@ func startPeer(t *testing.T, name string) *peer {
 			_ = p.cmd.Wait()
 		}
 	})
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // it listens when the port is taken
-		conn, err := net.ListenPacket("udp4", p.address)
+	socket := fmt.Sprintf("0100007F:%04X ", port)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		open, err := os.ReadFile("/proc/net/udp")
 		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(open), socket) {
 			return p
 		}
-		conn.Close()
 		if time.Now().After(end) {
 			t.Fatalf("%s does not listen on %s", name, p.address)
 		}

@@ -156,11 +156,31 @@ func TestDifferential_V5(t *testing.T) {
 	for i := 24; i < len(payload); i++ {
 		payload[i] = byte(rng.IntN(256))
 	}
-	var packet netflowlegacy.PacketNetFlowV5
-	if err := netflowlegacy.DecodeMessageVersion(bytes.NewBuffer(payload), &packet); err != nil {
-		t.Fatal(err)
+	if !compareV5(t, payload) {
+		t.Error("goflow2 does not read it")
 	}
-	batch, _ := run(t, New(Config{}), router, payload)
+}
+
+func FuzzV5AgainstGoflow2(f *testing.F) {
+	f.Add(v5(2, 1<<14|100))
+	f.Fuzz(func(t *testing.T, payload []byte) { compareV5(t, payload) })
+}
+
+// compareV5 compares all that goflow2 reads, and tells whether it read something.
+func compareV5(t *testing.T, payload []byte) bool {
+	t.Helper()
+	var packet netflowlegacy.PacketNetFlowV5
+	if len(payload) < 24 || payload[0] != 0 || payload[1] != 5 || netflowlegacy.DecodeMessageVersion(bytes.NewBuffer(payload), &packet) != nil {
+		return false
+	}
+	// It makes up the records of a datagram that was cut.
+	if len(payload)-24 < 48*len(packet.Records) {
+		return false
+	}
+	batch, r := run(t, New(Config{}), router, payload)
+	want(t, "records", r.Flows, len(packet.Records))
+	want(t, "sequence", r.Sequence, packet.FlowSequence)
+	want(t, "domain", r.Domain, uint32(packet.EngineType)<<8|uint32(packet.EngineId))
 	for i, r := range packet.Records {
 		want(t, "source", batch.SrcAddr[i], mapped(u32(uint32(r.SrcAddr))))
 		want(t, "destination", batch.DstAddr[i], mapped(u32(uint32(r.DstAddr))))
@@ -170,4 +190,5 @@ func TestDifferential_V5(t *testing.T) {
 			[8]uint16{r.SrcPort, r.DstPort, uint16(r.TCPFlags), uint16(r.Proto), uint16(r.Tos), r.Input, r.Output, r.SrcAS})
 		want(t, "masks", string(extension(t, batch, i, 0, 9))+string(extension(t, batch, i, 0, 13)), string([]byte{r.SrcMask, r.DstMask}))
 	}
+	return true
 }
