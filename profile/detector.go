@@ -73,6 +73,8 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.85, "min_bytes": 200_000}},
 		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.35}},
+		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,
+			Parameters: map[string]float64{"severity": 0.45, "site_hours": 24, "settle_hours": 24, "min_flows": 3}},
 		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.4, "min_bytes": 1 << 20, "min_z": 6, "times_largest": 3}},
 		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice, pace: steady,

@@ -24,18 +24,22 @@ FROM
         FROM
         (
             SELECT
-                members.target = 0 ? o.device : members.target AS id, role, scope, peer, proto, port, day,
+                id, role, scope, peer, proto, port, day,
                 argMax(o_flows, o_out + o_in) AS e_flows, argMax(o_out, o_out + o_in) AS e_out, argMax(o_in, o_out + o_in) AS e_in, max(o_failed) AS e_failed
             FROM
             (
                 SELECT
-                    device, role, scope, peer, proto, port, day, observer,
-                    sum(edges.flows) AS o_flows, sum(bytes_out) AS o_out, sum(bytes_in) AS o_in, sum(edges.failed) + sum(edges.refused) AS o_failed
-                FROM edges
-                WHERE device IN {ids:Array} OR device IN (SELECT device FROM members)
-                GROUP BY device, role, scope, peer, proto, port, day, observer
-            ) AS o
-            LEFT JOIN members ON members.device = o.device
+                    members.target = 0 ? e.device : members.target AS id, role, scope, peer, proto, port, day, observer,
+                    sum(e.flows) AS o_flows, sum(bytes_out) AS o_out, sum(bytes_in) AS o_in, sum(e.failed) + sum(e.refused) AS o_failed
+                FROM
+                (
+                    SELECT device, role, scope, peer, proto, port, day, observer, flows, bytes_out, bytes_in, failed, refused
+                    FROM edges
+                    WHERE device IN {ids:Array} OR device IN (SELECT device FROM members)
+                ) AS e
+                LEFT JOIN members ON members.device = e.device
+                GROUP BY id, role, scope, peer, proto, port, day, observer
+            )
             GROUP BY id, role, scope, peer, proto, port, day
         )
         GROUP BY id, role, proto, port

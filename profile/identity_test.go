@@ -1,0 +1,282 @@
+package profile_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"tidemark/enrich"
+	"tidemark/profile"
+)
+
+func byMAC(mac uint64) uint64 { return enrich.DeviceByMAC("home", mac) }
+func byAddress(a string) uint64 {
+	return enrich.DeviceByAddress("home", 0, netip.MustParseAddr(a).As16())
+}
+
+// told stores that a device had an address, and concludes what follows.
+func (s *site) told(mac uint64, addr, name, source string, from, to time.Time) []profile.Alias {
+	s.t.Helper()
+	i := profile.Interval{Device: byMAC(mac), Addr: netip.MustParseAddr(addr), MAC: mac, From: from, To: to, Source: source, Confidence: 90, Name: name}
+	if err := s.SaveIntervals(s.t.Context(), []profile.Interval{i}, s.received); err != nil {
+		s.t.Fatal(err)
+	}
+	list, err := s.Conclude(s.t.Context(), []uint64{byAddress(addr)}, []uint64{byMAC(mac)}, s.received)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return list
+}
+
+func (s *site) find(name string) profile.Device {
+	s.t.Helper()
+	d, err := s.Device(s.t.Context(), name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+func (s *site) names(f profile.DeviceFilter) (out []string) {
+	s.t.Helper()
+	list, err := s.Devices(s.t.Context(), f)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, d := range list {
+		out = append(out, d.Addresses[0].String())
+	}
+	return out
+}
+
+// hours is an hourly conversation of a host for so many hours.
+func hours(from time.Time, n int, addr, to string, mac uint64) (out []talk) {
+	for h := range n {
+		out = append(out, talk{at: from.Add(time.Duration(h) * time.Hour), from: addr, to: to, mac: mac, port: 443, out: 1000, in: 2000})
+	}
+	return out
+}
+
+func TestDevices_FirstByAddressThenByMACAreOne(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(hours(monday, 10, "10.0.0.5", "52.1.1.1", 0)...)
+	s.commit()
+	s.add(hours(monday.Add(10*time.Hour), 10, "10.0.0.5", "52.1.1.1", camera)...)
+	s.commit()
+	if list := s.told(camera, "10.0.0.5", "", "flow", monday.Add(10*time.Hour), monday.Add(20*time.Hour)); len(list) != 1 || list[0].Device != byAddress("10.0.0.5") || list[0].Target != byMAC(camera) {
+		t.Fatalf("concluded %+v, want the id by address to be the camera's", list)
+	}
+	d := s.find("10.0.0.5")
+	if d.ID != byMAC(camera) || !d.First.Equal(monday) || len(d.Members) != 2 || d.Flows != 40 {
+		t.Fatalf("%+v, want the camera with the history of its address: 40 flows since %s", d, monday)
+	}
+	if got := s.names(profile.DeviceFilter{}); !slices.Equal(got, []string{"10.0.0.5"}) {
+		t.Errorf("listed %v, want it once", got)
+	}
+	b, err := s.Baseline(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flows uint64
+	for _, p := range b.Peers {
+		flows += p.Flows
+	}
+	if flows != d.Flows {
+		t.Errorf("its peers have %d flows, the device %d", flows, d.Flows)
+	}
+	if list := s.told(camera, "10.0.0.5", "", "flow", monday.Add(10*time.Hour), monday.Add(21*time.Hour)); len(list) != 0 {
+		t.Errorf("concluded again: %+v", list)
+	}
+}
+
+func TestDevices_AnAddressOfTwoDevicesIsNeithers(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(hours(monday, 10, "10.0.0.5", "52.1.1.1", 0)...)
+	s.commit()
+	second := profile.Interval{Device: byMAC(sensor), Addr: netip.MustParseAddr("10.0.0.5"), MAC: sensor, From: monday.Add(4 * time.Hour), Source: "lease"}
+	if err := s.SaveIntervals(t.Context(), []profile.Interval{second}, s.received); err != nil {
+		t.Fatal(err)
+	}
+	if list := s.told(camera, "10.0.0.5", "", "lease", monday.Add(-time.Hour), monday.Add(2*time.Hour)); len(list) != 0 {
+		t.Fatalf("concluded %+v of an address that two devices had", list)
+	}
+	if d := s.find("10.0.0.5"); d.ID != byAddress("10.0.0.5") || d.Identity != "address" {
+		t.Errorf("%+v, want the address alone", d)
+	}
+}
+
+func TestDevices_RandomMACsWithOneHostNameAreOne(t *testing.T) {
+	const night1, night2, night3, other = 0xdaa119000001, 0xdaa119000002, 0xdaa119000003, 0xdaa119000009
+	s := newSite(t, profile.Config{})
+	for i, mac := range []uint64{night1, night2, night3} {
+		s.add(hours(monday.AddDate(0, 0, i), 20, fmt.Sprintf("10.0.0.%d", 50+i), "52.1.1.1", mac)...)
+	}
+	s.add(hours(monday, 40, "10.0.0.90", "52.1.1.1", other)...)
+	s.commit()
+	for i, mac := range []uint64{night1, night2, night3} {
+		s.told(mac, fmt.Sprintf("10.0.0.%d", 50+i), "Anns-Pixel", "lease", monday.AddDate(0, 0, i), monday.AddDate(0, 0, i+1))
+	}
+	s.told(other, "10.0.0.90", "iPhone", "lease", monday, monday.AddDate(0, 0, 2))
+	if d := s.find("Anns-Pixel"); d.ID != byMAC(night1) || len(d.Members) != 3 || !d.First.Equal(monday) {
+		t.Fatalf("%+v, want one phone with three MACs", d)
+	}
+	if got := s.names(profile.DeviceFilter{}); len(got) != 2 {
+		t.Fatalf("listed %v, want two phones", got)
+	}
+	// Another of that name, at the same time: the name tells nothing any more.
+	s.add(hours(monday.AddDate(0, 0, 2), 5, "10.0.0.60", "52.1.1.1", 0xdaa119000004)...)
+	s.commit()
+	if list := s.told(0xdaa119000004, "10.0.0.60", "Anns-Pixel", "lease", monday.AddDate(0, 0, 2), monday.AddDate(0, 0, 3)); len(list) != 0 {
+		t.Errorf("joined a phone that was there at the same time: %+v", list)
+	}
+}
+
+func TestDevices_GatewaysOwnAddressInANetworkOfItsOwnIsNoDevice(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(hours(monday, 10, "10.0.0.2", "52.1.1.1", camera)...)
+	for h := range 10 {
+		s.add(talk{at: monday.Add(time.Duration(h) * time.Hour), from: "10.0.0.2", to: "10.99.0.1", mac: camera, dmac: router, port: 53, proto: 17, out: 70, in: 150})
+	}
+	s.add(talk{at: monday, from: "10.0.0.2", to: "8.8.8.8", mac: camera, dmac: router, port: 53, proto: 17, out: 70, in: 150})
+	s.commit()
+	if got := s.names(profile.DeviceFilter{}); !slices.Contains(got, "10.99.0.1") {
+		t.Fatalf("listed %v: nothing tells yet that 10.99.0.1 is a router's own", got)
+	}
+	i := profile.Interval{Device: byAddress("10.99.0.1"), Addr: netip.MustParseAddr("10.99.0.1"), MAC: router, Source: "neighbour", Gateway: true}
+	if err := s.SaveIntervals(t.Context(), []profile.Interval{i}, s.received); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.names(profile.DeviceFilter{}); !slices.Equal(got, []string{"10.0.0.2"}) {
+		t.Errorf("listed %v, want the camera only", got)
+	}
+}
+
+func TestMergeAndSplit_AreJoinedAtQueryTimeAndRecorded(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(hours(monday, 10, "10.0.0.2", "52.1.1.1", camera)...)
+	s.add(hours(monday.Add(time.Hour), 10, "10.0.0.3", "52.1.1.1", sensor)...)
+	s.commit()
+	by := profile.By{Actor: "ann", Reason: "one box", At: s.received}
+	cam, sens := s.find("10.0.0.2"), s.find("10.0.0.3")
+	if err := s.Merge(t.Context(), cam, []profile.Device{sens}, by); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"10.0.0.2", "10.0.0.3", cam.Name(), sens.Name(), "24:0a:c4:00:00:02"} {
+		if d := s.find(name); d.ID != cam.ID || d.Flows != cam.Flows+sens.Flows || len(d.Members) != 2 || d.MAC != camera {
+			t.Errorf("%s after the merge: %+v", name, d)
+		}
+	}
+	if err := s.Merge(t.Context(), s.find("10.0.0.2"), []profile.Device{s.find("10.0.0.3")}, by); !errors.Is(err, profile.ErrRefused) {
+		t.Errorf("merge with itself: %v, want ErrRefused", err)
+	}
+	by.At = by.At.Add(time.Second)
+	if err := s.Split(t.Context(), s.find("10.0.0.2"), []uint64{cam.ID}, by); !errors.Is(err, profile.ErrRefused) {
+		t.Errorf("split of its own id: %v, want ErrRefused", err)
+	}
+	if err := s.Split(t.Context(), s.find("10.0.0.2"), nil, by); err != nil {
+		t.Fatal(err)
+	}
+	if d := s.find("10.0.0.3"); d.ID != sens.ID || d.Flows != sens.Flows {
+		t.Errorf("after the split: %+v, want the sensor as before", d)
+	}
+	if list, err := s.Aliases(t.Context(), s.find("10.0.0.2")); err != nil || len(list) != 2 || list[1].Target != sens.ID {
+		t.Errorf("history %+v, %v, want the merge and the split", list, err)
+	}
+	if list := s.told(camera, "10.0.0.2", "", "flow", monday, monday); len(list) != 0 {
+		t.Errorf("concluded against an operator: %+v", list)
+	}
+	var kinds []string
+	for _, e := range s.events {
+		kinds = append(kinds, e.Kind)
+	}
+	if !slices.Equal(kinds, []string{"device_merged", "device_split"}) || s.events[0].Actor != "ann" || s.events[0].Body["reason"] != "one box" {
+		t.Errorf("recorded %v, want the merge and the split with who and why", s.events)
+	}
+}
+
+func TestFacts_AreRecordedAndFilter(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(hours(monday, 200, "10.0.0.2", "52.1.1.1", camera)...)
+	s.add(hours(monday, 10, "10.0.0.3", "52.1.1.1", sensor)...)
+	s.add(hours(monday.Add(195*time.Hour), 4, "10.0.0.4", "52.1.1.1", 0x240ac4000004)...)
+	s.commit()
+	by := profile.By{Actor: "ann", Reason: "known", At: s.received}
+	for _, set := range [][2]string{{"approved", "yes"}, {"zone", "hall"}, {"zone", "hall"}, {"zone", "ward 3"}} {
+		if err := s.SetFact(t.Context(), s.find("10.0.0.2"), set[0], set[1], by); err != nil {
+			t.Fatal(err)
+		}
+		by.At = by.At.Add(time.Millisecond)
+	}
+	if len(s.events) != 3 {
+		t.Errorf("%d events, want 3: what changes nothing is none", len(s.events))
+	}
+	if err := s.SetFact(t.Context(), s.find("10.0.0.2"), "colour", "red", by); !errors.Is(err, profile.ErrRefused) {
+		t.Errorf("an unknown fact: %v, want ErrRefused", err)
+	}
+	if err := s.SetFact(t.Context(), s.find("10.0.0.2"), "zone", "x", profile.By{Actor: "ann", At: by.At}); !errors.Is(err, profile.ErrRefused) {
+		t.Errorf("without a reason: %v, want ErrRefused", err)
+	}
+	for _, tt := range []struct {
+		filter profile.DeviceFilter
+		want   []string
+	}{
+		{profile.DeviceFilter{Unapproved: true}, []string{"10.0.0.3", "10.0.0.4"}},
+		{profile.DeviceFilter{Match: "WARD"}, []string{"10.0.0.2"}},
+		{profile.DeviceFilter{Match: "24:0A:C4"}, []string{"10.0.0.3", "10.0.0.4"}},
+		{profile.DeviceFilter{Network: netip.MustParsePrefix("10.0.0.2/31")}, []string{"10.0.0.2", "10.0.0.3"}},
+		{profile.DeviceFilter{State: profile.DeviceNew}, []string{"10.0.0.4"}},
+		{profile.DeviceFilter{State: profile.DeviceSilent}, []string{"10.0.0.3"}},
+		{profile.DeviceFilter{State: profile.DeviceActive}, []string{"10.0.0.2"}},
+		{profile.DeviceFilter{KnownBy: "address"}, nil},
+		{profile.DeviceFilter{Sort: "last"}, []string{"10.0.0.2", "10.0.0.4", "10.0.0.3"}},
+		{profile.DeviceFilter{Sort: "address", Limit: 1}, []string{"10.0.0.2"}},
+	} {
+		if tt.filter.Sort == "" {
+			tt.filter.Sort = "address"
+		}
+		if got := s.names(tt.filter); !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: %v, want %v", tt.filter, got, tt.want)
+		}
+	}
+}
+
+func TestNewDevice_OneAlertPerIdentity(t *testing.T) {
+	const late, phone = 0x240ac4000007, 0xdaa119000001
+	s := newSite(t, profile.Config{})
+	alerts := func() (out []uint64) {
+		t.Helper()
+		s.score()
+		for _, e := range s.events {
+			if e.Kind == "alert" && e.Body["family"] == "new_device" {
+				var id uint64
+				if _, err := fmt.Sscanf(e.Body["device"].(map[string]any)["id"].(string), "%x", &id); err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, id)
+			}
+		}
+		return out
+	}
+	s.add(hours(monday, 48, "10.0.0.2", "52.1.1.1", camera)...)
+	if got := alerts(); len(got) != 0 {
+		t.Fatalf("alerts of %x: a site that is just watched has none", got)
+	}
+	s.add(hours(monday.Add(48*time.Hour), 30, "10.0.0.7", "52.1.1.1", late)...)
+	s.add(hours(monday.Add(48*time.Hour), 5, "10.0.0.50", "52.1.1.1", phone)...)     // gone by night
+	s.add(hours(monday.Add(72*time.Hour), 5, "10.0.0.51", "52.1.1.1", phone+1)...)   // another MAC
+	s.add(hours(monday.Add(48*time.Hour), 30, "10.0.0.2", "52.1.1.1", camera)...)    // known
+	s.add(hours(monday.Add(60*time.Hour), 10, "10.0.0.77", "52.1.1.1", camera+0)...) // renumbered
+	if got := alerts(); !slices.Equal(got, []uint64{byMAC(late)}) {
+		t.Fatalf("alerts of %x, want one of the device that came, %x", got, byMAC(late))
+	}
+	for day := 4; day < 9; day++ { // it stays, and is told no more
+		s.add(hours(monday.AddDate(0, 0, day), 24, "10.0.0.7", "52.1.1.1", late)...)
+		s.commit()
+	}
+	if got := alerts(); len(got) != 1 {
+		t.Fatalf("alerts of %x, want still the one", got)
+	}
+}
