@@ -198,7 +198,8 @@ func (a *Anvil) runOnce(ctx context.Context, lock *os.File) error {
 	if err := os.WriteFile(a.file("url"), []byte(a.url+"\n"), 0o600); err != nil {
 		return fmt.Errorf("anvil: %w", err)
 	}
-	cmd := exec.Command(a.o.Binary, "--host", "127.0.0.1", "--port", strconv.Itoa(a.port),
+	// A umask of its own: the state file holds the keys of unlocked accounts.
+	cmd := exec.Command("sh", "-c", `umask 077; exec "$@"`, "sh", a.o.Binary, "--host", "127.0.0.1", "--port", strconv.Itoa(a.port),
 		"--state", state.path, "--state-interval", strconv.Itoa(state.interval()),
 		"--block-time", strconv.Itoa(int(a.o.BlockTime/time.Second)), "--slots-in-an-epoch", "1", "--quiet")
 	cmd.Stdout, cmd.Stderr = log, log

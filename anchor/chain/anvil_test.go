@@ -132,6 +132,11 @@ func TestAnvil_SurvivesKillAndTornState(t *testing.T) {
 			t.Fatal("no good copy of the state was made")
 		}
 	}
+	for _, name := range []string{"state.json", "state.json.good", "log", "url"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v, want mode 0600", name, info.Mode(), err)
+		}
+	}
 	first := pid()
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)

@@ -47,6 +47,7 @@ func (s *site) keystoreFile(name, hex, phrase string) string {
 // TestE2E_KeysOfThreeRoles deploys, anchors with a payer, rotates to another
 // publisher by the cold key, and anchors for it by request. No key is ever seen.
 func TestE2E_KeysOfThreeRoles(t *testing.T) {
+	t.Parallel()
 	node := chaintest.Start(t, "--chain-id", "777", "--slots-in-an-epoch", "1", "--block-time", "1")
 	publisher, publisherAt := secretKey("1")
 	payer, payerAt := secretKey("2")

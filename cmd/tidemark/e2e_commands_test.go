@@ -332,6 +332,9 @@ func TestRun_RefusesAnotherChainAndAContractThatIsNotOurs(t *testing.T) {
 				t.Errorf("%s: %q is not said: %s", c.name, w, said)
 			}
 		}
+		if code := s.daemon.cmd.ProcessState.ExitCode(); code != exitUsage {
+			t.Errorf("%s: exit %d, want %d", c.name, code, exitUsage)
+		}
 	}
 	// A chain that is away is no reason not to collect.
 	s := newSite(t, fmt.Sprintf("chain: {rpc: %q, chain_id: 31337, contract: %q, interval: 2s}", "http://"+freeAddress(t, "tcp"), status.Publisher.Contract))
@@ -340,6 +343,14 @@ func TestRun_RefusesAnotherChainAndAContractThatIsNotOurs(t *testing.T) {
 	s.stop()
 	if n := s.number("SELECT count() FROM flows"); n == 0 {
 		t.Error("no flow was stored while the chain was away")
+	}
+	// Another log's key in this log's directory.
+	key := must(os.ReadFile(filepath.Join(owner.dir, "ledger", "log.key")))
+	if err := os.WriteFile(filepath.Join(s.dir, "ledger", "log.key"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := s.refusal(); !strings.Contains(said, "restore the key") || s.daemon.cmd.ProcessState.ExitCode() != exitUsage {
+		t.Errorf("another log key: exit %d: %s", s.daemon.cmd.ProcessState.ExitCode(), said)
 	}
 	owner.stop()
 }

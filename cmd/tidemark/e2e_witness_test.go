@@ -47,6 +47,7 @@ func signingWitness(t *testing.T) (url, key string, refuse func()) {
 
 // TestE2E_WitnessWithoutAChain: cosignatures are kept and shown, and a refusal is loud.
 func TestE2E_WitnessWithoutAChain(t *testing.T) {
+	t.Parallel()
 	url, key, refuse := signingWitness(t)
 	s := newSite(t, fmt.Sprintf("ledger: {seal: 500ms, witnesses: [{url: %q, key: %q}]}", url, key))
 	s.start()
