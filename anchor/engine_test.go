@@ -299,6 +299,10 @@ func survivesKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts ten processes")
 	}
+	kills := 10
+	if os.Getenv("TIDEMARK_SOAK") != "" {
+		kills = 1000
+	}
 	storagetest.Library(t)
 	dir := t.TempDir()
 	child := func(ctx context.Context, dir string) *exec.Cmd {
@@ -307,7 +311,7 @@ func survivesKill(t *testing.T) {
 		return cmd
 	}
 	var sealed uint64
-	for kill := range 10 {
+	for kill := range kills {
 		cmd := child(t.Context(), dir)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -347,5 +351,5 @@ func survivesKill(t *testing.T) {
 	} else if _, err := fmt.Sscanf(string(text[at+1:]), "size %d", &size); err != nil || size < sealed {
 		t.Fatalf("the log has %d batches, %v, but %d were sealed", size, err, sealed)
 	}
-	t.Logf("%d batches sealed before ten kills, %d in the log", sealed, size)
+	t.Logf("%d batches sealed before %d kills, %d in the log", sealed, kills, size)
 }

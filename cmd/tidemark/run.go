@@ -141,6 +141,9 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	defer func() { err = errors.Join(err, d.node.close()) }()
 	d.node.ingest.room = d.room()
 	d.node.ingest.fault = func(err error) { d.health.set("sealing", err) }
+	if err := d.node.recordConfiguration(ctx, actor("")); err != nil {
+		return err
+	}
 	if err := d.chain.openPublisher(ctx, d.node.ledger); err != nil {
 		return err
 	}
@@ -163,6 +166,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	}
 	base.Go(func() error { d.retain(below); return nil })
 	base.Go(func() error { d.eraseWhenStarted(below); return nil })
+	base.Go(func() error { d.watchInput(below); return nil })
 	base.Go(func() error { d.watchHealth(below); return nil })
 	_ = notifySystemd("READY=1") // no systemd, no harm
 	d.log.Info().Str("version", version).Str("data_dir", d.dir).Str("site", d.cfg.Site).
