@@ -6,8 +6,9 @@
 # A run is lossless when the collector itself counted at least 99.9 % of the flows
 # that were sent. Rates double until TRIES runs lose, then the gap is halved HALVINGS
 # times; the best rate is run CONFIRM times more. Tidemark's rows are dropped
-# ("decode"), or encoded as the block that would be inserted and written to a file
-# ("file"): without hashing and storing, which the peers do not do either.
+# ("decode"); hashed into leaves and a tree and encoded as the block that is
+# inserted ("hash"); or that and written to the spool on disk, synced ("spool"). The
+# peers do not hash. "avx2" and "generic" are "spool" on a CPU with less.
 #
 #   DURATION=10s TRIES=2 HALVINGS=2 CONFIRM=2 ONLY='tidemark|nfcapd' SENDER_CPU=0 COLLECTOR_CPU=1
 set -euo pipefail
@@ -30,7 +31,7 @@ trap 'stop -KILL; rm -rf "$dir"' EXIT
 
 say "building"
 go build -trimpath -o "$dir/sitesim" ./cmd/sitesim
-CGO_ENABLED=0 go test -c -o "$dir/receiver" ./collector
+CGO_ENABLED=0 go test -c -o "$dir/receiver" ./cmd/tidemark
 if [[ ! -x $cache/bin/goflow2-$goflow2_version && goflow2 =~ $only ]]; then
 	mkdir -p "$cache/bin"
 	GOBIN=$dir go install "github.com/netsampler/goflow2/v2/cmd/goflow2@$goflow2_version" &&
@@ -42,9 +43,9 @@ on_cpu() { exec taskset -c "$collector_cpu" "$@"; } # in the background only: th
 
 # start_NAME starts the collector in the background; stop_NAME ends it and sets
 # counted to the flows it counted.
-start_tidemark() { # [file]
+start_tidemark() { # MODE [LANES]
 	mkfifo "$work/stdin"
-	TIDEMARK_BENCH_RECEIVER=127.0.0.1:$port TIDEMARK_BENCH_RECEIVER_FILE=${1:-} \
+	TIDEMARK_BENCH_RECEIVER=127.0.0.1:$port TIDEMARK_BENCH_RECEIVER_MODE=$1 TIDEMARK_BENCH_RECEIVER_SPOOL=$work/spool TIDEMARK_LANES=${2:-} \
 		on_cpu "$dir/receiver" -test.run '^TestBenchReceiver$' <"$work/stdin" >"$work/report" 2>"$work/log" &
 	pid=$!
 	exec 8>"$work/stdin"
@@ -55,10 +56,12 @@ stop_tidemark() {
 	pid=
 	counted=$(sed -n 's/^{"flows":\([0-9]*\).*/\1/p' "$work/report")
 }
-start_tidemark_decode() { start_tidemark; }
-stop_tidemark_decode() { stop_tidemark; }
-start_tidemark_file() { start_tidemark "$work/blocks"; }
-stop_tidemark_file() { stop_tidemark; }
+start_tidemark_decode() { start_tidemark decode; }
+start_tidemark_hash() { start_tidemark hash; }
+start_tidemark_spool() { start_tidemark spool; }
+start_tidemark_avx2() { start_tidemark spool avx2; }
+start_tidemark_generic() { start_tidemark spool generic; }
+for mode in decode hash spool avx2 generic; do eval "stop_tidemark_$mode() { stop_tidemark; }"; done
 
 start_nfcapd() { on_cpu "${1:-nfcapd}" -b 127.0.0.1 -p "$port" -B "$buffer" -w "$work" -t 3600 >"$work.log" 2>&1 & pid=$!; }
 stop_nfcapd() {
@@ -199,12 +202,16 @@ candidate() { # NAME MIX FIRST PROGRAM
 }
 nf=v5,v9,ipfix
 candidate tidemark_decode "$nf" 500000 "$dir/receiver"
-candidate tidemark_file "$nf" 500000 "$dir/receiver"
+candidate tidemark_hash "$nf" 500000 "$dir/receiver"
+candidate tidemark_spool "$nf" 500000 "$dir/receiver"
+candidate tidemark_avx2 "$nf" 500000 "$dir/receiver"
+candidate tidemark_generic "$nf" 250000 "$dir/receiver"
 candidate nfcapd "$nf" 500000 nfcapd
 candidate nfacctd "$nf" 100000 nfacctd
 candidate goflow2_nf "$nf" 20000 "$cache/bin/goflow2-$goflow2_version"
 candidate tidemark_decode sflow 250000 "$dir/receiver"
-candidate tidemark_file sflow 250000 "$dir/receiver"
+candidate tidemark_hash sflow 250000 "$dir/receiver"
+candidate tidemark_spool sflow 250000 "$dir/receiver"
 candidate sfcapd sflow 100000 sfcapd
 candidate sfacctd sflow 50000 sfacctd
 candidate goflow2_sf sflow 10000 "$cache/bin/goflow2-$goflow2_version"
