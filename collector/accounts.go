@@ -234,17 +234,12 @@ func (a *streams) evict() {
 	delete(a.m, oldest)
 }
 
-// undecodable adds sets dropped outside the reading of a datagram.
-func (a *accounts) undecodable(key accountKey, reason flow.Reason, sets int) {
+// abandoned counts Data Sets whose template never came.
+func (a *accounts) abandoned(dg flow.Datagram, domain uint32, p flow.Protocol, sets int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	acc := a.accounts[key]
-	if acc == nil {
-		acc = a.accounts[accountKey{protocol: key.protocol}] // past the bound
-	}
-	if acc != nil {
-		acc.undecodable[reason] += uint64(sets)
-	}
+	acc := a.account(accountKey{dg.Exporter, domain, p}, &observation{datagram: dg})
+	acc.undecodable[flow.ReasonTemplateUnknown] += uint64(sets)
 }
 
 // counts returns the rows of the exporter table, sorted by key, without the row

@@ -91,7 +91,6 @@ func New(c Config, d Deps) (*Collector, error) {
 	c = c.withDefaults()
 	co := &Collector{
 		config: c, deps: d,
-		netflow:    netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates}),
 		limit:      newRateLimit(c.RateLimit),
 		strangers:  newStrangers(),
 		interfaces: &interfaces{m: map[interfaceKey]*counted{}},
@@ -102,6 +101,7 @@ func New(c Config, d Deps) (*Collector, error) {
 	co.sflow = sflow.New(payloads(sflow.Config{Sampling: c.sampling, Counters: co.interfaces.counters}, d))
 	co.connections = newConnections(co)
 	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
+	co.netflow = netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates, Abandoned: co.accounts.abandoned})
 	co.metrics = newMetrics(co)
 	if d.Registerer != nil {
 		if err := co.metrics.register(d.Registerer); err != nil {
@@ -246,16 +246,8 @@ func (c *Collector) Run(ctx context.Context) error {
 	group.Go(func() error { c.watchDrops(ctx); return nil })
 	group.Go(func() error { c.tellStrangers(ctx); return nil })
 	err := group.Wait()
-	c.abandon(c.netflow, func(int) {})
+	c.netflow.Abandon()
 	return errors.Join(err, c.Close())
-}
-
-// abandon counts the Data Sets whose template never came as undecodable.
-func (c *Collector) abandon(n *netflow.Decoder, report func(sets int)) {
-	n.Abandon(func(dg flow.Datagram, domain uint32, protocol flow.Protocol, sets int) {
-		c.accounts.undecodable(accountKey{dg.Exporter, domain, protocol}, flow.ReasonTemplateUnknown, sets)
-		report(sets)
-	})
 }
 
 // runTemplates runs the store if it wants to be run; the function returned stops

@@ -231,10 +231,5 @@ func (s *connection) undecodable(reason flow.Reason) {
 
 // finish withdraws the templates of the session (RFC 7011, Section 8.1).
 func (s *connection) finish() {
-	s.lane.mu.Lock()
-	s.lane.account() // so that what waits has its account
-	s.lane.mu.Unlock()
-	s.cs.c.netflow.End(s.datagram, func(dg flow.Datagram, domain uint32, protocol flow.Protocol, sets int) {
-		s.cs.c.accounts.undecodable(accountKey{dg.Exporter, domain, protocol}, flow.ReasonTemplateUnknown, sets)
-	})
+	s.cs.c.netflow.End(s.datagram)
 }

@@ -54,8 +54,8 @@ func (c *Collector) Replay(ctx context.Context, o ReplayOptions) (Summary, error
 	}
 	handling, release := c.outlive(ctx)
 	defer release()
-	p := &player{c: c, o: o, handling: handling, batch: new(flow.Batch), summary: Summary{Undecodable: map[string]uint64{}},
-		netflow: netflow.New(netflow.Config{Sampling: c.config.sampling})}
+	p := &player{c: c, o: o, handling: handling, batch: new(flow.Batch), summary: Summary{Undecodable: map[string]uint64{}}}
+	p.netflow = netflow.New(netflow.Config{Sampling: c.config.sampling, Abandoned: p.abandoned})
 	var errs []error
 	for _, f := range o.Files {
 		if s, err := os.Stat(f); err == nil {
@@ -255,7 +255,13 @@ func (p *player) handOver() error {
 // finish gives up what will never be whole, and hands over the last rows.
 func (p *player) finish() error {
 	p.undecodable(flow.ReasonShort, uint64(p.packets.fragments.abandon()))
-	err := p.handOver() // accounts first, so that what waits has its account
-	p.c.abandon(p.netflow, func(sets int) { p.undecodable(flow.ReasonTemplateUnknown, uint64(sets)) })
+	err := p.handOver()
+	p.netflow.Abandon()
 	return err
+}
+
+// abandoned counts Data Sets whose template never came.
+func (p *player) abandoned(dg flow.Datagram, domain uint32, protocol flow.Protocol, sets int) {
+	p.c.accounts.abandoned(dg, domain, protocol, sets)
+	p.undecodable(flow.ReasonTemplateUnknown, uint64(sets))
 }

@@ -161,7 +161,8 @@ type account struct {
 // decode runs datagrams through the decoders as the collector does.
 func decode(in []datagram, quality uint16) *account {
 	a := &account{datagrams: len(in)}
-	nf, sf := netflow.New(netflow.Config{}), sflow.New(sflow.Config{})
+	abandoned := func(_ flow.Datagram, _ uint32, _ flow.Protocol, sets int) { a.waiting += sets }
+	nf, sf := netflow.New(netflow.Config{Abandoned: abandoned}), sflow.New(sflow.Config{})
 	for _, d := range in {
 		dg := flow.Datagram{Exporter: d.from.Addr().As16(), Port: d.from.Port(), Transport: flow.File, Received: d.at.UnixNano(), Quality: quality}
 		var r flow.Result
@@ -175,7 +176,7 @@ func decode(in []datagram, quality uint16) *account {
 		}
 		a.add(r)
 	}
-	nf.Abandon(func(_ flow.Datagram, _ uint32, _ flow.Protocol, sets int) { a.waiting += sets })
+	nf.Abandon()
 	a.records = a.Flows - a.Reverse
 	return a
 }

@@ -23,6 +23,11 @@ type Config struct {
 	Sampling func(exporter [16]byte) (rate uint32, override bool)
 
 	Templates TemplateStore // nil = templates do not outlive the process
+
+	// Abandoned, if set, is told of Data Sets that were waiting for their template
+	// and are given up for another reason than their age: Abandon, End, or others
+	// needed the room. It must not call back into the Decoder.
+	Abandoned func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)
 }
 
 // Decoder holds what exporters said earlier: templates, sampling rates,
@@ -144,8 +149,7 @@ func (d *Decoder) Header(payload []byte) (r flow.Result, ok bool) {
 // stateful reads sets with the state of their session.
 func (x *pass) stateful(sets []byte) {
 	dg := &x.m.dg
-	s, lost := x.d.session(sessionOf(dg))
-	x.res.Undecodable[flow.ReasonLimit] += uint32(lost)
+	s := x.d.session(sessionOf(dg))
 	if s.firstSeen.CompareAndSwap(0, dg.Received) {
 		x.d.inherit(s)
 	}
@@ -157,57 +161,39 @@ func (x *pass) stateful(sets []byte) {
 	x.sets(sets)
 }
 
-// Interface returns what the exporter calls an interface, by its options data.
-func (d *Decoder) Interface(exporter [16]byte, domain uint32, ifIndex uint32) (Interface, bool) {
-	d.mu.RLock()
-	peers := append([]*session(nil), d.peers[exporter]...)
-	d.mu.RUnlock()
-	for _, s := range peers {
-		s.mu.Lock()
-		for _, p := range []flow.Protocol{flow.NetFlowV9, flow.IPFIX} {
-			if o := s.domains[domainKey{p, domain}]; o != nil {
-				if name, ok := o.names[ifIndex]; ok {
-					s.mu.Unlock()
-					return name, true
-				}
-			}
-		}
-		s.mu.Unlock()
-	}
-	return Interface{}, false
-}
-
-// Abandon drops every Data Set that still waits for its template, reporting how
-// many each session had: what a replay does at its end. report must not call
-// back into the Decoder.
-func (d *Decoder) Abandon(report func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)) {
+// Abandon gives up every Data Set that still waits for its template: what a
+// replay does at its end.
+func (d *Decoder) Abandon() {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for _, s := range d.sessions {
-		d.abandon(s, report)
+		d.abandon(s)
 	}
 }
 
-func (d *Decoder) abandon(s *session, report func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)) {
+// abandon gives up the sets that wait in s, and returns their octets.
+func (d *Decoder) abandon(s *session) (octets int) {
 	count := map[domainKey]int{}
 	from := flow.Datagram{}
 	s.pending.empty(&d.pendingBytes, func(w waiting) {
 		count[w.m.key()]++
 		from = w.m.dg
+		octets += w.cost()
 	})
 	for k, n := range count {
-		report(from, k.domain, k.protocol, n)
+		if d.config.Abandoned != nil {
+			d.config.Abandoned(from, k.domain, k.protocol, n)
+		}
 	}
+	return octets
 }
 
 // End forgets the Transport Session of a connection that has ended, and with it
-// its templates (RFC 7011, Section 8.1). Data Sets that wait in it are dropped and
-// reported as by Abandon.
-func (d *Decoder) End(dg flow.Datagram, report func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int)) {
+// its templates (RFC 7011, Section 8.1).
+func (d *Decoder) End(dg flow.Datagram) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s := d.sessions[sessionOf(&dg)]; s != nil {
-		d.abandon(s, report)
 		d.forget(s)
 	}
 }

@@ -43,8 +43,8 @@ func (s *session) rank() rank {
 // lower rank first, then those silent longest: forged source addresses must not
 // push out real exporters, which may be silent for minutes. Connections stay:
 // whoever accepts them bounds them, and their templates are not sent again. So
-// does except. lost is how many waiting sets went with them.
-func (d *Decoder) evict(except *session, highest rank) (lost int) {
+// does except.
+func (d *Decoder) evict(except *session, highest rank) {
 	type candidate struct {
 		s    *session
 		rank rank
@@ -63,33 +63,51 @@ func (d *Decoder) evict(except *session, highest rank) (lost int) {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.seen, b.seen))
 	})
 	for _, c := range all[:min(len(all), (len(d.sessions)+7)/8)] {
-		lost += d.forget(c.s)
+		d.forget(c.s)
 	}
-	return lost
 }
 
 // makeRoom is called when the budget has nothing left for s: it forgets sessions
 // that may be forged. It reports whether there is room now.
-func (d *Decoder) makeRoom(s *session, now int64) (room bool, lost int) {
+func (d *Decoder) makeRoom(s *session, now int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	before := d.state.used.Load()
 	if before < d.state.limit-d.state.limit/16 {
-		return true, 0 // another did it, or it is the share of s that is used up
+		return true // another did it, or it is the share of s that is used up
 	}
 	if now-d.evictFailed < evictPause {
-		return false, 0
+		return false
 	}
-	lost = d.evict(s, rankNew)
+	d.evict(s, rankNew)
 	if d.state.used.Load() == before {
 		d.evictFailed = now
-		return false, lost
+		return false
 	}
-	return true, lost
+	return true
 }
 
-// forget drops s and what was saved of it; lost is how many sets waited in it.
-func (d *Decoder) forget(s *session) (lost int) {
+// makePendingRoom gives up what waits in the session where most does, if all
+// together wait for so much that s cannot have n octets more, and less waits in s:
+// whoever sends data without templates costs himself. It reports whether it did.
+func (d *Decoder) makePendingRoom(s *session, n int) bool {
+	if d.pendingBytes.Load()+int64(n+pendingOverhead) <= int64(d.config.MaxPendingBytes) {
+		return false // it is the share of s that is used up
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var fullest *session
+	most := s.pending.size() + n
+	for _, o := range d.sessions {
+		if size := o.pending.size(); size > most {
+			fullest, most = o, size
+		}
+	}
+	return fullest != nil && d.abandon(fullest) > 0
+}
+
+// forget drops s, what was saved of it and what waits in it.
+func (d *Decoder) forget(s *session) {
 	delete(d.sessions, s.key)
 	peers := slices.DeleteFunc(d.peers[s.key.exporter], func(p *session) bool { return p == s })
 	if len(peers) == 0 {
@@ -102,7 +120,8 @@ func (d *Decoder) forget(s *session) (lost int) {
 	s.chargeLocked(-s.octets)
 	s.closed = true
 	s.plansMu.Unlock()
-	return s.pending.close(&d.pendingBytes)
+	s.pending.close()
+	d.abandon(s)
 }
 
 // unsave removes what was saved of s from the store.

@@ -80,7 +80,7 @@ func FuzzDecode(f *testing.F) {
 		survive(t, d, first)
 		survive(t, d, second)
 		survive(t, d, first)
-		d.Abandon(func(flow.Datagram, uint32, flow.Protocol, int) {})
+		d.Abandon()
 		if n := d.pendingBytes.Load(); n != 0 {
 			t.Fatalf("%d octets still counted as waiting", n)
 		}

@@ -182,6 +182,9 @@ func (x *pass) wait(k templateKey, b []byte) {
 	x.res.Uncounted++
 	kept, expired := x.s.pending.add(k, &x.m, b, &x.d.pendingBytes, x.d.config.MaxPendingBytes)
 	x.res.Undecodable[flow.ReasonTemplateUnknown] += uint32(expired)
+	if !kept && x.d.makePendingRoom(x.s, len(b)) {
+		kept, _ = x.s.pending.add(k, &x.m, b, &x.d.pendingBytes, x.d.config.MaxPendingBytes)
+	}
 	if kept {
 		x.res.Waiting++
 	} else {
@@ -277,12 +280,8 @@ func (x *pass) template(t template) {
 	x.res.Templates++
 	k := templateKey{x.m.key(), t.id}
 	became := x.s.learn(k, p, x.d.config.MaxTemplatesPerSession)
-	if became == refused {
-		room, lost := x.d.makeRoom(x.s, x.m.dg.Received)
-		x.res.Undecodable[flow.ReasonLimit] += uint32(lost)
-		if room {
-			became = x.s.learn(k, p, x.d.config.MaxTemplatesPerSession)
-		}
+	if became == refused && x.d.makeRoom(x.s, x.m.dg.Received) {
+		became = x.s.learn(k, p, x.d.config.MaxTemplatesPerSession)
 	}
 	switch became {
 	case refused:

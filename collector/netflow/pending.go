@@ -105,26 +105,30 @@ func (p *pending) expire(then int64, total *atomic.Int64) (sets int) {
 	return sets
 }
 
-// close drops everything and refuses more.
-func (p *pending) close(total *atomic.Int64) (sets int) {
+// close refuses more.
+func (p *pending) close() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.closed = true
-	p.mu.Unlock()
-	return p.empty(total, func(waiting) {})
+}
+
+// size is how many octets wait.
+func (p *pending) size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes
 }
 
 // empty drops everything, showing each set to f.
-func (p *pending) empty(total *atomic.Int64, f func(waiting)) (sets int) {
+func (p *pending) empty(total *atomic.Int64, f func(waiting)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for k, q := range p.queues {
 		for _, w := range q {
 			f(w)
 		}
-		sets += len(q)
 		p.drop(k, total)
 	}
-	return sets
 }
 
 func (p *pending) drop(k templateKey, total *atomic.Int64) {

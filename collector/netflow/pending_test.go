@@ -44,7 +44,12 @@ func TestPending_OptionsBeforeTheirTemplateToo(t *testing.T) {
 }
 
 func TestPending_IsBounded(t *testing.T) {
-	d := New(Config{MaxPendingBytes: 80_000})
+	abandoned := 0
+	d := New(Config{MaxPendingBytes: 80_000, Abandoned: func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int) {
+		want(t, "domain", domain, 1)
+		want(t, "protocol", p, flow.NetFlowV9)
+		abandoned += sets
+	}})
 	kept, refused := 0, uint32(0)
 	for range 100 {
 		_, r := run(t, d, router, v9(1, set(256, make([]byte, 1000))))
@@ -59,16 +64,13 @@ func TestPending_IsBounded(t *testing.T) {
 			run(t, d, from("192.0.2.7", port), v9(1, set(256, make([]byte, 1000))))
 		}
 	}
-	if n := d.pendingBytes.Load(); n > 80_000 || n < 70_000 {
+	n := d.pendingBytes.Load()
+	if n > 80_000 || n < 70_000 {
 		t.Errorf("%d octets wait, want nearly 80,000", n)
 	}
-	abandoned := 0
-	d.Abandon(func(dg flow.Datagram, domain uint32, p flow.Protocol, sets int) {
-		want(t, "domain", domain, 1)
-		want(t, "protocol", p, flow.NetFlowV9)
-		abandoned += sets
-	})
-	want(t, "abandoned", abandoned, 80_000/(1000+pendingOverhead))
+	before := abandoned
+	d.Abandon()
+	want(t, "abandoned at the end", abandoned-before, int(n)/(1000+pendingOverhead))
 	want(t, "octets after Abandon", d.pendingBytes.Load(), 0)
 }
 
@@ -102,14 +104,32 @@ func TestPending_ReleaseIsSpreadOverDatagrams(t *testing.T) {
 }
 
 func TestPending_EvictedSessionsAreCounted(t *testing.T) {
-	d := New(Config{MaxSessions: 8})
 	var waiting, lost uint32
+	d := New(Config{MaxSessions: 8, Abandoned: func(_ flow.Datagram, _ uint32, _ flow.Protocol, sets int) { lost += uint32(sets) }})
 	for port := range uint16(50) {
 		_, r := run(t, d, from("192.0.2.7", port), v9(1, set(256, u32(1))))
 		waiting += uint32(r.Waiting)
-		lost += r.Undecodable[flow.ReasonLimit]
 	}
-	d.Abandon(func(_ flow.Datagram, _ uint32, _ flow.Protocol, sets int) { lost += uint32(sets) })
+	d.Abandon()
 	want(t, "every waiting set is accounted for", lost, waiting)
 	want(t, "octets", d.pendingBytes.Load(), 0)
+}
+
+// Sets that wait without end push out each other, not those of an exporter whose
+// template is about to come.
+func TestPending_FloodOfOthersLeavesRoom(t *testing.T) {
+	abandoned := map[uint16]int{}
+	d := New(Config{MaxPendingBytes: 80_000, Abandoned: func(dg flow.Datagram, _ uint32, _ flow.Protocol, sets int) { abandoned[dg.Port] += sets }})
+	for port := range uint16(20) {
+		for range 20 {
+			run(t, d, from("198.51.100.1", 1000+port), v9(1, set(256, make([]byte, 1000))))
+		}
+	}
+	_, r := run(t, d, router, v9(1, set(256, plainRecord(1), plainRecord(2))))
+	want(t, "waiting", r.Waiting, 1)
+	_, r = run(t, d, router, v9(1, set(0, plain)))
+	want(t, "late flows", r.Late, 2)
+	if len(abandoned) == 0 || abandoned[router.Port] != 0 {
+		t.Errorf("sets given up by port: %v, want some of those that flood", abandoned)
+	}
 }

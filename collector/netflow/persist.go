@@ -165,7 +165,7 @@ func (d *Decoder) Restore() (r Restored) {
 type Restored struct{ Templates, Options, Refused int }
 
 func (d *Decoder) restored(key sessionKey) *session {
-	s, _ := d.session(key)
+	s := d.session(key)
 	s.restored = true
 	return s
 }

@@ -165,25 +165,24 @@ func (s *session) withdraw(d domainKey, id uint16, options bool) {
 	}
 }
 
-// session returns the state of the Transport Session k. lost is how many waiting
-// sets were given up to make room for it.
-func (d *Decoder) session(k sessionKey) (s *session, lost int) {
+// session returns the state of the Transport Session k.
+func (d *Decoder) session(k sessionKey) *session {
 	d.mu.RLock()
-	s = d.sessions[k]
+	s := d.sessions[k]
 	d.mu.RUnlock()
 	if s != nil {
-		return s, 0
+		return s
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s = d.sessions[k]; s != nil {
-		return s, 0
+		return s
 	}
 	if len(d.sessions) >= d.config.MaxSessions {
-		lost = d.evict(nil, rankEstablished)
+		d.evict(nil, rankEstablished)
 	}
 	s = &session{key: k, domains: map[domainKey]*observation{}, plans: map[templateKey]*plan{}, state: &d.state}
 	d.sessions[k] = s
 	d.peers[k.exporter] = append(d.peers[k.exporter], s)
-	return s, lost
+	return s
 }

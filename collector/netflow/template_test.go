@@ -196,13 +196,13 @@ func TestDecoder_SeveralWorkersShareIt(t *testing.T) {
 				case 2:
 					d.Decode(&b, dg, v9(uint32(i%7), set(999, u32(1))))
 				default:
-					d.Interface(dg.Exporter, 1, 1)
+					d.Names(dg.Exporter, flow.NetFlowV9)
 				}
 			}
 		})
 	}
 	workers.Wait()
-	d.Abandon(func(flow.Datagram, uint32, flow.Protocol, int) {})
+	d.Abandon()
 	if n := d.pendingBytes.Load(); n != 0 {
 		t.Errorf("%d octets still counted as waiting", n)
 	}
