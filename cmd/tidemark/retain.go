@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"tidemark/anchor"
@@ -38,6 +39,8 @@ func (d *daemon) retainOnce(ctx context.Context, now time.Time) error {
 	}
 	dropped, err := d.node.db.Retain(ctx, before)
 	for _, p := range dropped {
+		told := d.node.ledger.Event("retention_done", "tidemark", map[string]any{"day": p.Day.Format(time.DateOnly), "table": string(p.Table), "flows": p.Rows})
+		err = errors.Join(err, told)
 		d.log.Info().Str("table", string(p.Table)).Time("day", p.Day).Uint64("flows", p.Rows).Msg("dropped a day by retention; the ledger says so")
 	}
 	return err
