@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,7 @@ const (
 	answering                  // much more out than in, over UDP, to the outside
 	logins                     // several flows with a service for log-ins
 	listed                     // an address of a list
+	learned                    // a device that is not only learned any more
 )
 
 // target says what makes two findings of a detector one incident.
@@ -86,6 +88,9 @@ func Detectors() []Detector {
 			panic(err) // a detector without its file: this program was built wrong
 		}
 		all[i].sql = string(sql)
+		if all[i].pace == prompt && !all[i].Hard {
+			all[i].needs |= learned
+		}
 	}
 	return all
 }
@@ -171,4 +176,37 @@ func (s *Scorer) findings(ctx context.Context, sql string) ([]finding, error) {
 		out = append(out, f)
 	}
 	return out, rows.Err()
+}
+
+// SQL is the statement of the detector, with {name:Type} for its parameters.
+func (d *Detector) SQL() string { return d.sql }
+
+// About is the comment that opens the statement: the rule in words, the least
+// evidence it wants, and its severity.
+func (d *Detector) About() string {
+	var out []string
+	for line := range strings.Lines(d.sql) {
+		text, comment := strings.CutPrefix(line, "--")
+		if !comment {
+			break
+		}
+		out = append(out, strings.TrimSpace(text))
+	}
+	return strings.Join(out, "\n")
+}
+
+// Summary is the first sentence of About, without the name.
+func (d *Detector) Summary() string {
+	text := strings.ReplaceAll(d.About(), "\n", " ")
+	_, text, _ = strings.Cut(text, ": ")
+	text, _, _ = strings.Cut(text, ". ")
+	return text
+}
+
+// Pace says when the detector runs.
+func (d *Detector) Pace() string {
+	if d.pace == prompt {
+		return "with every batch"
+	}
+	return "every 5 minutes"
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -108,7 +109,15 @@ type ProfileConfig struct {
 	Learning Duration `yaml:"learning" doc:"life of a device that is learned before its deviations alert"`
 	Disable  []string `yaml:"disable" doc:"detectors to leave out, by name"`
 
+	Tune  []Tuning       `yaml:"tune" doc:"parameters of detectors, such as {detector: scan, parameter: net_5m, value: 12}; see: tidemark detectors show scan"`
 	Lists []intel.Source `yaml:"lists" doc:"files of addresses nobody should deal with, such as {name: feodo, file: /etc/tidemark/feodo.txt}"`
+}
+
+// Tuning sets one parameter of a detector.
+type Tuning struct {
+	Detector  string  `yaml:"detector" doc:"its name"`
+	Parameter string  `yaml:"parameter" doc:"its name"`
+	Value     float64 `yaml:"value" doc:"a number from 0"`
 }
 
 type HTTPConfig struct {
@@ -240,6 +249,15 @@ func (c Config) Validate() error {
 	for i, name := range c.Profile.Disable {
 		if !slices.Contains(detectors, name) {
 			fault(fmt.Sprintf("profile.disable[%d]", i), "no detector %q%s", name, didYouMean(name, detectors))
+		}
+	}
+	for i, t := range c.Profile.Tune {
+		if d := slices.Index(detectors, t.Detector); d < 0 {
+			fault(fmt.Sprintf("profile.tune[%d].detector", i), "no detector %q%s", t.Detector, didYouMean(t.Detector, detectors))
+		} else if known := profile.Detectors()[d].Parameters; !slices.Contains(slices.Collect(maps.Keys(known)), t.Parameter) {
+			fault(fmt.Sprintf("profile.tune[%d].parameter", i), "no parameter %q%s", t.Parameter, didYouMean(t.Parameter, slices.Sorted(maps.Keys(known))))
+		} else if !(t.Value >= 0) {
+			fault(fmt.Sprintf("profile.tune[%d].value", i), "got %v, want a number from 0", t.Value)
 		}
 	}
 	for _, err := range intel.Validate(c.Profile.Lists) {

@@ -13,8 +13,15 @@ import (
 
 // profile is the part of the configuration that package profile reads.
 func (c Config) profile() profile.Config {
+	tuned := map[string]map[string]float64{}
+	for _, t := range c.Profile.Tune {
+		if tuned[t.Detector] == nil {
+			tuned[t.Detector] = map[string]float64{}
+		}
+		tuned[t.Detector][t.Parameter] = t.Value
+	}
 	return profile.Config{
-		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Lists: c.Profile.Lists,
+		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Lists: c.Profile.Lists, Parameters: tuned,
 		Vendor: enrich.Vendor, Service: enrich.ServiceName,
 	}
 }
