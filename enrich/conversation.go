@@ -20,6 +20,12 @@ const (
 
 	serverPeers = 5 // distinct peer ports that make a port a server's
 
+	ephemeral = 32768 // from here on systems take ports for clients
+
+	// Above this port a server is not told from a client over UDP: many small
+	// stacks take ports for clients from far below the ephemeral range.
+	maxServerGuess = 10000
+
 	protoICMP  = 1
 	protoTCP   = 6
 	protoUDP   = 17
@@ -68,6 +74,7 @@ func (k serverKey) hash() uint64 {
 type serverPort struct {
 	peers [serverPeers]uint16
 	n     uint8
+	host  address // whose ports they are, where only one host counts
 }
 
 // observeConversation pairs record i with its other half and weighs what it
@@ -203,6 +210,16 @@ func (e *Enricher) observeServer(s, peer end, proto uint8) {
 	if int(p.n) == len(p.peers) {
 		return
 	}
+	if proto == protoUDP && s.port >= ephemeral {
+		// A client that keeps one port for all it asks has many peers with ports
+		// of their own. One host that comes back with new ports has a server here.
+		if p.n <= 1 && p.host != peer.addr {
+			p.host, p.n = peer.addr, 0
+		}
+		if p.host != peer.addr {
+			return
+		}
+	}
 	for _, seen := range p.peers[:p.n] {
 		if seen == peer.port {
 			return
@@ -264,8 +281,10 @@ func (e *Enricher) byPort(src, dst end, proto uint8) (flow.Initiator, uint8) {
 			return flow.InitiatorDst, sureLearned
 		case s: // two known ports: a reserved one against a registered one
 			s, d = src.port < 1024, dst.port < 1024
+		case proto == protoUDP:
+			s, d = src.port < maxServerGuess && dst.port >= ephemeral, dst.port < maxServerGuess && src.port >= ephemeral
 		default: // two unknown ports: only one is ephemeral
-			s, d = src.port < 32768, dst.port < 32768
+			s, d = src.port < ephemeral, dst.port < ephemeral
 		}
 		if s == d {
 			return flow.InitiatorUnknown, 0
@@ -279,7 +298,7 @@ func (e *Enricher) byPort(src, dst end, proto uint8) (flow.Initiator, uint8) {
 	if s {
 		who, client = flow.InitiatorDst, dst.port
 	}
-	if client < 32768 {
+	if client < ephemeral {
 		return who, surePortWeak
 	}
 	return who, surePort

@@ -216,6 +216,22 @@ func TestApply_LearnsServerPort(t *testing.T) {
 	}
 }
 
+// A camera that keeps one ephemeral UDP port for all relays it asks is no server.
+func TestApply_ClientThatKeepsItsUDPPortIsNoServer(t *testing.T) {
+	e := enricher(t)
+	for i := range 20 {
+		e.Apply(batch(record{src: "10.0.0.2", dst: netip.AddrFrom4([4]byte{52, 1, 1, byte(i)}).String(), sport: 51000, dport: uint16(33000 + 7*i), proto: 17}))
+	}
+	b := batch(record{src: "52.1.1.99", dst: "10.0.0.2", sport: 40001, dport: 51000, proto: 17},
+		record{src: "52.1.1.99", dst: "10.0.0.2", sport: 40001, dport: 20500, proto: 17})
+	e.Apply(b)
+	for i := range 2 {
+		if b.Initiator[i] != flow.InitiatorUnknown {
+			t.Errorf("record %d: initiator %d at %d %%, want unknown", i, b.Initiator[i], b.InitiatorConfidence[i])
+		}
+	}
+}
+
 func TestApply_InitiatorStaysWithLaterSlices(t *testing.T) {
 	e := enricher(t)
 	e.Apply(batch(record{src: "10.0.0.2", dst: "1.1.1.1", sport: 443, dport: 50000, proto: 6, firewall: 1}))

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A camera behind a router that exports NetFlow v5, which has no MACs: the lease
+// file says who it is. What people say of it is part of the record.
+func TestDevices_KnownByLeasesNamedApprovedMergedAndKept(t *testing.T) {
+	t.Parallel()
+	const mac, address = "f4:b8:5e:00:00:26", "192.168.1.126"
+	capture := filepath.Join(captures(t), "iot", "generated", "blink-cam-03.softflowd-v5-300s.pcap")
+	dir := t.TempDir()
+	leases, list := filepath.Join(dir, "kea-leases4.csv"), filepath.Join(dir, "list.csv")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(leases, fmt.Sprintf("address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context,pool_id\n%s,%s,,%d,%d,1,0,0,blink-3,0,,0\nbroken\n",
+		address, mac, 400*24*3600, time.Date(2022, 1, 1, 0, 0, 0, 0, time.UTC).Unix()))
+	s := newSite(t, "networks: [192.168.0.0/16]", fmt.Sprintf("identity: {sources: [{file: %q, format: kea}]}", leases))
+	s.start("--dev-chain")
+	s.want(exitOK, "replay", capture)
+	s.want(exitOK, "anchor", "now")
+
+	type device struct {
+		ID        string            `json:"id"`
+		MAC       string            `json:"mac"`
+		Host      string            `json:"host"`
+		Label     string            `json:"label"`
+		Identity  string            `json:"identity"`
+		Addresses []string          `json:"addresses"`
+		State     string            `json:"state"`
+		Facts     map[string]string `json:"facts"`
+		Flows     uint64            `json:"flows"`
+	}
+	find := func(words ...string) device {
+		t.Helper()
+		var found []device
+		s.read(&found, append([]string{"devices", "--output", "json", "--match"}, words...)...)
+		if len(found) != 1 {
+			t.Fatalf("%d devices match %q, want 1: %+v", len(found), words, found)
+		}
+		return found[0]
+	}
+	d := find(address)
+	if d.MAC != mac || d.Host != "blink-3" || d.Identity != "assigned" || d.Flows == 0 {
+		t.Fatalf("got %+v, want the MAC and the name of the lease", d)
+	}
+	s.says(exitOK, []string{leases, "kea", "line 3"}, "devices", "sources")
+
+	s.says(exitUsage, []string{"--reason is missing"}, "devices", "approve", address)
+	s.says(exitOK, []string{" as ann", "part of the record"}, "devices", "approve", "--reason", "ordered", "--as", "ann", address)
+	s.want(exitOK, "devices", "name", "--reason", "it hangs there", "blink-3", "back door")
+	s.want(exitOK, "devices", "label", "--reason", "audit", "back door", "zone=yard")
+	s.says(exitUsage, []string{"criticality", "hgih", "did you mean \"high\""}, "devices", "label", "--reason", "audit", "back door", "criticality=hgih")
+	s.says(exitUsage, []string{"no such file"}, "devices", "mud", "--reason", "x", "back door", filepath.Join(dir, "none.json"))
+	s.want(exitOK, "devices", "mud", "--reason", "from the maker", "back door", "https://example.com/blink.json")
+	if d = find("back door"); d.Facts["approved"] != "yes" || d.Facts["zone"] != "yard" || d.Facts["mud"] == "" {
+		t.Errorf("got %+v, want what was said of it", d)
+	}
+	s.says(exitOK, []string{"back door", mac, "told by a lease", "lease, 95 %", "yard", "volume", "Monday", "PEER"}, "devices", "show", "back door")
+
+	exported := s.want(exitOK, "devices", "export").stdout
+	write(list, exported)
+	s.says(exitOK, []string{"0 changed"}, "devices", "import", "--reason", "as it was", list)
+	write(list, "devMac,devName,devLastIP,devOwner\n"+mac+",Yard camera,"+address+",facilities\nInternet,x,,\n")
+	s.says(exitOK, []string{"line 3", "1 changed"}, "devices", "import", "--reason", "audit", list)
+	if d = find("Yard"); d.Label != "Yard camera" || d.Facts["owner"] != "facilities" {
+		t.Errorf("got %+v, want what the list says", d)
+	}
+	s.want(exitOK, "devices", "retire", "--reason", "scrapped", mac)
+	s.want(exitOK, "devices", "retire", "--undo", "--reason", "a mistake", mac)
+
+	s.want(exitOK, "anchor", "now")
+	kinds := strings.Fields(s.sql("SELECT kind FROM events WHERE kind LIKE 'device%' AND actor LIKE '%' ORDER BY batch_index, pos"))
+	want := []string{"device_approved", "device_named", "device_labelled", "device_mud", "device_imported", "device_retired", "device_retired"}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("events %v, want %v", kinds, want)
+	}
+	if n := s.number("SELECT count() FROM events WHERE kind = 'device_approved' AND actor LIKE '% as ann' AND position(body, 'ordered') > 0"); n != 1 {
+		t.Errorf("%d events say who approved and why, want 1", n)
+	}
+	s.intact(s.trust())
+}
