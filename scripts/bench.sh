@@ -13,6 +13,9 @@ printf '%s, %s CPUs, %s, %s\n' "$(awk -F': ' '/model name/{print $2; exit}' /pro
 echo; echo "## Packages"
 go test -run '^$' -bench . -benchtime "$benchtime" ./collector/... ./enrich ./anchor/... ./storage/... | grep -E '^(Benchmark|pkg:|ok|FAIL|---)'
 
+echo; echo "## Gas"
+go test -count=1 -run '^TestGas_' -v ./anchor/chain | sed -n 's/^ *\(|.*\|Deploy.*\)$/\1/p'
+
 dir=$(mktemp -d "${TMPDIR:-/tmp}/tidemark-bench.XXXXXX")
 daemon=
 trap '[[ -n $daemon ]] && kill "$daemon" 2>/dev/null && wait "$daemon" 2>/dev/null; rm -rf "$dir"' EXIT

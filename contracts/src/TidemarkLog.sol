@@ -245,14 +245,15 @@ contract TidemarkLog {
         bytes32 sr = fr;
         for (; i < proof.length; i++) {
             if (sn == 0) return false;
-            bytes32 c = proof[i];
+            bytes32 c;
+            assembly ("memory-safe") {
+                c := calldataload(add(proof.offset, shl(5, i))) // proof[i], and i < proof.length
+            }
             // The first two cases are one in the RFC; apart they save the inner loop's test.
             if (fn & 1 == 1) {
-                fr = _nodeHash(c, fr);
-                sr = _nodeHash(c, sr);
+                (fr, sr) = _nodeHashes(c, fr, sr);
             } else if (fn == sn) {
-                fr = _nodeHash(c, fr);
-                sr = _nodeHash(c, sr);
+                (fr, sr) = _nodeHashes(c, fr, sr);
                 while (fn & 1 == 0 && fn != 0) {
                     fn >>= 1;
                     sn >>= 1;
@@ -286,6 +287,29 @@ contract TidemarkLog {
         if (uint256(s) > HALF_ORDER) revert MalformedSignature();
         signer = ecrecover(digest, uint8(signature[64]), bytes32(signature[0:32]), s);
         if (signer == address(0)) revert MalformedSignature();
+    }
+
+    /// @dev `_nodeHash` of two nodes with one left sibling. Both roots climb through
+    /// the same node until the trees part: then one hash serves for both.
+    function _nodeHashes(bytes32 left, bytes32 a, bytes32 b) private view returns (bytes32 ha, bytes32 hb) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore8(p, 0x01)
+            mstore(add(p, 0x01), left)
+            mstore(add(p, 0x21), a)
+            if iszero(and(eq(returndatasize(), 0x20), staticcall(gas(), 0x02, p, 0x41, 0x00, 0x20))) {
+                revert(0, 0)
+            }
+            ha := mload(0x00)
+            hb := ha
+            if iszero(eq(a, b)) {
+                mstore(add(p, 0x21), b)
+                if iszero(and(eq(returndatasize(), 0x20), staticcall(gas(), 0x02, p, 0x41, 0x00, 0x20))) {
+                    revert(0, 0)
+                }
+                hb := mload(0x00)
+            }
+        }
     }
 
     /// @dev SHA-256(0x01 || left || right), RFC 9162 Section 2.1.1. In assembly
