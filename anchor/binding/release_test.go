@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ethereum/go-ethereum/core/vm"
+	"github.com/ethereum/go-ethereum/crypto"
 )
 
 // TestContract_CannotReplaceItself scans the opcodes: none lets the code be
@@ -82,6 +83,31 @@ func TestBuild_IsReproducible(t *testing.T) {
 		}
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s differs from what its source compiles to: run scripts/contracts.sh and commit", committed)
+		}
+	}
+}
+
+// TestKnown_EarlierContractsServeOn: a log stays in the contract it was opened in.
+func TestKnown_EarlierContractsServeOn(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "TidemarkLog-1.runtime"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hash := crypto.Keccak256Hash(code); !Known(hash) || hash == CodeHash() {
+		t.Errorf("the first contract, %s, is not known", hash)
+	}
+	code[len(code)/2] ^= 1
+	if Known(crypto.Keccak256Hash(code)) || !Known(CodeHash()) {
+		t.Error("any code is known, or this release's is not")
+	}
+	// The functions that the bindings call are those of the earlier code too.
+	for _, signature := range []string{"anchor(bytes32,uint64,bytes32,bytes32[])", "getLog(bytes32)", "open(bytes32,address,address)"} {
+		if !bytes.Contains(code, crypto.Keccak256([]byte(signature))[:4]) {
+			t.Errorf("the first contract has no %s", signature)
 		}
 	}
 }
