@@ -124,6 +124,12 @@ func (w *reader) place(h *Header, k *kept, tags []byte, at []uint32, found *verd
 // accuse reports rows and runs of blocks that are not as they were sealed. Of
 // the rows in named all has been said.
 func (w *reader) accuse(h *Header, kind Kind, k *kept, rows []uint32, runs []blockRun, named []uint32, found *verdict) {
+	before := len(found.faults)
+	defer func() {
+		for i := before; i < len(found.faults); i++ {
+			found.faults[i].Proof = w.contrast(k, *found.faults[i].First)
+		}
+	}()
 	extent := "the stored nodes are damaged"
 	if k.nodes != nil {
 		total := 0
@@ -153,6 +159,28 @@ func (w *reader) accuse(h *Header, kind Kind, k *kept, rows []uint32, runs []blo
 			found.faults[len(found.faults)-1].Flow = k.flow(h, first)
 		}
 	}
+}
+
+// contrast shows what was sealed of the block of a row beside what is there now;
+// nil if the block is as it was sealed, or that is not known.
+func (w *reader) contrast(k *kept, pos uint32) *FaultProof {
+	block := int(pos) / merkle.Block
+	if len(k.nodes) != len(w.blocks) || block >= len(w.blocks) || k.nodes[block] == w.blocks[block] {
+		return nil
+	}
+	path, err := merkle.Inclusion(nil, uint64(block), uint64(len(k.nodes)), merkle.Leaves(k.nodes))
+	if err != nil {
+		return nil
+	}
+	first, last := blockRun{block, block + 1}.rows(len(w.leaves))
+	p := &FaultProof{First: first, Last: last, Sealed: fmt.Sprintf("%x", k.nodes[block]), Found: fmt.Sprintf("%x", w.blocks[block]), Path: spellHashes(path)}
+	if w.there[pos] {
+		p.FoundLeaf = fmt.Sprintf("%x", w.leaves[pos])
+	}
+	if tags := k.tags(); tags != nil {
+		p.SealedTag = fmt.Sprintf("%x", tags[int(pos)*tagSize:(int(pos)+1)*tagSize])
+	}
+	return p
 }
 
 // differences sets w.blocks and returns the rows that are not as they were

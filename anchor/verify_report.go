@@ -72,6 +72,22 @@ type Fault struct {
 	MoreRows uint64   `json:"more_rows,omitempty"`
 	Flow     string   `json:"flow,omitempty"` // name of the row, if it is one flow
 	Detail   string   `json:"detail"`
+	// Proof is what was sealed of the first row's block beside what is there now,
+	// if both are known.
+	Proof *FaultProof `json:"proof,omitempty"`
+}
+
+// FaultProof is the old and the new hash over rows [First, Last]. The path leads
+// from the sealed one to the header's root: it is what was anchored, the other
+// is not.
+type FaultProof struct {
+	First     uint32   `json:"first_pos"`
+	Last      uint32   `json:"last_pos"`
+	Sealed    string   `json:"sealed_node"`
+	Found     string   `json:"found_node"`
+	Path      []string `json:"path_to_row_root"`
+	SealedTag string   `json:"sealed_leaf_begins,omitempty"` // of the first row concerned
+	FoundLeaf string   `json:"found_leaf,omitempty"`
 }
 
 // maxRows is how many rows a fault lists.
@@ -351,6 +367,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		t.line("")
 		t.line("%s  %s: %s", f.Class, f.Kind, f.place())
 		t.line("  %s", f.Detail)
+		if i == 0 && f.Proof != nil {
+			f.Proof.write(t)
+		}
 	}
 	if r.MoreFaults > 0 {
 		t.line("")
@@ -396,6 +415,14 @@ func (r *Removal) write(t *textWriter) {
 	t.line("")
 	t.line("%s  %s of batches %d to %d, by %s at %s under the rule %q%s", r.What, what, r.First, r.Last, r.Actor, r.Time, r.Rule, reason)
 	t.line("  batch %d announced it before anything was removed", r.Batch)
+}
+
+func (p *FaultProof) write(t *textWriter) {
+	t.line("  sealed: rows %d to %d hash to %s, %s below the root of the header", p.First, p.Last, p.Sealed, plural(uint64(len(p.Path)), "step"))
+	t.line("  now:    they hash to %s", p.Found)
+	if p.FoundLeaf != "" && p.SealedTag != "" {
+		t.line("          the row itself hashes to %s, and was sealed as %s...", p.FoundLeaf, p.SealedTag)
+	}
 }
 
 func (g *Range) span() string {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tidemark/anchor/merkle"
 )
 
 // hashedColumns are the columns of flows from the first of the record to the
@@ -115,9 +117,35 @@ func everyHashedColumnMatters(t *testing.T) {
 		t.Errorf("not found:\n%s", text(r))
 	} else {
 		s.requireRow(f, bigBatch, 300)
+		s.requireContrast(f, bigBatch)
 	}
 	restore()
 	s.clean("after putting every row back")
+}
+
+// requireContrast fails the test unless what f says was sealed leads to the root
+// of the header, and what it says is there does not.
+func (s *recordedSite) requireContrast(f *Fault, batch uint64) {
+	s.t.Helper()
+	h, err := s.ledger.Reader().Header(batch)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var sealed, now merkle.Hash
+	if f.Proof == nil || parseHex(sealed[:], f.Proof.Sealed, "") != nil || parseHex(now[:], f.Proof.Found, "") != nil {
+		s.t.Fatalf("no proof of old and new: %+v", f.Proof)
+	}
+	path, err := parseHashes(f.Proof.Path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	block, blocks := uint64(f.Proof.First/merkle.Block), merkle.NumBlocks(h.Rows)
+	if err := merkle.VerifyInclusion(block, blocks, sealed, path, h.RowRoot); err != nil {
+		s.t.Errorf("what was sealed does not lead to the header: %v", err)
+	}
+	if merkle.VerifyInclusion(block, blocks, now, path, h.RowRoot) == nil || f.Proof.SealedTag == "" || f.Proof.FoundLeaf == "" {
+		s.t.Errorf("what is there leads to the header: %+v", f.Proof)
+	}
 }
 
 // requireRow fails the test unless f names the very row, in JSON and in words.
