@@ -37,7 +37,7 @@ func TestPublisher_OnGeth(t *testing.T) {
 	log := newLog(7)
 	skew := time.Duration(0)
 	p, err := New(log, Config{
-		Dir: t.TempDir(), RPC: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}, ChainID: 1337, Key: key, Rotator: common.Address{9},
+		Dir: t.TempDir(), Evidence: t.TempDir(), RPC: []string{fmt.Sprintf("http://127.0.0.1:%d", port)}, ChainID: 1337, Key: key, Rotator: common.Address{9},
 		Now: func() time.Time { return time.Now().Add(skew) }, Log: zerolog.New(zerolog.NewTestWriter(t)),
 	})
 	if err != nil {
@@ -53,12 +53,14 @@ func TestPublisher_OnGeth(t *testing.T) {
 			}
 			backend.Commit()
 			skew += time.Hour
-			if anchored(size)(p.Status()) {
+			if s := p.Status(); anchored(size)(s) && s.Evidence.Missing == 0 {
 				break
 			}
 		}
 		if s := p.Status(); !anchored(size)(s) || !s.Development || s.Backlog != 0 {
 			t.Fatalf("status: %+v", s)
+		} else if e := s.Evidence; e.Missing != 0 || e.WithoutState != 0 || e.Error != "" {
+			t.Errorf("evidence: %+v", e)
 		}
 	}
 }
