@@ -247,7 +247,11 @@ func (c *Collector) Run(ctx context.Context) error {
 	group.Go(func() error { c.tellStrangers(ctx); return nil })
 	err := group.Wait()
 	c.netflow.Abandon()
-	return errors.Join(err, c.Close())
+	err = errors.Join(err, c.Close())
+	t := c.Totals()
+	c.deps.Log.Info().Uint64("datagrams", t.Datagrams).Uint64("kernel_drops", t.KernelDrops).Uint64("shed", t.Shed).
+		Uint64("flows", t.Flows).Uint64("lost_flows", t.LostFlows).Msg("stopped receiving: the account since the start")
+	return err
 }
 
 // runTemplates runs the store if it wants to be run; the function returned stops

@@ -101,6 +101,9 @@ func TestRestart_UnderLoadLosesNoTemplateAndNoSamplingRate(t *testing.T) {
 			}
 		}
 		end()
+		if text := s.daemon.text(); lives%2 == 0 && !strings.Contains(text, "the account since the start") {
+			t.Errorf("life %d: the log does not say what was received and dropped:\n%s", lives, s.daemon.tail())
+		}
 		s.start()
 		if lives == 4 {
 			q.conn.Close()
