@@ -13,6 +13,8 @@ var (
 	touchedSQL string
 	//go:embed query/edges_of.sql
 	edgesOfSQL string
+	//go:embed query/learned.sql
+	learnedSQL string
 )
 
 const (
@@ -51,12 +53,31 @@ func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (sign, error
 	if len(s.suspects.addrs) > 0 {
 		signs |= listed
 	}
+	if ok, err := s.touchedLearned(ctx, log, after, upto); err != nil {
+		return 0, fmt.Errorf("read ages: %w", err)
+	} else if ok {
+		signs |= learned
+	}
 	for e, at := range touched {
 		if begun, ok := s.gate.begun[e]; !ok || at < begun+noveltyTime.Milliseconds() {
 			return signs | novelty, nil
 		}
 	}
 	return signs, nil
+}
+
+// touchedLearned says whether new batches touched a device of which detectors
+// that compare it with itself may speak.
+func (s *Scorer) touchedLearned(ctx context.Context, log, after, upto uint64) (bool, error) {
+	sql, err := bind(learnedSQL, map[string]any{
+		"log": log, "after": after, "upto": upto, "site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second),
+	})
+	if err != nil {
+		return false, err
+	}
+	var any uint8
+	err = s.db.Conn().QueryRow(ctx, sql).Scan(&any)
+	return any != 0, err
 }
 
 func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge]int64, sign, error) {
