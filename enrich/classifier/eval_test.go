@@ -505,7 +505,8 @@ an answer withheld; there is no credit for it in the recall. Ten devices are few
 
 The rules were written from general knowledge (registered ports, who makes what, whose cloud a domain is) before they met
 these captures, and no weight was fitted to them; domains that only the captures showed to be a maker's
-(sciener.cn, allegionengage.com) were not added afterwards. An answer withheld is therefore the common one: a camera that
+(sciener.cn, allegionengage.com) were not added afterwards. How much one strong piece of evidence counts was raised
+once, after a simulated site (seed 11) in which most answers were withheld. An answer withheld is therefore the common one: a camera that
 talks to a hosted address by TLS and nothing else looks, in flows, like any other thing.
 
 "Flow only" uses services, peers, volumes and regularity; "+ OUI" also who the MAC is assigned to; "+ names" also what
