@@ -244,9 +244,9 @@ func (o *observation) set(v option) outcome {
 	case optionInterfaceRate:
 		return keep(o, &o.interfaces, uint32(v.id), v.rate, 0)
 	case optionInterfaceName:
-		return keep(o, &o.names, uint32(v.id), v.name, int64(len(v.name.Name)+len(v.name.Description)))
+		return keep(o, &o.names, uint32(v.id), v.name, v.name.octets()-o.names[uint32(v.id)].octets())
 	case optionVRFName:
-		return keep(o, &o.vrfs, uint32(v.id), v.name.Name, int64(len(v.name.Name)))
+		return keep(o, &o.vrfs, uint32(v.id), v.name.Name, len(v.name.Name)-len(o.vrfs[uint32(v.id)]))
 	}
 	return refused
 }
@@ -308,14 +308,20 @@ func (o *observation) find(s *sampling, inIf, outIf uint32, egress bool) (rate, 
 	return rate{}, false
 }
 
-// keep sets m[k], refusing new keys when the table or the budget is full; extra
-// is what v holds beyond its own size.
-func keep[K, V comparable](o *observation, m *map[K]V, k K, v V, extra int64) outcome {
+func (i Interface) octets() int { return len(i.Name) + len(i.Description) }
+
+// keep sets m[k], if the table and the budget have room; octets is by how much a
+// name has grown.
+func keep[K, V comparable](o *observation, m *map[K]V, k K, v V, octets int) outcome {
 	if *m == nil {
 		*m = map[K]V{}
 	}
 	old, known := (*m)[k]
-	if !known && (len(*m) >= maxOptionEntries || !o.session.charge(chargePerOption+extra)) {
+	n := chargePerOctet * int64(octets)
+	if !known {
+		n += chargePerOption
+	}
+	if !known && len(*m) >= maxOptionEntries || !o.session.charge(n) {
 		return refused
 	}
 	(*m)[k] = v

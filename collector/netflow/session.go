@@ -66,14 +66,15 @@ type budget struct {
 // stateShare is the part of the budget that one session may take.
 const stateShare = 8
 
-// Memory charged, in octets, rounded up: with the record in the store, which is
-// smaller still, so that what the budget admits fits into the store's file.
+// Memory charged, in octets, rounded up, with the record in the store. That is at
+// most a quarter of it, so that what the budget admits fits into the store's file.
 const (
 	chargePerPlan   = 1024
 	chargePerField  = 48
 	chargePerMove   = 16 // of the fields once more, in columns, per shape
 	chargePerDomain = 512
-	chargePerOption = 512
+	chargePerOption = 640
+	chargePerOctet  = 4 // of a name
 )
 
 // charge takes n octets (or gives them back) if the budgets allow it.
