@@ -2,7 +2,9 @@
 --
 -- The client is new to this server; either the client is a learned device, or
 -- the server has had clients for a day and this was none of them. Sampling only
--- delays: one packet proves the contact.
+-- delays: one packet proves the contact. A port that was only knocked at spoke
+-- with nobody: a RST or SYN-ACK has no payload (at most 60 octets). Ports that
+-- clients draw too (44818, 47808) need a client with such a port of its own.
 --
 -- Minimum evidence: one answered session; any state of learning of the client.
 -- Severity 0.75. ATT&CK ICS T0848, T0855, T0836, T0843.
@@ -12,7 +14,7 @@ WITH
         SELECT device, peer, proto, port, min(contacts.first) AS since
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64} AND ({device:UInt64} = 0 OR device = {device:UInt64})
-            AND scope IN ('lan', 'wan') AND role = 'server' AND confidence >= 60
+            AND scope IN ('lan', 'wan') AND role = 'server' AND confidence >= (port >= 32768 ? 70 : 60)
             AND (proto = 6 AND port IN (102, 502, 789, 1911, 2404, 4840, 4911, 9600, 18245, 20000, 44818) OR proto = 17 AND port IN (9600, 20000, 44818, 47808))
         GROUP BY device, peer, proto, port
     ),
@@ -30,6 +32,7 @@ WITH
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in
         FROM edges
         WHERE (device, proto, port) IN (SELECT device, proto, port FROM touched) AND edges.role = 'server' AND edges.scope IN ('lan', 'wan')
+            AND (edges.proto != 6 OR bytes_out > 60 * packets_out OR packets_out > flows AND samples >= packets_out + packets_in)
         GROUP BY device, peer, proto, port
     ),
     masters AS

@@ -276,7 +276,7 @@ var accepted = map[string]struct {
 	"ddos":            {[]string{"flood", "ddos"}, time.Hour},
 	"syn-flood":       {[]string{"flood", "ddos"}, time.Hour},
 	"reflection":      {[]string{"reflection", "flood", "ddos"}, time.Hour},
-	"beacon":          {[]string{"beacon", "new_destination", "threat_intelligence"}, 24 * time.Hour},
+	"beacon":          {[]string{"beacon", "new_destination", "threat_intel"}, 24 * time.Hour},
 	"dns-tunnel":      {[]string{"exfiltration", "dns_tunnel", "volume"}, 2 * time.Hour},
 	"exfiltration":    {[]string{"exfiltration", "new_destination", "volume"}, 90 * time.Minute},
 	"new-destination": {[]string{"new_destination"}, 2 * time.Hour},

@@ -57,7 +57,7 @@ const outside = "203.0.113.7"
 // Grafts are the attack captures there are, and what they become.
 func Grafts() []Graft {
 	moved := map[string]string{"10.10.10.10": outside, "10.10.10.1": outside, "10.128.0.2": outside}
-	flood, novel, served := []string{"flood", "reflection", "ddos"}, []string{"new_destination", "beacon", "threat_intelligence"}, []string{"access", "new_service", "brute_force", "failed_access"}
+	flood, novel, served := []string{"flood", "reflection", "ddos"}, []string{"new_destination", "beacon", "threat_intel"}, []string{"access", "new_service", "brute_force", "failed_access"}
 	return []Graft{
 		{Name: "port scan", File: "iot/ndpi/synscan.pcap", Actor: "172.16.0.8", Families: []string{"scan"}},
 		{Name: "ICMP sweep", File: "iot/slips/test12-icmp-portscan.pcap", Actor: "192.168.1.109", Families: []string{"scan"}},
