@@ -47,6 +47,12 @@ Who lives there, and what can happen to them:
    sitesim devices
    sitesim attacks
 
+A site of a hundred devices drawn from forty models, and how well a collector does there:
+
+   sitesim generate --devices 100 --days 10 --attacks beacon:1,exfiltration:2 --dir site/
+   sitesim eval --program bin/tidemark --results results/ --parts benign,attacks
+   sitesim report --results results/ --out evaluation.md
+
 How fast is a collector?
 
    sitesim load --to 127.0.0.1:2055 --rate 100000 --duration 10s --mix v9,ipfix
