@@ -20,7 +20,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 )
 
-const format = "tidemark-evidence/v1"
+const format = "tidemark-chain-evidence/v1"
 
 // Bounds of evidence, in octets and nodes. A path of 64 nibbles has at most 65
 // nodes; today's mainnet needs 10.
