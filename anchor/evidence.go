@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tidemark/anchor/chainproof"
@@ -157,6 +158,16 @@ func (e *Evidence) Marshal() ([]byte, error) {
 	return p, err
 }
 
+// plain is text without characters that could drive the reader's terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+}
+
 // IsEvidence says whether p is meant to be an evidence file, not a bundle.
 func IsEvidence(p []byte) bool {
 	var f struct {
@@ -184,6 +195,11 @@ func ParseEvidence(p []byte) (*Evidence, error) {
 	made, err := time.Parse(time.RFC3339, f.Question.Made)
 	if err != nil || made.UTC().Format(time.RFC3339) != f.Question.Made {
 		return refuse("question.made: got %.40q, want a time in UTC", f.Question.Made)
+	}
+	for _, text := range append([]string{f.Question.Text, f.Question.By}, f.Question.Notes...) {
+		if plain(text) != text {
+			return refuse("question: got %.80q, want text without control characters", text)
+		}
 	}
 	if len(f.Anchors) > maxEvidenceAnchors {
 		return refuse("%d anchors, want at most %d", len(f.Anchors), maxEvidenceAnchors)

@@ -67,6 +67,7 @@ func gather(ctx context.Context, o GatherOptions) (*Evidence, error) {
 	if err := o.Ledger.Refresh(); err != nil {
 		return nil, err
 	}
+	o.Question.Text, o.Question.By = plain(o.Question.Text), plain(o.Question.By)
 	e := &Evidence{Question: o.Question, LogKey: o.Ledger.VerifierKey(), Checkpoint: signed}
 	for len(leaves) > 0 {
 		n := 1

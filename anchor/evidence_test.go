@@ -109,6 +109,10 @@ func TestEvidence_EveryChangeIsRefused(t *testing.T) {
 			t.Fatalf("octet %d changed from %q to %q near %q is accepted:\n%s", i, p[i], changed[i], p[max(i-40, 0):i+10], said)
 		}
 	}
+	e.Question.Text = "\x1b[2Jall is well"
+	if _, err := ParseEvidence(evidenceFileOf(t, e)); err == nil {
+		t.Error("a question that drives the reader's terminal is accepted")
+	}
 	for n := 0; n < len(p)-1; n += 97 {
 		if _, err := ParseEvidence(p[:n]); err == nil {
 			t.Fatalf("the first %d octets are accepted", n)

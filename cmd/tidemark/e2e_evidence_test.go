@@ -20,6 +20,15 @@ func TestEvidence_VerifiesWithATrustFileAndABlockHashAlone(t *testing.T) {
 	t.Parallel()
 	s, trust := anchoredSite(t)
 	device := s.sql("SELECT lower(leftPad(hex(src_device), 16, '0')) FROM flows WHERE src_device != 0 GROUP BY src_device ORDER BY count() DESC LIMIT 1")
+	for _, part := range [][]string{{"--device", device}, {"--batch", "1"}, {"--from", "1"}, {"--from", "1h"}, {"--from", "2h", "--to", "1ms"}} {
+		if report, code := s.verify(append([]string{"--trust", trust}, part...)...); code != exitOK || len(report.Faults) > 0 {
+			t.Errorf("verify %v: exit %d, %+v", part, code, report.Faults)
+		}
+	}
+	s.want(exitUsage, "verify", "--from", "5", "--to", "4")
+	s.want(exitUsage, "verify", "--from", "yesterday")
+	s.want(exitUsage, "verify", "--batch", "999999")
+	s.want(exitUsage, "verify", "--batch", "1", "--from", "1h")
 	path := s.evidenceOf("--device", device, "--rows", "300")
 	page, err := os.ReadFile(strings.TrimSuffix(path, ".json") + ".html")
 	if err != nil || !strings.Contains(string(page), "300 flows") || strings.Contains(string(page), "<script") {
