@@ -138,7 +138,11 @@ func TestCollector_TemplateFloodHarmsNoRealExporter(t *testing.T) {
 
 	again := newFlooded(t, path)
 	defer again.stop()
-	for _, e := range known {
+	again.now += int64(time.Hour)
+	for _, e := range append(known, real(200)) {
+		if e == real(200) {
+			again.send(e, announce) // what the forgers left does not keep a newcomer out
+		}
 		again.decodes("after a restart", e)
 	}
 }

@@ -13,7 +13,7 @@ const (
 	rankEmpty       rank = iota // no templates
 	rankUnused                  // templates that no data came for, or more of them than any real exporter has
 	rankNew                     // heard only for a moment
-	rankEstablished             // heard for a while, or known from before a restart
+	rankEstablished             // heard for a while, or used before a restart
 )
 
 const (

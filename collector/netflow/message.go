@@ -14,7 +14,7 @@ const (
 	maxSets     = 64    // FlowSets that a second header in a datagram may claim
 	maxDomains  = 1024  // Observation Domains with options data, per session
 	maxLateRows = 65536 // rows of waiting sets appended for one datagram
-	maxSearches = 32    // of templates in other sessions, for one datagram
+	maxSearches = 32    // through the other sessions, for one datagram
 )
 
 // message is the header of one export datagram.
@@ -173,6 +173,7 @@ func (x *pass) dataSet(k templateKey, b []byte, cut bool) {
 	}
 	if !x.s.used.Load() {
 		x.s.used.Store(true)
+		x.d.saveUsed(x.s, k.domainKey)
 	}
 	x.records(p, b, cut)
 }
@@ -182,8 +183,11 @@ func (x *pass) wait(k templateKey, b []byte) {
 	x.res.Uncounted++
 	kept, expired := x.s.pending.add(k, &x.m, b, &x.d.pendingBytes, x.d.config.MaxPendingBytes)
 	x.res.Undecodable[flow.ReasonTemplateUnknown] += uint32(expired)
-	if !kept && x.d.makePendingRoom(x.s, len(b)) {
-		kept, _ = x.s.pending.add(k, &x.m, b, &x.d.pendingBytes, x.d.config.MaxPendingBytes)
+	if !kept && x.searches < maxSearches {
+		x.searches++
+		if x.d.makePendingRoom(x.s, len(b)) {
+			kept, _ = x.s.pending.add(k, &x.m, b, &x.d.pendingBytes, x.d.config.MaxPendingBytes)
+		}
 	}
 	if kept {
 		x.res.Waiting++

@@ -207,22 +207,32 @@ func (s *sampling) about(r rate, ifIndex uint64, hasIf bool) option {
 	return option{kind: optionDomainRate, rate: r}
 }
 
-// learn files what options data said, for the time after a restart too.
+// learn files what options data said.
 func (x *pass) learn(about domainKey, v option) {
-	o := x.s.observation(about)
-	if o == nil {
-		x.fail(flow.ReasonLimit)
-		return
+	became := x.d.learnOption(x.s, about, v)
+	if became == refused && x.d.makeRoom(x.s, x.m.dg.Received) {
+		became = x.d.learnOption(x.s, about, v)
 	}
-	if about == x.m.key() {
+	if became == refused {
+		x.fail(flow.ReasonLimit)
+	}
+	if o := x.s.domains[about]; o != nil && about == x.m.key() {
 		x.observation = o
 	}
-	switch became := o.set(v); became {
-	case refused:
-		x.fail(flow.ReasonLimit)
-	case added, redefined:
-		x.d.saveOption(x.s, about, v, became == added)
+}
+
+// learnOption files an option of s, for the time after a restart too. The caller
+// holds s.mu.
+func (d *Decoder) learnOption(s *session, about domainKey, v option) outcome {
+	o := s.observation(about)
+	if o == nil {
+		return refused
 	}
+	became := o.set(v)
+	if became == added || became == redefined {
+		d.saveOption(s, about, v, became == added)
+	}
+	return became
 }
 
 // set files one option; the later one wins.

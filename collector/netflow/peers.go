@@ -78,9 +78,7 @@ func (d *Decoder) inherit(s *session) {
 		if from == nil || s.domains[k] != nil {
 			continue
 		}
-		if o := s.observation(k); o != nil {
-			o.takeRates(from)
-		}
+		from.eachRate(func(v option) { d.learnOption(s, k, v) }) // as far as there is room
 	}
 }
 
@@ -98,15 +96,14 @@ func (o *observation) sameRates(p *observation) bool {
 		maps.Equal(o.samplers, p.samplers) && maps.Equal(o.interfaces, p.interfaces)
 }
 
-// takeRates files the rates of another observation, as far as there is room.
-func (o *observation) takeRates(from *observation) {
-	if from.rate != nil {
-		o.set(option{kind: optionDomainRate, rate: *from.rate})
+func (o *observation) eachRate(f func(option)) {
+	if o.rate != nil {
+		f(option{kind: optionDomainRate, rate: *o.rate})
 	}
-	for id, r := range from.samplers {
-		o.set(option{kind: optionSamplerRate, id: id, rate: r})
+	for id, r := range o.samplers {
+		f(option{kind: optionSamplerRate, id: id, rate: r})
 	}
-	for id, r := range from.interfaces {
-		o.set(option{kind: optionInterfaceRate, id: uint64(id), rate: r})
+	for id, r := range o.interfaces {
+		f(option{kind: optionInterfaceRate, id: uint64(id), rate: r})
 	}
 }

@@ -23,6 +23,7 @@ type TemplateStore interface {
 const (
 	storedTemplate = 1
 	storedOption   = 2
+	storedUsed     = 3 // nothing but whose it is: data came for its templates
 )
 
 // templateName is the key of a stored template.
@@ -48,6 +49,20 @@ func (d *Decoder) saveOption(s *session, k domainKey, v option, isNew bool) {
 		return
 	}
 	name := fmt.Sprintf("%x-%d-%d-%d-%d-o%d-%d", s.key.exporter, s.key.port, s.key.transport, k.protocol, k.domain, v.kind, v.id)
+	d.saveRecord(s, name, marshalOption(s.key, k, v), isNew)
+}
+
+// saveUsed files that data came for the templates of s, of domain k at first.
+func (d *Decoder) saveUsed(s *session, k domainKey) {
+	if d.config.Templates != nil && !s.key.transport.Connected() {
+		d.saveRecord(s, usedName(s.key), stored(storedUsed, s.key, k), true)
+	}
+}
+
+func usedName(s sessionKey) string { return fmt.Sprintf("%x-%d-%d-u", s.exporter, s.port, s.transport) }
+
+// saveRecord files a record that goes when s is forgotten.
+func (d *Decoder) saveRecord(s *session, name string, record []byte, isNew bool) {
 	s.plansMu.Lock()
 	defer s.plansMu.Unlock()
 	if s.closed {
@@ -56,7 +71,7 @@ func (d *Decoder) saveOption(s *session, k domainKey, v option, isNew bool) {
 	if isNew {
 		s.saved = append(s.saved, name)
 	}
-	d.config.Templates.Save(name, marshalOption(s.key, k, v))
+	d.config.Templates.Save(name, record)
 }
 
 // stored begins a record: whose it is.
@@ -154,6 +169,11 @@ func (d *Decoder) Restore() (r Restored) {
 			r.Templates++
 		case ok && kind == storedOption && d.restoreOption(name, key, k, rest):
 			r.Options++
+		case ok && kind == storedUsed:
+			s := d.session(key)
+			s.restored = true
+			s.used.Store(true)
+			s.saved = append(s.saved, name)
 		default:
 			r.Refused++
 		}
@@ -164,19 +184,13 @@ func (d *Decoder) Restore() (r Restored) {
 // Restored counts what Restore read.
 type Restored struct{ Templates, Options, Refused int }
 
-func (d *Decoder) restored(key sessionKey) *session {
-	s := d.session(key)
-	s.restored = true
-	return s
-}
-
 func (d *Decoder) restoreTemplate(key sessionKey, k domainKey, b []byte) bool {
 	t, ok := unmarshal(b)
 	if !ok {
 		return false
 	}
 	p := compile(k.protocol, t)
-	return p != nil && d.restored(key).learn(templateKey{k, t.id}, p, d.config.MaxTemplatesPerSession) == added
+	return p != nil && d.session(key).learn(templateKey{k, t.id}, p, d.config.MaxTemplatesPerSession) == added
 }
 
 func (d *Decoder) restoreOption(name string, key sessionKey, k domainKey, b []byte) bool {
@@ -184,7 +198,7 @@ func (d *Decoder) restoreOption(name string, key sessionKey, k domainKey, b []by
 	if !ok {
 		return false
 	}
-	s := d.restored(key)
+	s := d.session(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.observation(k)

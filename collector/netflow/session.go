@@ -38,7 +38,7 @@ type session struct {
 	key       sessionKey
 	firstSeen atomic.Int64 // ns, by arrival
 	lastSeen  atomic.Int64
-	restored  bool        // known since before this process
+	restored  bool        // its templates were used before this process began
 	used      atomic.Bool // its templates were those of some data
 
 	// mu is held while one datagram of the session is decoded.

@@ -88,7 +88,7 @@ func TestDecoder_ForgedSourcesDoNotPushOutExporters(t *testing.T) {
 // forged ones came later and had templates too.
 func TestDecoder_ForgedExportersDoNotPushOutOneThatIsSilentForMinutes(t *testing.T) {
 	store := &memoryStore{records: map[string][]byte{}}
-	run(t, New(Config{Templates: store}), from("192.0.2.9", 1), v9(1, set(0, plain)))
+	run(t, New(Config{Templates: store}), from("192.0.2.9", 1), v9(1, set(0, plain), set(256, plainRecord(1))))
 	d := New(Config{MaxSessions: 64, Templates: store})
 	d.Restore() // one from before the restart
 	dg := router
