@@ -165,6 +165,11 @@ func (l *Ledger) announceErasure(ctx context.Context, db *storage.DB, e *Erasure
 			return err
 		}
 	}
+	if len(e.Leaves) == 0 { // nothing is left of them but what was derived
+		if err := l.Event(ErasureEvent, e.Actor, map[string]any{"leaves": 0, "rule": e.Rule, "reason": e.Reason}); err != nil {
+			return err
+		}
+	}
 	if _, err := l.SealEvents(ctx); err != nil {
 		return err
 	}

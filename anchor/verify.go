@@ -52,7 +52,7 @@ type VerifyOptions struct {
 	Alone bool
 
 	AnchorWithin time.Duration            // 0: two hours
-	Settle       time.Duration            // how long a collector at work may take to finish what it began; 0: 5 s
+	Settle       time.Duration            // how long a collector at work may take to finish what it began; 0: 20 s
 	Parallel     int                      // batches read at once; 0: one per CPU, at most 4
 	Now          func() time.Time         // nil: time.Now
 	Progress     func(done, total uint64) // leaves; may be nil; called by one goroutine at a time

@@ -9,7 +9,7 @@ import (
 
 // defaultSettle is how long a running collector may take from writing the event
 // of an alert to storing the alert, the rest of one scoring, or to committing it.
-const defaultSettle = 5 * time.Second
+const defaultSettle = 20 * time.Second
 
 // checkAlerts compares the table incidents, which no hash covers, with the events
 // of the log. An event is sealed before its alert is stored, and may be in the
