@@ -9,7 +9,7 @@ FUZZTIME   ?= 30s
 export TIDEMARK_CACHE := $(CACHE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build setup run demo eval test test-race fuzz soak bench lint generate contracts clean
+.PHONY: help build setup run demo eval test test-race fuzz crash soak bench lint generate contracts clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,9 +41,12 @@ test-race: setup ## the packages with goroutines under the race detector (needs 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
-soak: build setup ## long runs: kill -9, every capture damaged in every bit, all captures beside the peers
+crash: build setup ## long runs: kill -9, every capture damaged in every bit, all captures beside the peers
 	TIDEMARK_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'Kill|Crash|Soak' ./storage/... ./anchor/... ./cmd/tidemark
 	TIDEMARK_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'EveryPrefixAndBitFlip|Totals' ./collector/...
+
+soak: build setup ## RATE=<highest lossless rate>: ten minutes at 80 % of it, then 150 %
+	@scripts/soak.sh
 
 bench: build setup ## the benchmarks, and the figures of docs/performance.md
 	@scripts/bench.sh

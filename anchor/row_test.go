@@ -347,12 +347,13 @@ func BenchmarkLeaves(b *testing.B) {
 		b.Run(name+"/"+lanes.Best().String(), func(b *testing.B) {
 			dst := make([][32]byte, batch.Len())
 			b.ReportAllocs()
+			used := cpuTime(b)
 			for b.Loop() {
 				if err := Leaves(dst, batch, SaltKey{}); err != nil {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(batch.Len()), "ns/row")
+			reportRows(b, batch.Len(), used)
 		})
 	}
 }

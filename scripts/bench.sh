@@ -1,67 +1,116 @@
 #!/usr/bin/env bash
-# The benchmarks: packages first, then the whole way (UDP in, stored, hashed,
-# read back, scored) through the real daemon, with the generator on the same
-# machine. Figures are CPU time and lossless rates; compare ratios of one run.
+# The figures of docs/performance.md for this machine: each stage by itself, the
+# line from the socket to the sealed batch on one CPU, and the whole way through the
+# real daemon with the highest rate that loses nothing in DURATION. The generator is
+# on the same machine. Compare ratios of one run: neighbours inflate CPU time.
+#
+#   BENCHTIME=1s DURATION=10s MIX=v5,v9,ipfix START=100000 TRIES=2 HALVINGS=2 PARTS='stages line whole'
 set -euo pipefail
 cd "$(dirname "$0")/.."
-benchtime=${BENCHTIME:-1s}
-rates=${RATES:-50000 100000 150000 200000 300000 400000}
+benchtime=${BENCHTIME:-1s} duration=${DURATION:-10s} mix=${MIX:-v5,v9,ipfix} start=${START:-100000}
+tries=${TRIES:-2} halvings=${HALVINGS:-2} parts=${PARTS:-stages line whole}
+. scripts/daemon.sh
 
-echo "## Machine"
-printf '%s, %s CPUs, %s, %s\n' "$(awk -F': ' '/model name/{print $2; exit}' /proc/cpuinfo)" "$(nproc)" "$(go version | cut -d' ' -f3)" "$(date -u +%F)"
+printf '## Machine\n%s, %s CPUs, %s, %s, load %s\n' "$(awk -F': ' '/model name/{print $2; exit}' /proc/cpuinfo)" "$(nproc)" \
+	"$(go version | cut -d' ' -f3)" "$(date -u +%F)" "$(cut -d' ' -f1-3 /proc/loadavg)"
 
-echo; echo "## Packages"
-go test -run '^$' -bench . -benchtime "$benchtime" ./collector/... ./enrich ./anchor/... ./storage/... | grep -E '^(Benchmark|pkg:|ok|FAIL|---)'
-
-echo; echo "## Gas"
-go test -count=1 -run '^TestGas_' -v ./anchor/chain | sed -n 's/^ *\(|.*\|Deploy.*\)$/\1/p'
-
-dir=$(mktemp -d "${TMPDIR:-/tmp}/tidemark-bench.XXXXXX")
-daemon=
-trap '[[ -n $daemon ]] && kill "$daemon" 2>/dev/null && wait "$daemon" 2>/dev/null; rm -rf "$dir"' EXIT
-udp=$((20000 + RANDOM % 20000)); tcp=$((20000 + RANDOM % 20000))
-cat >"$dir/c.yaml" <<EOF
-site: bench
-collector: {listen: ["127.0.0.1:$udp"]}
-http: {listen: "127.0.0.1:$tcp"}
-EOF
-bin/tidemark --data-dir "$dir/data" --config "$dir/c.yaml" run 2>"$dir/log" &
-daemon=$!
-until grep -q 'tidemark is running' "$dir/log"; do kill -0 "$daemon"; sleep 0.1; done
-sleep 2
-
-metric() { # NAME: the sum over its labels
-	exec 3<>"/dev/tcp/127.0.0.1/$tcp"
-	printf 'GET /metrics HTTP/1.0\r\nHost: bench\r\n\r\n' >&3
-	awk -v n="$1" '$1 ~ "^"n"({|$)" {s += $2} END {printf "%d", s}' <&3
-	exec 3<&- 3>&-
+# stage PACKAGE BENCHMARKS: a line for each, in CPU ns per flow.
+stage() {
+	go test -run '^$' -bench "$2" -benchtime "$benchtime" "$1" | awk '
+		/^Benchmark/ {
+			for (i = 3; i < NF; i++) {
+				if ($(i+1) ~ /^cpu-ns\//) ns = $i
+				if ($(i+1) == "cpu-s/Mrow") ns = $i * 1000
+				if ($(i+1) == "allocs/op") allocs = ", " $i " allocations per run"
+			}
+			sub(/^Benchmark/, "", $1); sub(/-[0-9]+$/, "", $1)
+			printf "| %s | %.0f%s |\n", $1, ns, allocs
+			ns = allocs = ""
+		}'
 }
-family() { echo "$daemon" $(ps -o pid= --ppid "$daemon"); }
-cpu() { # seconds of CPU time of the daemon and its engine, so far
-	local hz; hz=$(getconf CLK_TCK)
-	for p in $(family); do cat "/proc/$p/stat"; done | awk -v hz="$hz" '{s += $14 + $15} END {printf "%.2f", s / hz}'
+stages() {
+	printf '\n## Stages\n| stage | CPU ns per flow |\n|---|---|\n'
+	stage ./collector 'Reader$'          # socket, decode, account
+	stage ./collector/netflow '^BenchmarkDecode'
+	stage ./collector/sflow '^BenchmarkDecode$'
+	stage ./enrich '^BenchmarkApply$'
+	for lanes in '' avx2 generic; do TIDEMARK_LANES=$lanes stage ./anchor '^Benchmark(Leaves|Tree)$'; done
+	stage ./storage '^Benchmark(AppendFlowsBlock|SpoolAppend)$'
+	stage ./profile/aggregate '^BenchmarkDerive$'
+	stage ./storage '^Benchmark(InsertFlows|ReadFlows)$' # engine included
 }
-rss() { for p in $(family); do awk '/VmRSS/{printf "%s %d MiB  ", p, $2 / 1024}' p="$(cat /proc/"$p"/comm)" "/proc/$p/status"; done; }
 
-echo; echo "## End to end"
-echo "memory at rest: $(rss)"
-best=0
-for rate in $rates; do
-	rows=$(metric tidemark_anchor_committed_rows_total); drops=$(metric tidemark_collector_kernel_drops_total); before=$(cpu)
-	sent=$(bin/sitesim load --to "127.0.0.1:$udp" --rate "$rate" --duration 10s --mix v5,v9,ipfix,sflow 2>/dev/null)
-	flows=$(sed 's/^{"flows":\([0-9]*\).*/\1/' <<<"$sent")
-	loaded=$(rss)
-	for _ in $(seq 600); do # until everything that was taken is committed and read back
-		(($(metric tidemark_anchor_committed_rows_total) - rows >= flows)) && break
-		sleep 0.2
-		[[ $(metric tidemark_anchor_backlog_batches) == 0 && $(metric tidemark_collector_queued_bytes) == 0 ]] && { sleep 6; break; }
+line() { # one CPU for the line, the others for the generator
+	printf '\n## From the socket to the sealed batch, on one CPU\n| mix | flows/s | lanes | as far as | CPU s per million | lost |\n|---|---|---|---|---|---|\n'
+	go test -c -o "$dir/receiver" ./cmd/tidemark
+	mkfifo "$dir/stdin"
+	for input in "v5,v9,ipfix 400000" "sflow 200000"; do
+		for run in 'decode' 'hash' 'hash avx2' 'hash generic' 'spool'; do
+			read -r name rate <<<"$input"
+			read -r mode lanes <<<"$run"
+			receive "$name" "$rate" "$mode" "$lanes"
+		done
 	done
-	stored=$(($(metric tidemark_anchor_committed_rows_total) - rows)); dropped=$(($(metric tidemark_collector_kernel_drops_total) - drops))
-	awk -v r="$rate" -v s="$flows" -v g="$stored" -v d="$dropped" -v a="$before" -v b="$(cpu)" -v m="$loaded" \
-		'BEGIN {printf "%7d flows/s asked: sent %d, stored %d (%.2f %% lost, %d datagrams dropped by the kernel), %.2f CPU s per million flows; %s\n", r, s, g, 100 * (s - g) / s, d, (b - a) * 1e6 / g, m}'
-	if ((stored >= flows)); then best=$rate; else break; fi
-done
-echo "highest lossless rate tried: $best flows/s for 10 s"
-start=$(date +%s.%N)
-bin/tidemark --data-dir "$dir/data" --config "$dir/c.yaml" verify --no-progress >"$dir/verify" || true
-awk -v s="$start" -v e="$(date +%s.%N)" '/flows/{print; exit} END {printf "verify took %.1f s\n", e - s}' "$dir/verify"
+}
+receive() { # MIX RATE MODE LANES
+	udp=$((20000 + RANDOM % 10000))
+	TIDEMARK_BENCH_RECEIVER=127.0.0.1:$udp TIDEMARK_BENCH_RECEIVER_MODE=$3 TIDEMARK_BENCH_RECEIVER_SPOOL=$dir/spool TIDEMARK_LANES=$4 \
+		taskset -c "$(($(nproc) - 1))" "$dir/receiver" -test.run '^TestBenchReceiver$' <"$dir/stdin" >"$dir/report" 2>"$dir/log" &
+	daemon=$!
+	exec 8>"$dir/stdin"
+	sleep 1
+	local sent flows seconds
+	sent=$(load --rate "$2" --duration "$duration" --mix "$1" | sed 's/,"by_protocol.*//' | field flows)
+	sleep 1
+	exec 8>&-
+	wait "$daemon" || true
+	daemon=
+	flows=$(sed -n 's/^{"flows":\([0-9]*\).*/\1/p' "$dir/report") seconds=$(sed -n 's/.*"cpu_seconds":\([0-9.]*\).*/\1/p' "$dir/report")
+	awk -v m="$1" -v r="$2" -v l="${4:-best}" -v w="$3" -v s="$sent" -v f="$flows" -v c="$seconds" \
+		'BEGIN {printf "| %s | %d | %s | %s | %.3f | %.2f %% |\n", m, r, l, w, c * 1e6 / f, (s - f) * 100 / s}'
+}
+
+# attempt RATE: whether the daemon takes it without loss; prints a line of the table.
+attempt() {
+	local e rows drops d0 e0 d1 e1 sent stored report
+	e=$(engine) rows=$(metric tidemark_anchor_committed_rows_total) drops=$(metric tidemark_collector_kernel_drops_total)
+	d0=$(cpu_of "$daemon") e0=$(cpu_of "$e")
+	report=$(load --rate "$1" --duration "$duration" --mix "$mix" | sed 's/,"by_protocol.*//')
+	sent=$(field flows <<<"$report")
+	reached=$(sed 's/.*"flows_per_second":\([0-9]*\).*/\1/' <<<"$report")
+	memory="$(rss_of "$daemon") + $(rss_of "$e")"
+	settle
+	d1=$(cpu_of "$daemon") e1=$(cpu_of "$e")
+	stored=$(($(metric tidemark_anchor_committed_rows_total) - rows)) drops=$(($(metric tidemark_collector_kernel_drops_total) - drops))
+	awk -v a="$1" -v r="$reached" -v s="$sent" -v g="$stored" -v k="$drops" -v d="$d0" -v D="$d1" -v e="$e0" -v E="$e1" -v m="$memory" \
+		'BEGIN {printf "| %d | %d | %.3f %%, %d | %.2f | %.2f | %.2f | %s |\n", a, r, (s - g) * 100 / s, k, (D - d) * 1e6 / g, (E - e) * 1e6 / g, (D - d + E - e) * 1e6 / g, m}'
+	((stored >= sent))
+}
+holds() { for _ in $(seq "$tries"); do if attempt "$1"; then return 0; fi; done; return 1; }
+
+whole() {
+	printf '\n## The whole way: received, stored, hashed, read back, scored\nMix %s, runs of %s.\n\n' "$mix" "$duration"
+	printf '| flows/s asked | sent | lost; datagrams dropped by the kernel | CPU s per million: daemon | engine | both | MiB daemon + engine |\n|---|---|---|---|---|---|---|\n'
+	start_daemon
+	load --rate 20000 --duration 2s --mix "$mix" >/dev/null # first templates, first parts
+	settle
+	local low=0 high=0 rate=$start
+	while holds "$rate"; do
+		low=$rate
+		if ((reached * 10 < rate * 9)); then low=$reached; break; fi # the generator's limit
+		rate=$((rate * 2))
+	done
+	high=$rate
+	for _ in $(seq "$halvings"); do
+		rate=$(((low + high) / 2))
+		if ((rate <= low)); then break; fi
+		if holds "$rate"; then low=$rate; else high=$rate; fi
+	done
+	printf '\nHighest rate without loss: %d flows/s for %s\n' "$low" "$duration"
+	local began
+	began=$(date +%s.%N)
+	tidemark verify --no-progress >"$dir/verify" || true
+	awk -v s="$began" -v e="$(date +%s.%N)" '/flows/{print; exit} END {printf "verify took %.1f s\n", e - s}' "$dir/verify"
+}
+
+for part in $parts; do "$part"; done

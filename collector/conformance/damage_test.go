@@ -44,7 +44,7 @@ func (x *damaged) try(name string, d datagram, payload []byte) {
 
 // Every real datagram, cut at every octet and with every bit flipped: nothing
 // panics, rows and account agree, and memory stays in its bounds. Without
-// TIDEMARK_SOAK=1 (make soak), a sample: of a capture the first 16 datagrams of
+// TIDEMARK_SOAK=1 (make crash), a sample: of a capture the first 16 datagrams of
 // each length, and of those every 7th octet and every 29th bit.
 func TestCaptures_EveryPrefixAndBitFlipSurvives(t *testing.T) {
 	dir := captures(t)

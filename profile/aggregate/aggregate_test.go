@@ -14,6 +14,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"tidemark/collector"
 	"tidemark/collector/flow"
@@ -283,11 +284,20 @@ func BenchmarkDerive(b *testing.B) {
 	batch := random(r, 1<<17, 300, 0)
 	block := storage.AppendFlowsBlock(nil, testLog, "home", 1, batch)
 	m := aggregate.New()
+	cpu := func() int64 {
+		var u unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return u.Utime.Nano() + u.Stime.Nano()
+	}
+	before := cpu()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := m.Derive(block); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(cpu()-before)/float64(b.N)/float64(batch.Len()), "cpu-ns/flow")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(batch.Len()), "ns/flow")
 }
