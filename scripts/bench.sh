@@ -58,7 +58,7 @@ receive() { # MIX RATE MODE LANES
 		taskset -c "$(($(nproc) - 1))" "$dir/receiver" -test.run '^TestBenchReceiver$' <"$dir/stdin" >"$dir/report" 2>"$dir/log" &
 	daemon=$!
 	exec 8>"$dir/stdin"
-	sleep 1
+	until grep -q 'listening for flow exports' "$dir/log"; do kill -0 "$daemon"; sleep 0.1; done
 	local sent flows seconds
 	sent=$(load --rate "$2" --duration "$duration" --mix "$1" | sed 's/,"by_protocol.*//' | field flows)
 	sleep 1
