@@ -58,6 +58,7 @@ func (w *world) baseFee(gwei int64) {
 // TestFailures_BacklogAndLagButNoLossAndNoDouble: an hour of each, in which the
 // log goes on; then one anchor covers all of it.
 func TestFailures_BacklogAndLagButNoLossAndNoDouble(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		fail, mend func(w *world)
 		says       string // in the status meanwhile; "": a transaction is pending

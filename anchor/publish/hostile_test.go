@@ -52,6 +52,7 @@ var lies = map[string]func(json.RawMessage) string{
 // way while a log is anchored. Nothing may panic or fork, and once the node is
 // honest again everything is anchored.
 func TestPublisher_LyingNodeCausesErrorsNotDamage(t *testing.T) {
+	t.Parallel()
 	node := chaintest.Start(t, "--slots-in-an-epoch", "1")
 	l := chaintest.NewProxy(t, node.URL)
 	methods := []string{

@@ -18,6 +18,7 @@ import (
 // TestPublisher_ChainKilledAgainAndAgain kills the development chain, which
 // forgets its last seconds each time, while a log grows and is anchored.
 func TestPublisher_ChainKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	if _, err := chain.FindAnvil(); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)

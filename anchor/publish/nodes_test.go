@@ -34,6 +34,7 @@ func serving(s Status) string {
 func host(p *chaintest.Proxy) string { return strings.TrimPrefix(p.URL, "http://") }
 
 func TestNodes_FailoverWhateverTheFault(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
 	half := func(w http.ResponseWriter, _ *http.Request) bool {
