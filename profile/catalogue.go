@@ -17,6 +17,8 @@ import (
 var (
 	//go:embed query/devices.sql
 	devicesSQL string
+	//go:embed query/device_ids.sql
+	deviceIDsSQL string
 	//go:embed query/device_services.sql
 	deviceServicesSQL string
 	//go:embed query/find_device.sql
@@ -158,9 +160,16 @@ func (s *Scorer) Devices(ctx context.Context, f DeviceFilter) ([]Device, error) 
 }
 
 // DevicesOf is Devices with the number of devices that the filter selects
-// without its limit.
+// without its limit. First it is decided which, then they alone are read.
 func (s *Scorer) DevicesOf(ctx context.Context, f DeviceFilter) ([]Device, uint64, error) {
-	list, total, err := s.page(ctx, f)
+	ids, total := f.IDs, uint64(len(f.IDs))
+	if f.IDs == nil {
+		var err error
+		if ids, total, err = s.choose(ctx, f); err != nil {
+			return nil, 0, fmt.Errorf("choose devices: %w", err)
+		}
+	}
+	list, err := s.details(ctx, ids)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read devices: %w", err)
 	}
@@ -170,11 +179,8 @@ func (s *Scorer) DevicesOf(ctx context.Context, f DeviceFilter) ([]Device, uint6
 	return list, total, nil
 }
 
-// page reads who the devices are.
-func (s *Scorer) page(ctx context.Context, f DeviceFilter) (out []Device, total uint64, err error) {
-	if f.IDs == nil {
-		f.IDs = []uint64{}
-	}
+// choose returns the ids that a filter selects.
+func (s *Scorer) choose(ctx context.Context, f DeviceFilter) (ids []uint64, total uint64, err error) {
 	if f.Limit == 0 {
 		f.Limit = math.MaxInt64
 	}
@@ -182,10 +188,11 @@ func (s *Scorer) page(ctx context.Context, f DeviceFilter) (out []Device, total 
 	if f.Network.IsValid() {
 		low, high = prefixRange(f.Network)
 	}
-	sql, err := bind(devicesSQL, map[string]any{
-		"site": s.config.Site, "ids": f.IDs, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
+	sql, err := bind(deviceIDsSQL, map[string]any{
+		"site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
 		"state": string(f.State), "kind": f.Kind, "known_by": f.KnownBy, "match": f.Match, "unapproved": f.Unapproved, "alerting": f.Alerting,
 		"bits": f.Network.IsValid(), "low": low, "high": high, "sort": f.Sort, "limit": f.Limit,
+		"hosts": f.Match != "" || f.Sort == "name", "kinds": f.Match != "" || f.Sort == "kind" || f.Kind != "",
 	})
 	if err != nil {
 		return nil, 0, err
@@ -196,20 +203,65 @@ func (s *Scorer) page(ctx context.Context, f DeviceFilter) (out []Device, total 
 	}
 	defer rows.Close()
 	for rows.Next() {
+		var id uint64
+		var state string
+		if err := rows.Scan(&id, &state, &total); err != nil {
+			return nil, 0, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, total, rows.Err()
+}
+
+// details reads who the devices with some ids are, in the order of the ids. Ids
+// of one device give it once, ids of none nothing.
+func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	asked := ids
+	if len(ids) > idsPerQuery {
+		asked = []uint64{} // all of them are read then
+	}
+	sql, err := bind(devicesSQL, map[string]any{
+		"site": s.config.Site, "ids": asked, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
+	})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []Device
+	at := map[uint64]int{} // of every id of a device
+	for rows.Next() {
 		var d Device
 		var asOf time.Time
 		var texts, names, values []string
 		var state string
 		err := rows.Scan(&d.ID, &d.Label, &d.Host, &d.Identity, &d.MAC, &texts, &d.First, &d.Last, &asOf, &d.Alerts, &d.Risk, &d.Members,
-			&names, &values, &state, &d.Kind, &d.IoT, &total)
+			&names, &values, &state, &d.Kind, &d.IoT)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		s.complete(&d, asOf, texts, names, values)
 		d.State = Lifecycle(state)
-		out = append(out, d)
+		for _, id := range append([]uint64{d.ID}, d.Members...) {
+			at[id] = len(found)
+		}
+		found = append(found, d)
 	}
-	return out, total, rows.Err()
+	var out []Device
+	given := map[uint64]bool{}
+	for _, id := range ids {
+		if i, ok := at[id]; ok && !given[found[i].ID] {
+			given[found[i].ID] = true
+			out = append(out, found[i])
+		}
+	}
+	return out, rows.Err()
 }
 
 // complete fills what follows from what was read.
@@ -254,15 +306,27 @@ func prefixRange(p netip.Prefix) (low, high netip.Addr) {
 
 // addServices reads what devices serve and use.
 func (s *Scorer) addServices(ctx context.Context, list []Device) error {
-	ids := make([]uint64, len(list))
-	at := map[uint64]*Device{}
-	for i := range list {
-		ids[i], at[list[i].ID] = list[i].ID, &list[i]
-	}
-	if len(ids) == 0 {
+	if len(list) == 0 {
 		return nil
 	}
-	sql, err := bind(deviceServicesSQL, map[string]any{"site": s.config.Site, "ids": ids})
+	at := map[uint64]*Device{}
+	ids := []uint64{}
+	aliases, targets := []uint64{0}, []uint64{0} // never empty: the engine could not tell their type
+	for i := range list {
+		d := &list[i]
+		at[d.ID] = d
+		ids = append(ids, d.ids()...)
+		for _, id := range d.ids() {
+			if id != d.ID {
+				aliases, targets = append(aliases, id), append(targets, d.ID)
+			}
+		}
+	}
+	all := len(ids) > idsPerQuery
+	if all {
+		ids = []uint64{}
+	}
+	sql, err := bind(deviceServicesSQL, map[string]any{"ids": ids, "all": all, "aliases": aliases, "targets": targets})
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,8 @@
 -- observers of one edge and day the one that saw most bytes counts, as for peers.
 -- A UDP port of the ephemeral range is a service only if several asked for it: a
 -- client that keeps its port looks like a server to whom it talks.
-WITH
-    members AS (SELECT device, target FROM device_aliases FINAL WHERE site = {site:String} AND target != device AND target IN {ids:Array})
+-- ids are all ids of the devices, everything if there are too many to name; aliases
+-- are those that are targets'.
 SELECT
     id,
     serves.2, serves.3, serves.1, uses.2, uses.3, uses.1,
@@ -29,15 +29,10 @@ FROM
             FROM
             (
                 SELECT
-                    members.target = 0 ? e.device : members.target AS id, role, scope, peer, proto, port, day, observer,
-                    sum(e.flows) AS o_flows, sum(bytes_out) AS o_out, sum(bytes_in) AS o_in, sum(e.failed) + sum(e.refused) AS o_failed
-                FROM
-                (
-                    SELECT device, role, scope, peer, proto, port, day, observer, flows, bytes_out, bytes_in, failed, refused
-                    FROM edges
-                    WHERE device IN {ids:Array} OR device IN (SELECT device FROM members)
-                ) AS e
-                LEFT JOIN members ON members.device = e.device
+                    transform(device, {aliases:Array}, {targets:Array}, device) AS id, role, scope, peer, proto, port, day, observer,
+                    sum(edges.flows) AS o_flows, sum(bytes_out) AS o_out, sum(bytes_in) AS o_in, sum(edges.failed) + sum(edges.refused) AS o_failed
+                FROM edges
+                WHERE {all:UInt8} = 1 OR device IN {ids:Array}
                 GROUP BY id, role, scope, peer, proto, port, day, observer
             )
             GROUP BY id, role, scope, peer, proto, port, day
