@@ -303,7 +303,7 @@ func (s *stateFile) good() string { return s.path + ".good" }
 func (s *stateFile) recover(log zerolog.Logger) error {
 	b, err := os.ReadFile(s.path)
 	if err == nil && json.Valid(b) {
-		return nil
+		return os.Chmod(s.path, 0o600) // Anvil rewrites it in place, and keeps the mode it once had
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("anvil: %w", err)

@@ -164,6 +164,9 @@ func (w *world) request(key *Key) *Request {
 func TestSubmit_ManyLogsInOneTransaction(t *testing.T) {
 	w := newWorld(t)
 	publisher, payer := w.account(PublisherRole, "1", 5), w.account(PayerRole, "2", 5)
+	if err := w.follower(9, publisher, common.Address{}).step(); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "contract") {
+		t.Errorf("a follower without a contract: %v", err)
+	}
 	contract, ctx := w.node.Deploy(), context.Background()
 	var sites []*world
 	for id := byte(1); id <= 3; id++ {

@@ -289,7 +289,7 @@ func (p *Publisher) openContract(ctx context.Context) (*chain.Contract, error) {
 		at = p.cfg.Contract
 	}
 	if at == (common.Address{}) {
-		if !p.client.Development() {
+		if !p.client.Development() || p.follows() {
 			return nil, refuse(fmt.Errorf("no contract configured for chain %d: deploy it (tidemark contract deploy) and configure its address", p.client.ID()))
 		}
 		return nil, nil
