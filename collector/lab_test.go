@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 type lab struct {
 	*running
 	sink
+	applying sync.Mutex // one at a time uses the enricher
 	enricher *enrich.Enricher
 	sent     uint64
 	sockets  map[string]*net.UDPConn
@@ -44,6 +46,8 @@ func newLab(t *testing.T, c Config) *lab {
 }
 
 func (l *lab) handle(ctx context.Context, b *flow.Batch) error {
+	l.applying.Lock()
+	defer l.applying.Unlock()
 	l.enricher.Apply(b)
 	return l.sink.handle(ctx, b)
 }
