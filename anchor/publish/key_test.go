@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,7 +111,7 @@ func TestKey_NeverPrintsItself(t *testing.T) {
 	log.Info().Interface("key", k).Any("config", map[string]any{"key": k}).Msg("")
 	j, _ := json.Marshal(map[string]any{"key": k})
 	out.Write(j)
-	decimal := k.key.D.String()
+	decimal := new(big.Int).SetBytes(crypto.FromECDSA(k.key)).String()
 	for _, form := range []string{secret[8:40], strings.ToUpper(secret[8:40]), decimal[:20]} {
 		if strings.Contains(out.String(), form) {
 			t.Errorf("the key is in the output: %s", out)

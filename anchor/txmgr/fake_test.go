@@ -257,8 +257,6 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-func (w *world) state(i int) State { return w.Transactions()[i].State }
-
 func (w *world) want(states ...State) {
 	w.Helper()
 	txs := w.Transactions()
