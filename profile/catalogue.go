@@ -192,7 +192,6 @@ func (s *Scorer) choose(ctx context.Context, f DeviceFilter) (ids []uint64, tota
 		"site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
 		"state": string(f.State), "kind": f.Kind, "known_by": f.KnownBy, "match": f.Match, "unapproved": f.Unapproved, "alerting": f.Alerting,
 		"bits": f.Network.IsValid(), "low": low, "high": high, "sort": f.Sort, "limit": f.Limit,
-		"hosts": f.Match != "" || f.Sort == "name", "kinds": f.Match != "" || f.Sort == "kind" || f.Kind != "",
 	})
 	if err != nil {
 		return nil, 0, err

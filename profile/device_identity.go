@@ -16,6 +16,8 @@ var (
 	saveIntervalsSQL string
 	//go:embed query/intervals.sql
 	intervalsSQL string
+	//go:embed query/device_observers.sql
+	deviceObserversSQL string
 	//go:embed query/save_aliases.sql
 	saveAliasesSQL string
 	//go:embed query/aliases_of.sql
@@ -126,6 +128,41 @@ func join(list []Interval, i Interval) []Interval {
 		}
 	}
 	return append(list, i)
+}
+
+// Observer is an exporter, in one direction of its interfaces, that sees a
+// device. The first of several is its home: only what it saw is counted.
+type Observer struct {
+	Exporter netip.Addr `json:"exporter"`
+	Packets  uint64     `json:"packets"` // in the device's last seven days
+	Until    time.Time  `json:"until"`
+}
+
+// Observers returns who sees a device, the one that sees most first.
+func (s *Scorer) Observers(ctx context.Context, d Device) ([]Observer, error) {
+	sql, err := bind(deviceObserversSQL, map[string]any{"ids": d.ids(), "from": d.Last.AddDate(0, 0, -7)})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Conn().Query(ctx, sql)
+	if err != nil {
+		return nil, fmt.Errorf("read observers of device %s: %w", d.Name(), err)
+	}
+	defer rows.Close()
+	var out []Observer
+	for rows.Next() {
+		var o Observer
+		var text string
+		if err := rows.Scan(&text, &o.Packets, &o.Until); err != nil {
+			return nil, fmt.Errorf("read observers of device %s: %w", d.Name(), err)
+		}
+		if o.Exporter, err = netip.ParseAddr(text); err != nil {
+			return nil, fmt.Errorf("read observers of device %s: %w", d.Name(), err)
+		}
+		o.Exporter, o.Until = o.Exporter.Unmap(), o.Until.UTC()
+		out = append(out, o)
+	}
+	return out, rows.Err()
 }
 
 // ids are all ids of a device.

@@ -28,6 +28,7 @@ type shown struct {
 	Hours     [7][24]profile.Hour `json:"hours"`
 	Volumes   []profile.Volume    `json:"volumes"` // hours of the last days
 	Alerts    []alertView         `json:"open_alerts"`
+	Observers []profile.Observer  `json:"observers"`
 	until     time.Time
 }
 
@@ -100,6 +101,9 @@ func (s *store) gather(c *cli.Context, d profile.Device) (v shown, err error) {
 	for _, a := range aliases {
 		v.Joined = append(v.Joined, aliasView{a, fmt.Sprintf("%016x", a.Device), fmt.Sprintf("%016x", a.Target)})
 	}
+	if v.Observers, err = q.Observers(c.Context, d); err != nil {
+		return v, err
+	}
 	b, err := q.Baseline(c.Context, d)
 	if err != nil {
 		return v, err
@@ -137,6 +141,7 @@ func (v shown) write(c *cli.Context, w io.Writer, d profile.Device) error {
 	line("seen", "%s to %s UTC, %s, %s out, %s in", stamp(d.First), stamp(d.Last), plural(d.Flows, "flow"), octets(d.BytesOut), octets(d.BytesIn))
 	line("identity", "%s", identityReason(d))
 	v.writeIdentity(w, d)
+	line("observed", "%s", orDash(observersText(v.Observers)))
 	line("serves", "%s", orDash(servicePeers(d.Serves)))
 	line("uses", "%s", orDash(servicePeers(d.Uses)))
 	v.writeSpark(w)
@@ -217,6 +222,22 @@ func (v shown) writeIdentity(w io.Writer, d profile.Device) {
 		}
 		fmt.Fprintf(w, "%10s %s\n", "", printable(fmt.Sprintf("%s UTC: %s %s by %s (%s): %s", stamp(a.Changed)[:16], a.Device, what, a.Actor, a.Source, a.Reason)))
 	}
+}
+
+// observersText names who sees the device; what is counted is what the first
+// sees.
+func observersText(list []profile.Observer) string {
+	var out []string
+	for i, o := range list {
+		text := o.Exporter.String()
+		if i == 0 {
+			text += " (home)"
+		} else if home := list[0].Packets; home > 0 {
+			text += fmt.Sprintf(" (%d %% of that)", 100*o.Packets/home)
+		}
+		out = append(out, text)
+	}
+	return "by " + strings.Join(out, ", ")
 }
 
 // servicePeers names services with the number of peers.

@@ -4,7 +4,8 @@
 -- (what a scanner stirs up), or was later seen with a MAC of its own; and what is
 -- seen with a gateway's MAC although its neighbours in the /24 (/64) show MACs of
 -- their own, so that no router lies between.
--- Tables that only some filters need are read with {hosts}, {kinds} only.
+-- Tables that only some filters and orders need are read for those only; the wide
+-- rows of the devices pass through one join.
 WITH
     (SELECT max(mark) FROM (SELECT max(watermark) AS mark FROM score_cursors UNION ALL SELECT max(device_lives.last) FROM device_lives WHERE site = {site:String})) AS as_of,
     canon AS (SELECT device, target FROM device_aliases FINAL WHERE site = {site:String} AND target != device),
@@ -27,7 +28,7 @@ WITH
             seen_mac != 0 ? seen_mac : assigned_mac AS own_mac,
             multiIf(seen_mac != 0, 'mac', assigned_mac != 0, 'assigned', argMax(l.identity, l.seen) = 'gateway', 'gateway', 'address') AS known_by,
             min(l.born) AS born, max(l.seen) AS seen,
-            arrayFilter(a -> a != toIPv6('::ffff:0.0.0.0') AND a != toIPv6('::'), groupUniqArrayArray(16)(l.had)) AS addrs
+            arrayFilter(a -> a != toIPv6('::ffff:0.0.0.0') AND a != toIPv6('::'), groupArrayArray(16)(l.had)) AS addrs
         FROM
         (
             SELECT
@@ -76,67 +77,83 @@ WITH
         WHERE stations.until >= bare.seen
             OR shown = 'gateway' AND bitShiftRight(toUInt128(bare.addr), bitShiftRight(toUInt128(bare.addr), 32) = 65535 ? 8 : 64) IN (SELECT link FROM links)
     ),
+    matched AS
+    (
+        SELECT canon.target = 0 ? m.device : canon.target AS id
+        FROM
+        (
+            SELECT device FROM labels FINAL WHERE {match:String} != '' AND site = {site:String} AND positionCaseInsensitiveUTF8(label, {match:String}) > 0
+            UNION ALL
+            SELECT device FROM device_facts FINAL WHERE {match:String} != '' AND site = {site:String} AND positionCaseInsensitiveUTF8(value, {match:String}) > 0
+            UNION ALL
+            SELECT device FROM identity_intervals WHERE {match:String} != '' AND site = {site:String} AND gateway = 0 AND positionCaseInsensitiveUTF8(name, {match:String}) > 0
+            UNION ALL
+            SELECT device FROM kinds FINAL WHERE {match:String} != '' AND site = {site:String} AND positionCaseInsensitive(toString(kinds.kind), {match:String}) > 0
+            UNION ALL
+            SELECT device FROM kind_decisions FINAL WHERE {match:String} != '' AND site = {site:String} AND positionCaseInsensitive(toString(kind_decisions.kind), {match:String}) > 0
+        ) AS m
+        LEFT JOIN canon ON canon.device = m.device
+    ),
+    decided AS (SELECT device, toString(kind_decisions.kind) AS word FROM kind_decisions FINAL WHERE site = {site:String} AND kind != ''),
+    of_kind AS
+    (
+        SELECT device FROM decided WHERE word = {kind:String}
+        UNION ALL
+        SELECT device FROM kinds FINAL WHERE {kind:String} != '' AND site = {site:String} AND kind = {kind:String} AND device NOT IN (SELECT device FROM decided)
+    ),
     alerts AS
     (
-        SELECT canon.target = 0 ? i.device : canon.target AS id, count() AS n, max(risk) AS worst
+        SELECT canon.target = 0 ? i.device : canon.target AS id, max(risk) AS worst
         FROM (SELECT device, risk FROM incidents FINAL WHERE site = {site:String} AND state != 'closed') AS i
         LEFT JOIN canon ON canon.device = i.device
         GROUP BY id
     ),
-    names AS
+    words AS
     (
-        SELECT canon.target = 0 ? l.device : canon.target AS id, argMax(l.label, (l.device = id, l.changed)) AS label
-        FROM (SELECT device, label, changed FROM labels FINAL WHERE site = {site:String} AND label != '') AS l
-        LEFT JOIN canon ON canon.device = l.device
-        GROUP BY id
-    ),
-    facts AS
-    (
-        SELECT canon.target = 0 ? f.device : canon.target AS id, groupArray(toString(f.fact)) AS fact_names, groupArray(f.value) AS fact_values
-        FROM (SELECT device, fact, value FROM device_facts FINAL WHERE site = {site:String} AND value != '') AS f
-        LEFT JOIN canon ON canon.device = f.device
-        GROUP BY id
-    ),
-    hosts AS
-    (
-        SELECT device, argMax(name, written) AS host
-        FROM identity_intervals
-        WHERE {hosts:UInt8} = 1 AND site = {site:String} AND gateway = 0 AND name != ''
+        SELECT device, argMax(word, weight) AS word
+        FROM
+        (
+            SELECT device, label AS word, 2 AS weight FROM labels FINAL WHERE {sort:String} = 'name' AND site = {site:String} AND label != ''
+            UNION ALL
+            SELECT device, name, 1 FROM identity_intervals WHERE {sort:String} = 'name' AND site = {site:String} AND gateway = 0 AND name != ''
+            UNION ALL
+            SELECT device, word, 2 FROM decided WHERE {sort:String} = 'kind'
+            UNION ALL
+            SELECT device, toString(kinds.kind), 1 FROM kinds FINAL WHERE {sort:String} = 'kind' AND site = {site:String}
+            UNION ALL
+            SELECT id, leftPad(toString(255 - worst), 3, '0'), 1 FROM alerts WHERE {sort:String} = 'risk'
+        )
         GROUP BY device
     ),
-    judged AS (SELECT device, toString(kinds.kind) AS kind FROM kinds FINAL WHERE {kinds:UInt8} = 1 AND site = {site:String}),
-    decided AS (SELECT device, toString(kind_decisions.kind) AS kind FROM kind_decisions FINAL WHERE {kinds:UInt8} = 1 AND site = {site:String} AND kind != '')
+    retired AS (SELECT device FROM device_facts FINAL WHERE site = {site:String} AND fact = 'retired' AND value != ''),
+    approved AS (SELECT device FROM device_facts FINAL WHERE site = {site:String} AND fact = 'approved' AND value != '')
 SELECT
     known.id AS id,
     multiIf(
-        has(facts.fact_names, 'retired'), 'retired',
+        id IN (SELECT device FROM retired), 'retired',
         as_of >= seen + toIntervalSecond({silence:UInt64}), 'silent',
         as_of >= born + toIntervalSecond({learning:UInt64}), 'active',
         as_of >= born + toIntervalSecond(intDiv({learning:UInt64}, 7)), 'learning',
         'new') AS state,
     count() OVER () AS total
 FROM known
-LEFT JOIN alerts ON alerts.id = known.id
-LEFT JOIN names ON names.id = known.id
-LEFT JOIN facts ON facts.id = known.id
-LEFT JOIN hosts ON hosts.device = known.id
-LEFT JOIN decided ON decided.device = known.id
-LEFT JOIN judged ON judged.device = known.id
+LEFT JOIN words ON words.device = known.id
 WHERE known.id NOT IN (SELECT device FROM routers)
     AND (own_mac != 0 OR known.id NOT IN (SELECT id FROM hidden))
     AND ({state:String} = '' OR state = {state:String})
-    AND ({kind:String} = '' OR (decided.kind != '' ? decided.kind : judged.kind) = {kind:String})
+    AND ({kind:String} = '' OR known.id IN (SELECT device FROM of_kind))
     AND ({known_by:String} = '' OR known_by = {known_by:String})
-    AND ({unapproved:UInt8} = 0 OR NOT has(facts.fact_names, 'approved') AND NOT has(facts.fact_names, 'retired'))
-    AND ({alerting:UInt8} = 0 OR alerts.n > 0)
+    AND ({unapproved:UInt8} = 0 OR known.id NOT IN (SELECT device FROM approved) AND known.id NOT IN (SELECT device FROM retired))
+    AND ({alerting:UInt8} = 0 OR known.id IN (SELECT id FROM alerts))
     AND ({bits:UInt8} = 0 OR arrayExists(a -> a >= {low:IPv6} AND a <= {high:IPv6}, addrs))
-    AND ({match:String} = '' OR positionCaseInsensitiveUTF8(concat(names.label, '\n', hosts.host, '\n', decided.kind, '\n', judged.kind, '\n', own_mac = 0 ? '' : MACNumToString(own_mac), '\n',
-        arrayStringConcat(arrayMap(a -> replaceOne(toString(a), '::ffff:', ''), addrs), '\n'), '\n', arrayStringConcat(facts.fact_values, '\n')), {match:String}) > 0)
+    AND ({match:String} = '' OR known.id IN (SELECT id FROM matched)
+        OR own_mac != 0 AND positionCaseInsensitive(MACNumToString(own_mac), {match:String}) > 0
+        OR arrayExists(a -> position(toString(a), lower({match:String})) > 0, addrs))
 ORDER BY
+    {sort:String} IN ('name', 'kind', 'risk') ? words.word = '' : 0,
+    words.word,
     {sort:String} = 'last' ? -toUnixTimestamp64Milli(seen) : 0,
-    {sort:String} = 'risk' ? -toInt64(alerts.worst) : 0,
-    {sort:String} = 'name' ? (names.label != '' ? names.label : hosts.host) : '',
-    {sort:String} = 'kind' ? (decided.kind != '' ? decided.kind : judged.kind) : '',
-    {sort:String} = 'address' ? arrayMin(arrayMap(a -> (bitShiftRight(toUInt128(a), 32) != 65535, a), arrayConcat(addrs, [toIPv6('ffff::')]))) : (toUInt8(0), toIPv6('::')),
+    {sort:String} = 'address' ? empty(addrs) : 0,
+    {sort:String} = 'address' ? arrayMin(arrayMap(a -> toUInt128(a), addrs)) : toUInt128(0), -- IPv4 comes first: ::ffff:0:0/96 is low
     born, id
 LIMIT {limit:UInt64}
