@@ -261,6 +261,7 @@ func everyOperationMayFail(t *testing.T) {
 		{"power fails after", persisted, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			for fault := 1; fault <= total; fault += step {
 				failAt(t, batches, fault, c.how, c.crash, c.keepUnsynced)
 			}
