@@ -72,7 +72,7 @@ func New(c Config) (*Enricher, error) {
 		e.networks.add(p)
 	}
 	for _, mac := range c.Gateways {
-		e.identity.station(mac).fixed = true
+		e.identity.gateways[mac] = true
 	}
 	for _, a := range c.Routers {
 		a16 := a.As16()

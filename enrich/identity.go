@@ -91,6 +91,7 @@ type identity struct {
 	stations *recent[uint64, station]
 	hosts    *recent[hostKey, host]
 	routers  map[hostKey]bool // by configuration
+	gateways map[uint64]bool  // by configuration
 
 	table   *binding.Table // nil = no source but the flows
 	version uint64
@@ -104,6 +105,7 @@ func newIdentity(site string) *identity {
 		stations: newRecent[uint64, station](maxStations, hashWord),
 		hosts:    newRecent[hostKey, host](maxHosts, hostKey.hash),
 		routers:  map[hostKey]bool{},
+		gateways: map[uint64]bool{},
 	}
 }
 
@@ -150,9 +152,14 @@ func virtualRouter(mac uint64) bool {
 func (d *identity) station(mac uint64) *station {
 	s, known := d.stations.entry(mac)
 	if !known {
-		*s = station{mac: mac, id: DeviceByMAC(d.site, mac), fixed: virtualRouter(mac)}
+		*s = station{mac: mac, id: DeviceByMAC(d.site, mac), fixed: d.isRouter(mac)}
 	}
 	return s
+}
+
+// isRouter says whether a MAC is a gateway's whatever flows show.
+func (d *identity) isRouter(mac uint64) bool {
+	return virtualRouter(mac) || d.gateways[mac] || d.table != nil && d.table.Gateways()[mac]
 }
 
 func (d *identity) host(k hostKey) *host {
@@ -366,14 +373,17 @@ func (d *identity) adopt(t *binding.Table) {
 	if t == d.table || t == nil {
 		return
 	}
-	if d.table != nil {
-		for mac := range d.table.Gateways() {
-			d.station(mac).fixed = virtualRouter(mac)
-		}
-	}
+	before := d.table
 	d.table = t
 	d.version++
-	for mac := range t.Gateways() {
-		d.station(mac).fixed = true
+	for _, table := range []*binding.Table{before, t} {
+		if table == nil {
+			continue
+		}
+		for mac := range table.Gateways() {
+			if s := d.stations.find(mac); s != nil {
+				s.fixed = d.isRouter(mac)
+			}
+		}
 	}
 }

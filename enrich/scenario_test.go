@@ -282,3 +282,19 @@ func BenchmarkApply_Leases(b *testing.B) {
 	}
 	measure(b, e, src)
 }
+
+func TestGateways_ComeAndGoWithTheInventory(t *testing.T) {
+	s := newScene(t)
+	r := record{src: "10.0.0.1", dst: "10.0.0.2", smac: router, dmac: camera, dport: 80}
+	for i, listed := range []bool{false, true, false} {
+		s.book.SetGateways(nil)
+		want := mac(router)
+		if listed {
+			s.book.SetGateways([]uint64{router})
+			want = addressID("10.0.0.1")
+		}
+		s.e.Bind(s.book.Table())
+		src, _ := s.flow(r, int64(i), int64(i)+1)
+		s.is("listed as a gateway or not", src, want)
+	}
+}

@@ -16,7 +16,7 @@ import (
 // BenchmarkCatalogue asks the catalogue of 100,000 devices with 10 million edges.
 // Its rows are made by the engine: flows for them would take hours.
 func BenchmarkCatalogue(b *testing.B) {
-	const devices, edges = 100_000, 10_000
+	const devices, edges = 100_000, 10_000_000
 	db := storagetest.Open(b)
 	fill := []string{
 		// a device a number, its id spread over the key
