@@ -55,7 +55,7 @@ else by its address. Without --rows the first 100 are listed.
 			&cli.Uint64Flag{Name: "rows", Value: 100, Usage: "at most `N`, 0 = all"},
 			outputFlag(listForms),
 		},
-		Subcommands: append([]*cli.Command{showDeviceCommand(), whyCommand(), kindCommand(), sourcesCommand(), importDevicesCommand(), exportDevicesCommand()}, changeDeviceCommands()...),
+		Subcommands: append([]*cli.Command{showDeviceCommand(), whyCommand(), cloudCommand(), kindCommand(), sourcesCommand(), importDevicesCommand(), exportDevicesCommand()}, changeDeviceCommands()...),
 		Action: func(c *cli.Context) error {
 			if err := wantArgs(c, 0, 0, "no argument (`tidemark devices show DEVICE` shows one)"); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/collector/flow"
-	"tidemark/enrich"
 	"tidemark/enrich/classifier"
 	"tidemark/enrich/kind"
 	"tidemark/enrich/names"
@@ -29,7 +29,7 @@ func (c Config) openClassifier(db *storage.DB, record func(ctx context.Context, 
 	if err != nil {
 		return nil, err
 	}
-	return classifier.New(db, classifier.Config{Site: c.Site, Rules: rules, Vendor: enrich.Vendor, Record: record}), nil
+	return classifier.New(db, classifier.Config{Site: c.Site, Rules: rules, Vendor: c.vendors().Name, Record: record}), nil
 }
 
 // kinds opens the classifier for asking only.
@@ -114,7 +114,11 @@ type whyView struct {
 	Kind    classifier.Kind `json:"kind"`
 	Verdict kind.Verdict    `json:"verdict"`
 	Facts   factsView       `json:"facts"`
-	rules   *kind.Rules
+	// Zone and Criticality are what people said of the device, else those of the
+	// configuration, else the kind's own.
+	Zone        string `json:"zone"`
+	Criticality string `json:"criticality"`
+	rules       *kind.Rules
 }
 
 type factsView struct {
@@ -146,7 +150,10 @@ func (s *store) why(c *cli.Context) error {
 	if facts.Hints == nil {
 		facts.Hints = []classifier.Hint{}
 	}
-	view := whyView{viewDevice(d), stored[d.ID], verdict, factsView{facts.Vendor, facts.Hints}, rules}
+	view := whyView{Device: viewDevice(d), Kind: stored[d.ID], Verdict: verdict, Facts: factsView{facts.Vendor, facts.Hints}, rules: rules}
+	zone, _ := kind.ZoneOf(s.cfg.zones(), d.Label, d.Addresses)
+	view.Zone = cmp.Or(d.Facts["zone"], zone.Name)
+	view.Criticality = cmp.Or(d.Facts["criticality"], zone.Criticality, view.Kind.Criticality, verdict.Criticality)
 	return page(c, view, func(w io.Writer) error { return view.write(w, d.Title()) })
 }
 
@@ -155,6 +162,10 @@ func (v whyView) write(w io.Writer, title string) error {
 		fmt.Fprintf(w, "%-10s %s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
 	line("device", "%s", title)
+	if v.Zone != "" {
+		line("zone", "%s", v.Zone)
+	}
+	line("criticality", "%s", cmp.Or(v.Criticality, "not known"))
 	if v.Kind.Actor != "" {
 		line("kind", "%s, decided by %s on %s UTC: %s", v.Kind.Title, v.Kind.Actor, stamp(v.Kind.Decided), v.Kind.Reason)
 		line("the rules", "%s", verdictText(v.Verdict))

@@ -6,13 +6,16 @@ import (
 	"os"
 
 	"tidemark/collector"
+	"tidemark/enrich"
 	"tidemark/enrich/kind"
+	"tidemark/enrich/names"
 )
 
 // KindsConfig is how devices are classified.
 type KindsConfig struct {
-	Rules string       `yaml:"rules" doc:"YAML file of rules of kinds over those of the program; docs/devices.md says how; empty = none"`
-	Zones []ZoneConfig `yaml:"zones" doc:"parts of the site by network or label, such as {name: ward, networks: [10.3.0.0/16], labels: [ward-*], criticality: critical}; the first that fits holds"`
+	Rules   string       `yaml:"rules" doc:"YAML file of rules of kinds over those of the program; docs/devices.md says how; empty = none"`
+	Vendors string       `yaml:"vendors" doc:"text file of lines \"00:40:8C name\" that says whose MACs are, before the table of the program; empty = none"`
+	Zones   []ZoneConfig `yaml:"zones" doc:"parts of the site by network or label, such as {name: ward, networks: [10.3.0.0/16], labels: [ward-*], criticality: critical}; the first that fits holds"`
 }
 
 // ZoneConfig is a part of the site.
@@ -25,7 +28,9 @@ type ZoneConfig struct {
 
 // NamesConfig is where names of addresses come from.
 type NamesConfig struct {
-	Sampled bool `yaml:"sampled" doc:"read names (DNS, TLS, HTTP, mDNS, DHCP, SSDP) out of the packet headers that sFlow exporters sample"`
+	Sampled bool   `yaml:"sampled" doc:"read names (DNS, TLS, HTTP, mDNS, DHCP, SSDP) out of the packet headers that sFlow exporters sample"`
+	ASN     string `yaml:"asn" doc:"file in MaxMind's format that says which organisation an address belongs to; empty = none"`
+	Country string `yaml:"country" doc:"file in MaxMind's format that says in which country an address is; empty = none"`
 }
 
 // zones are the zones as package kind reads them.
@@ -56,6 +61,27 @@ func (c Config) rules() (*kind.Rules, error) {
 	return r, nil
 }
 
+// vendors are the vendors of MACs. A file that is no good was refused when the
+// configuration was read; one that has gone since leaves the program's table.
+func (c Config) vendors() enrich.Vendors {
+	v, err := c.readVendors()
+	if err != nil {
+		return enrich.Vendors{}
+	}
+	return v
+}
+
+func (c Config) readVendors() (enrich.Vendors, error) {
+	if c.Kinds.Vendors == "" {
+		return enrich.Vendors{}, nil
+	}
+	text, err := os.ReadFile(c.Kinds.Vendors)
+	if err != nil {
+		return enrich.Vendors{}, fmt.Errorf("read vendors: %w", err)
+	}
+	return enrich.ReadVendors(c.Kinds.Vendors, text)
+}
+
 // inside says whether an address is one of the site.
 func (c Config) inside(a netip.Addr) bool {
 	for _, n := range c.Networks {
@@ -66,8 +92,21 @@ func (c Config) inside(a netip.Addr) bool {
 	return false
 }
 
-// validateKinds reports every fault of the zones.
+// validateKinds reports every fault of the zones, and of the files named.
 func (c Config) validateKinds(fault func(path, format string, args ...any)) {
+	if c.Kinds.Rules != "" {
+		if _, err := c.rules(); err != nil {
+			fault("kinds.rules", "%v", err)
+		}
+	}
+	if _, err := c.readVendors(); err != nil {
+		fault("kinds.vendors", "%v", err)
+	}
+	if networks, err := names.OpenNetworks(c.Names.ASN, c.Names.Country); err != nil {
+		fault("names", "%v", err)
+	} else if err := networks.Close(); err != nil {
+		fault("names", "%v", err)
+	}
 	for i, z := range c.zones() {
 		if err := z.Validate(); err != nil {
 			fault(fmt.Sprintf("kinds.zones[%d]", i), "%v", err)

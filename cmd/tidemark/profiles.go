@@ -22,7 +22,7 @@ func (c Config) profile() profile.Config {
 	}
 	return profile.Config{
 		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Lists: c.Profile.Lists, Parameters: tuned,
-		Vendor: enrich.Vendor, Service: enrich.ServiceName,
+		Vendor: c.vendors().Name, Service: enrich.ServiceName,
 	}
 }
 
