@@ -67,6 +67,8 @@ func (s *store) prove(c *cli.Context) error {
 	switch {
 	case errors.Is(err, anchor.ErrNoFlow), errors.Is(err, anchor.ErrNoBatch):
 		return usageError{fmt.Errorf("%w; `tidemark flows` names what there is", err)}
+	case errors.Is(err, anchor.ErrErased):
+		return usageError{err}
 	case errors.Is(err, anchor.ErrAltered):
 		return codedError{exitVerification, err}
 	case errors.Is(err, anchor.ErrNotSigned):
