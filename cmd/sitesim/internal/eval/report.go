@@ -37,6 +37,7 @@ func (r *report) table(header []string, rows [][]string) {
 func Write(w io.Writer, all []*Result, machine string) error {
 	r := &report{w: w, all: all}
 	r.head(machine)
+	r.coverage()
 	r.bars()
 	r.benign()
 	r.attacks()
@@ -118,10 +119,40 @@ func (r *report) head(machine string) {
 		strings.Join(slices.Sorted(maps.Keys(programs)), "; "), machine, len(r.all), float64(flows)/1e6, time.Duration(seconds*1e9).Round(time.Minute))
 	r.f("Everything but [Real captures](#real-captures) is **synthetic**: devices drawn from the models of `sitesim models`, observed by emulated routers. " +
 		"The unit is an attack on a device: it counts as found if an alert *of a family that names it rightly* (fixed beforehand, below) *about that device* is *notified* in time. " +
-		"The simulator shares no code and no parameter with the program. `tuning` seeds may be looked at while detectors are tuned, `sealed` ones may not: of those only sums are shown.\n\n")
+		"The simulator shares no code and no parameter with the program. `tuning` seeds may be looked at while detectors are tuned, `sealed` ones may not: of those only sums are shown. Causes, and what was mended since: [notes](evaluation-notes.md).\n\n")
 }
 
-// within is a bar and what was measured.
+// versionOf is the second word of what the program says of itself.
+func versionOf(program string) string {
+	if words := strings.Fields(program); len(words) > 1 {
+		return words[1]
+	}
+	return program
+}
+
+// coverage says what of the whole evaluation these results are.
+func (r *report) coverage() {
+	var rows [][]string
+	for _, set := range []string{Tuning, Sealed} {
+		for _, part := range Parts {
+			all := designs([]string{part}, set, full)
+			done, programs := 0, map[string]bool{}
+			for _, x := range r.of(part, set) {
+				programs[versionOf(x.Program)] = true
+				if slices.ContainsFunc(all, func(d design) bool { return d.Name == x.Name }) {
+					done++
+				}
+			}
+			if len(all) > 0 {
+				rows = append(rows, []string{set, part, fmt.Sprintf("%d of %d", done, len(all)), strings.Join(slices.Sorted(maps.Keys(programs)), ", ")})
+			}
+		}
+	}
+	r.f("What was run of the whole:\n\n")
+	r.table([]string{"seeds", "part", "trials", "version"}, rows)
+}
+
+// A bar is what is asked for, and what was measured.
 type bar struct {
 	name, want, got string
 	ok              bool
