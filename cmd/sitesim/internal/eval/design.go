@@ -177,7 +177,10 @@ func attacks(set string, cell int, s size) design {
 	seed := bases[set] + 100 + uint64(cell)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	begin := ages[maturity]
-	c := trial.Config{Seed: seed, Devices: s.attackDevices, Start: monday, Length: begin + 28*time.Hour, Taps: taps(rng, sampling, identity), Cuts: []time.Duration{begin}}
+	c := trial.Config{Seed: seed, Devices: s.attackDevices, Start: monday, Length: begin + 28*time.Hour, Taps: taps(rng, sampling, identity)}
+	for at := begin; at < c.Length; at += 5 * time.Hour {
+		c.Cuts = append(c.Cuts, at) // a device that is gone for hours is back at the end of the day
+	}
 	for k, name := range names() {
 		if name == "spoof" && identity == "IP" || name == "theft" && maturity == "initial" {
 			continue // there is nothing to see
