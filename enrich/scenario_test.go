@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"tidemark/collector/flow"
@@ -296,5 +297,50 @@ func TestGateways_ComeAndGoWithTheInventory(t *testing.T) {
 		s.e.Bind(s.book.Table())
 		src, _ := s.flow(r, int64(i), int64(i)+1)
 		s.is("listed as a gateway or not", src, want)
+	}
+}
+
+// BenchmarkMemory is what 100,000 devices with two addresses each, a lease for
+// each, and a full table of conversations hold.
+func BenchmarkMemory(b *testing.B) {
+	const devices = 100_000
+	address := func(i, family int) (a [16]byte) {
+		if family == 0 {
+			return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).As16()
+		}
+		return netip.AddrFrom16([16]byte{0: 0xfd, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}).As16()
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for b.Loop() {
+		before := heap()
+		e := enricher(b)
+		book := binding.NewBook()
+		src := &flow.Batch{}
+		for i := range devices {
+			book.Add(binding.Interval{Addr: netip.AddrFrom16(address(i, 0)), MAC: camera + uint64(i), Source: binding.Lease, Name: "host-name"}, now)
+			for family := range 2 {
+				n := src.NextRow()
+				src.SrcAddr[n], src.DstAddr[n], src.SrcMAC[n] = address(i, family), netip.AddrFrom4([4]byte{52, byte(i >> 8), byte(i), 1}).As16(), camera+uint64(i)
+				src.SrcPort[n], src.DstPort[n], src.Proto[n] = uint16(40000+family), 443, 6
+				src.Presence[n] = flow.HasSrcMAC
+				src.TimeReceived[n], src.ExportTime[n] = now, now
+				src.EndRow()
+			}
+			if src.Len() == 1000 {
+				e.Bind(nil)
+				e.Apply(src)
+				src.Reset()
+			}
+		}
+		e.Bind(book.Table())
+		e.Apply(src)
+		b.ReportMetric(float64(heap()-before)/(1<<20), "MiB")
+		runtime.KeepAlive(book)
+		runtime.KeepAlive(e)
 	}
 }
