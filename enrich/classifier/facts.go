@@ -54,7 +54,17 @@ func (c *Classifier) Facts(ctx context.Context, ids []uint64) (map[uint64]*Facts
 			return nil, fmt.Errorf("read facts of devices: %w", err)
 		}
 	}
+	for _, f := range out {
+		if f.resolves() {
+			f.Domains = nil // it asks for others
+		}
+	}
 	return out, nil
+}
+
+// resolves says whether a device answers DNS queries of the site.
+func (f *Facts) resolves() bool {
+	return slices.ContainsFunc(f.Services, func(s kind.Service) bool { return s.Role == kind.Serves && s.Port == 53 && !s.WAN })
 }
 
 // query runs a statement that names devices and has f scan each row.

@@ -4,8 +4,8 @@
 SELECT known.device AS device, known.seen AS seen, toString(kinds.kind) AS kind, toUInt8(kinds.iot) AS iot, kinds.since AS since
 FROM
 (
-    SELECT device, min(devices.first) AS born, max(devices.last) AS seen
-    FROM devices
+    SELECT device, min(device_lives.first) AS born, max(device_lives.last) AS seen
+    FROM device_lives
     WHERE site = {site:String}
     GROUP BY device
 ) AS known
