@@ -11,9 +11,10 @@ done
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 go build -o "$dir/sitesim" ./cmd/sitesim
-sites=
+sites= number=0
 site() { # TITLE SEED OPTION...
-	name=$dir/site$(echo "$sites" | tr -cd ';' | wc -c)
+	number=$((number + 1))
+	name=$dir/site$number
 	title=$1 seed=$2
 	shift 2
 	"$dir/sitesim" generate --dir "$name" --devices 100 --days 3 --seed "$seed" "$@" >/dev/null 2>&1

@@ -517,6 +517,6 @@ server name of TLS.
 
 const evalTail = `
 Those were not in the inventories: addresses of other hosts that the captures show in passing, and, in NetFlow v5, which
-has no MACs, the gateways themselves: by address alone nothing tells a gateway from a host. Simulated devices are
-evaluated elsewhere and marked as such.
+has no MACs, the gateways themselves: by address alone nothing tells a gateway from a host. What is
+simulated stands apart, below.
 `
