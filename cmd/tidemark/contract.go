@@ -143,7 +143,7 @@ func (v contractView) write(w io.Writer) error {
 		fmt.Fprintf(w, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("chain", "%d", v.ChainID)
-	line("contract", "%s (our code)", v.Contract)
+	line("contract", "%s (Tidemark's code)", v.Contract)
 	line("log", "%s", v.LogKey)
 	line("publisher", "%s", v.Publisher)
 	if v.Rotator == (common.Address{}).Hex() {

@@ -33,7 +33,7 @@ func TestCommands_WithoutADaemonAnswerWhatTheDirectoryHolds(t *testing.T) {
 	s.says(exitUnreachable, []string{"no daemon runs on " + s.dir, "tidemark --data-dir " + s.dir + " run"}, "exporters")
 	s.says(exitUnreachable, []string{"no daemon runs on " + s.dir}, "anchor", "now")
 	s.says(exitOK, []string{"not running; this is what it left", "DEVELOPMENT CHAIN"}, "anchor", "status")
-	s.says(exitOK, []string{"DEVELOPMENT CHAIN", "(the code of this release)"}, "contract", "show")
+	s.says(exitOK, []string{"DEVELOPMENT CHAIN", "(Tidemark's code)"}, "contract", "show")
 	s.wantNoProcess()
 }
 
