@@ -1,7 +1,7 @@
 -- Who devices are: those with some ids, or all. Ids that are another device's are
 -- joined with it. Learning is judged at the event time reached by the scorer, or by
--- the newest flow if nothing was scored yet. Gateways and routers' own addresses
--- are no devices.
+-- the newest flow if nothing was scored yet. A gateway's MAC is no device; a
+-- router's own address is told of, since alerts and peers may name it.
 WITH
     (SELECT max(mark) FROM (SELECT max(watermark) AS mark FROM score_cursors UNION ALL SELECT max(device_lives.last) FROM device_lives WHERE site = {site:String})) AS as_of,
     canon AS (SELECT device, target FROM device_aliases FINAL WHERE site = {site:String} AND target != device),
@@ -14,7 +14,6 @@ WITH
         SELECT device FROM canon WHERE target IN {ids:Array} OR target IN (SELECT target FROM canon WHERE device IN {ids:Array})
     ),
     gateways AS (SELECT DISTINCT mac FROM device_lives WHERE site = {site:String} AND identity = 'gateway' AND mac != 0),
-    routers AS (SELECT DISTINCT device FROM identity_intervals WHERE site = {site:String} AND gateway = 1),
     told AS
     (
         SELECT device, argMax(identity_intervals.mac, written) AS told_mac, argMaxIf(name, written, name != '') AS told_name
@@ -50,8 +49,7 @@ WITH
         LEFT JOIN canon ON canon.device = lives.device
         LEFT JOIN told ON told.device = lives.device
         GROUP BY id
-        HAVING (own_mac != 0 OR countIf(identity != 'mac') > 0)
-            AND id NOT IN (SELECT device FROM routers)
+        HAVING own_mac != 0 OR countIf(identity != 'mac') > 0
     ),
     alerts AS
     (
