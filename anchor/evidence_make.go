@@ -24,9 +24,10 @@ type GatherOptions struct {
 
 	// Chain and Log say where the log is anchored; nil: the evidence names no
 	// anchor. FromBlock is a block not after the first anchor.
-	Chain     ChainReader
-	Log       *ChainLog
-	FromBlock uint64
+	Chain      ChainReader
+	Log        *ChainLog
+	FromBlock  uint64
+	Remembered []ChainAnchor // as in ProveOptions
 	// Archive is where the publisher keeps the proofs of blocks; nil: there is none.
 	Archive *chainproof.Archive
 }
@@ -56,7 +57,11 @@ func gather(ctx context.Context, o GatherOptions) (*Evidence, error) {
 		return nil, fmt.Errorf("%d flows and events, want at most %d", len(leaves), maxEvidenceLeaves)
 	}
 	if o.Chain != nil && o.Log != nil {
-		if anchors, err = findAnchors(ctx, ProveOptions{Chain: o.Chain, Log: o.Log, FromBlock: o.FromBlock, Flow: leaves[0]}); err != nil {
+		var batches []uint64
+		for _, name := range leaves {
+			batches = append(batches, name.Batch)
+		}
+		if anchors, err = findAnchors(ctx, ProveOptions{Chain: o.Chain, Log: o.Log, FromBlock: o.FromBlock, Remembered: o.Remembered}, slices.Compact(batches)); err != nil {
 			return nil, err
 		}
 	}
@@ -245,7 +250,7 @@ func (e *Evidence) nameAnchors(o GatherOptions, anchors []ChainAnchor, checkpoin
 			return err
 		}
 		if err := b.fromArchive(o.Archive); err != nil {
-			return err
+			e.Question.Notes = append(e.Question.Notes, plain(err.Error()))
 		}
 		e.Anchors = append(e.Anchors, b)
 	}
@@ -266,7 +271,7 @@ func (a *EvidenceAnchor) fromArchive(archive *chainproof.Archive) error {
 	if errors.Is(err, chainproof.ErrNone) {
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("read the archived proof of an anchor: %w; move it away, the evidence can do without", err)
+		return fmt.Errorf("left out the archived proof of an anchor, which needs a node now: %w", err)
 	}
 	a.Chain = e
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tidemark/anchor/merkle"
 	"tidemark/collector/flow"
@@ -34,6 +35,9 @@ type ProveOptions struct {
 	Chain     ChainReader
 	Log       *ChainLog
 	FromBlock uint64
+	// Remembered are anchors that the publisher remembers, sizes ascending: where
+	// to look first. Each is asked of the chain before it is used.
+	Remembered []ChainAnchor
 
 	Exporters bool // put the exporter table of the batch into the bundle
 }
@@ -56,7 +60,7 @@ func prove(ctx context.Context, o ProveOptions) (*Bundle, error) {
 	var anchors []ChainAnchor
 	if o.Chain != nil && o.Log != nil {
 		var err error
-		if anchors, err = findAnchors(ctx, o); err != nil {
+		if anchors, err = findAnchors(ctx, o, []uint64{o.Flow.Batch}); err != nil {
 			return nil, err
 		}
 	}
@@ -176,15 +180,18 @@ func (b *Bundle) anchorAt(o ProveOptions, anchors []ChainAnchor, checkpoint Chec
 	return nil
 }
 
-// findAnchors finds the anchors of the log, oldest first. The first that holds a
-// flow proves the most of its age. If the node has forgotten old blocks, the
-// newest anchor that is final, then the newest of all.
-func findAnchors(ctx context.Context, o ProveOptions) ([]ChainAnchor, error) {
+// findAnchors finds the anchors of batches, ascending, oldest first. The first
+// that holds a batch proves the most of its age. If the node has forgotten old
+// blocks, the newest anchor that is final, then the newest of all.
+func findAnchors(ctx context.Context, o ProveOptions, batches []uint64) ([]ChainAnchor, error) {
 	if err := checkContract(ctx, o.Chain, *o.Log); err != nil {
 		return nil, err
 	}
+	if known := rememberedAnchors(ctx, o, batches); known != nil {
+		return known, nil
+	}
 	all, err := o.Chain.Anchors(ctx, *o.Log, o.FromBlock, 0)
-	if err == nil && len(all) > 0 && all[0].PrevSize <= o.Flow.Batch {
+	if err == nil && len(all) > 0 && all[0].PrevSize <= batches[0] {
 		return all, nil
 	}
 	var anchors []ChainAnchor
@@ -203,6 +210,35 @@ func findAnchors(ctx context.Context, o ProveOptions) ([]ChainAnchor, error) {
 		anchors = append(anchors, a)
 	}
 	return anchors, nil
+}
+
+// rememberedAnchors asks the chain for the first anchor of each batch, and the
+// newest, in the blocks where the publisher remembers them: searching all blocks
+// takes a public node long. nil: it does not remember them, or not rightly.
+func rememberedAnchors(ctx context.Context, o ProveOptions, batches []uint64) (found []ChainAnchor) {
+	var wanted []ChainAnchor
+	for _, batch := range batches {
+		i := slices.IndexFunc(o.Remembered, func(a ChainAnchor) bool { return a.Size > batch })
+		if i < 0 {
+			return nil
+		}
+		wanted = append(wanted, o.Remembered[i])
+	}
+	wanted = slices.CompactFunc(append(wanted, o.Remembered[len(o.Remembered)-1]), func(a, b ChainAnchor) bool { return a.Size == b.Size })
+	for _, a := range wanted {
+		events, err := o.Chain.Anchors(ctx, *o.Log, a.Block.Number, a.Block.Number+1)
+		i := slices.IndexFunc(events, func(e ChainAnchor) bool { return e.Size == a.Size })
+		if err != nil || i < 0 {
+			return nil
+		}
+		found = append(found, events[i])
+	}
+	for _, batch := range batches { // the contract says which anchor took it in first
+		if !slices.ContainsFunc(found, func(a ChainAnchor) bool { return a.PrevSize <= batch && batch < a.Size }) {
+			return nil
+		}
+	}
+	return found
 }
 
 // findAnchor looks for the event that led to head, backwards.

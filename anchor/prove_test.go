@@ -52,6 +52,19 @@ func TestProve_BundleVerifiesWithoutTheDatabase(t *testing.T) {
 	if b.Anchor.Size != 2 || len(b.Anchor.Consistency) == 0 { // the oldest proves the most
 		t.Errorf("proved again: anchor of size %d with %d hashes, want the first, of 2, with some", b.Anchor.Size, len(b.Anchor.Consistency))
 	}
+	all, err := s.chain.Anchors(t.Context(), *s.trust.Chain, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := s.proveOptions(bigBatch, 0)
+	for name, remembered := range map[string][]ChainAnchor{
+		"rightly": all, "in other blocks": {{Size: all[0].Size, Block: ChainBlock{Number: 1}}}, "not the first": all[1:], "nothing of it": {{Size: 1}},
+	} {
+		o.Remembered = remembered
+		if again, err := Prove(t.Context(), o); err != nil || again.Anchor == nil || again.Anchor.Size != 2 || again.Anchor.Tx != b.Anchor.Tx {
+			t.Errorf("a publisher that remembers %s: %+v, %v", name, again, err)
+		}
+	}
 	code, said := verifyFile(t, files["first"], s.trust, s.chain)
 	t.Logf("exit code %d:\n%s", code, said)
 	t.Logf("%d octets", len(files["first"]))

@@ -61,8 +61,12 @@ func (s *store) prove(c *cli.Context) error {
 		return err
 	}
 	defer done()
+	known, err := remembered(s.dir, own.Chain)
+	if err != nil {
+		return err
+	}
 	bundle, err := anchor.Prove(c.Context, anchor.ProveOptions{
-		Ledger: ledger, DB: s.db, Flow: name, Chain: reader, Log: own.Chain, FromBlock: own.FromBlock, Exporters: c.Bool("exporters"),
+		Ledger: ledger, DB: s.db, Flow: name, Chain: reader, Log: own.Chain, FromBlock: own.FromBlock, Remembered: known, Exporters: c.Bool("exporters"),
 	})
 	switch {
 	case errors.Is(err, anchor.ErrNoFlow), errors.Is(err, anchor.ErrNoBatch):

@@ -5,16 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/anchor"
 	"tidemark/anchor/chainproof"
+	"tidemark/anchor/publish"
 	"tidemark/collector/flow"
 	"tidemark/profile"
 )
@@ -87,8 +91,12 @@ func (s *store) evidence(c *cli.Context) error {
 		return err
 	}
 	defer done()
+	known, err := remembered(s.dir, own.Chain)
+	if err != nil {
+		return err
+	}
 	evidence, err := anchor.Gather(c.Context, anchor.GatherOptions{
-		Ledger: ledger, DB: s.db, Leaves: leaves, Chain: reader, Log: own.Chain, FromBlock: own.FromBlock,
+		Ledger: ledger, DB: s.db, Leaves: leaves, Chain: reader, Log: own.Chain, FromBlock: own.FromBlock, Remembered: known,
 		Archive:  &chainproof.Archive{Dir: evidenceDir(s.dir)},
 		Question: anchor.Question{Text: question, Made: time.Now(), By: actor("")},
 	})
@@ -105,6 +113,25 @@ func (s *store) evidence(c *cli.Context) error {
 		return err
 	}
 	return writeEvidence(c, evidence, anchor.EvidenceTrust{Trust: own, Chain: reader})
+}
+
+// remembered are the anchors of log that the publisher of dir saw included, by
+// size: where on the chain to look for them.
+func remembered(dir string, log *anchor.ChainLog) ([]anchor.ChainAnchor, error) {
+	if log == nil {
+		return nil, nil
+	}
+	blocks := map[uint64]uint64{}
+	err := publish.ReadHistory(publisherDir(dir), func(e publish.Entry) {
+		if e.What == "anchor" && e.Block != 0 && e.ChainID == log.ChainID && e.Contract == common.Address(log.Contract) {
+			blocks[e.Size] = e.Block // the last one said of a size holds
+		}
+	})
+	var all []anchor.ChainAnchor
+	for _, size := range slices.Sorted(maps.Keys(blocks)) {
+		all = append(all, anchor.ChainAnchor{Size: size, Block: anchor.ChainBlock{Number: blocks[size]}})
+	}
+	return all, err
 }
 
 // writeEvidence writes the file and its page, and says what they are worth.
