@@ -118,7 +118,7 @@ func TestScore_LearningGate(t *testing.T) {
 	s.score()
 	at := monday.AddDate(0, 0, 3)
 	s.add(denied(at, 30)...)
-	s.add(talk{at: at, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 4444, out: 40_000_000, in: 9000})
+	s.add(talk{at: at, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 4444, out: 40_000_000, in: 800_000, inPackets: 20_000})
 	if events := s.score(); len(events) != 0 {
 		t.Errorf("while learning: %q", texts(events))
 	}
