@@ -122,9 +122,6 @@ func (r *Rules) with(name string, text []byte) (*Rules, error) {
 // Hash tells rules from others: it depends on the texts they were read from.
 func (r *Rules) Hash() uint64 { return r.hash }
 
-// Kinds lists the kinds in the order of the file.
-func (r *Rules) Kinds() []Kind { return slices.Clone(r.kinds) }
-
 // Kind returns the kind of an id; its ID is "" if there is none.
 func (r *Rules) Kind(id string) Kind {
 	for _, k := range r.kinds {

@@ -73,10 +73,8 @@ func New(db *storage.DB, c Config) (*Book, error) {
 		stored:    prometheus.NewCounter(prometheus.CounterOpts{Name: "tidemark_names_stored_total", Help: "Rows of names and hints stored."}),
 	}
 	for _, s := range Sources() {
-		if s != Reverse {
-			b.metrics.packets.WithLabelValues(string(s))
-			b.metrics.malformed.WithLabelValues(string(s))
-		}
+		b.metrics.packets.WithLabelValues(string(s))
+		b.metrics.malformed.WithLabelValues(string(s))
 	}
 	if c.Registerer != nil {
 		for _, m := range []prometheus.Collector{b.metrics.packets, b.metrics.malformed, b.metrics.dropped, b.metrics.stored} {

@@ -34,12 +34,11 @@ const (
 	SSDP    Source = "ssdp"
 	NetBIOS Source = "netbios"
 	LLMNR   Source = "llmnr"
-	Reverse Source = "reverse" // asked of DNS, where that is switched on
 )
 
 // Sources lists all of them.
 func Sources() []Source {
-	return []Source{DNS, TLS, HTTP, MDNS, DHCP, SSDP, NetBIOS, LLMNR, Reverse}
+	return []Source{DNS, TLS, HTTP, MDNS, DHCP, SSDP, NetBIOS, LLMNR}
 }
 
 // Kind is what an Observation says.
