@@ -59,7 +59,7 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 	}
 	s.want(exitFindings, "alerts", "--fail-on", "high")
 	wantTold(t, told, alerts)
-	s.says(exitOK, []string{told}, "notify")
+	s.says(exitOK, []string{told}, "notify", "--output", "json")
 	s.want(exitOK, "notify", "test", "log")
 
 	worst := alerts[0]
