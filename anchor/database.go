@@ -27,6 +27,9 @@ const (
 	tableHeaders    = "headers"
 )
 
+// errAbsent is a batch of which a table of our own engine has no row.
+var errAbsent = errors.New("none of its rows is there")
+
 // errRows is a batch whose rows in a table are not the ones that were sealed.
 var errRows = errors.New("rows in the database are not those that were sealed")
 
@@ -75,6 +78,8 @@ func (d *database) ReadFlows(ctx context.Context, table string, log, index, coun
 	switch {
 	case errors.As(err, &misplaced):
 		return fmt.Errorf("%w: %w", errRows, err)
+	case err == nil && dst.Len() == 0 && d.db.Embedded(): // on a cluster another replica may not have them yet
+		return fmt.Errorf("%w: %w: %s has 0 of batch %d, want %d", errRows, errAbsent, table, index, count)
 	case err == nil && uint64(dst.Len()) != count:
 		return fmt.Errorf("%w: %s has %d of batch %d, want %d", errRows, table, dst.Len(), index, count)
 	}
@@ -100,6 +105,9 @@ func (d *database) ReadEvents(ctx context.Context, log, index, count uint64) (bo
 	}
 	if err := result.Err(); err != nil {
 		return nil, fmt.Errorf("read events of batch %d: %w", index, err)
+	}
+	if len(bodies) == 0 && d.db.Embedded() {
+		return nil, fmt.Errorf("%w: %w: %s has 0 of batch %d, want %d", errRows, errAbsent, tableEvents, index, count)
 	}
 	if uint64(len(bodies)) != count {
 		return nil, fmt.Errorf("%w: %s has %d of batch %d, want %d", errRows, tableEvents, len(bodies), index, count)

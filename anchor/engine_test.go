@@ -353,3 +353,44 @@ func survivesKill(t *testing.T) {
 	}
 	t.Logf("%d batches sealed before %d kills, %d in the log", sealed, kills, size)
 }
+
+// spent is a database whose engine died, at the first insert under each token,
+// after it wrote the token down and before the rows were there.
+type spent struct {
+	rows
+	db   *storage.DB
+	seen map[string]bool
+}
+
+func (s spent) Insert(ctx context.Context, table, token string, block []byte) error {
+	if first := strings.Count(token, ":") == 1; first && !s.seen[token] && (table == tableFlows || table == tableEvents) {
+		s.seen[token] = true
+		err := s.rows.Insert(ctx, table, token, block)
+		if err == nil {
+			err = s.db.Conn().Exec(ctx, "ALTER TABLE "+table+" DELETE WHERE batch_index = (SELECT max(batch_index) FROM "+table+") SETTINGS mutations_sync = 2")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.rows.Insert(ctx, table, token, block) // which the engine takes for a repeat
+}
+
+func TestLedger_TokenThatADeadEngineSpentCostsNoRow(t *testing.T) {
+	t.Parallel()
+	db := storagetest.Open(t)
+	l := openReal(t, t.TempDir(), db, nil)
+	seen := map[string]bool{}
+	l.rows = spent{l.rows, db, seen}
+	for i := range 3 {
+		if _, err := l.Seal(t.Context(), storable(uint64(i), 500), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, l)
+	audit(t, l, db)
+	var flows, quarantined uint64
+	if err := db.Conn().QueryRow(t.Context(), "SELECT (SELECT count() FROM flows), (SELECT count() FROM flows_quarantine)").Scan(&flows, &quarantined); err != nil || flows != 1500 || quarantined != 0 || len(seen) < 4 {
+		t.Errorf("%d flows, %d in quarantine, %d tokens spent, %v: want 1500, none and 4 or more", flows, quarantined, len(seen), err)
+	}
+}

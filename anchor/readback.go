@@ -32,23 +32,17 @@ func (c *committer) store(ctx context.Context, r *record) error {
 	case r.damage != nil:
 		return c.recallOrLose(ctx, r)
 	case h.Flags&Events != 0:
-		err := c.rows.Insert(ctx, tableEvents, c.token(h.Index), r.block)
-		if err == nil {
-			err = c.readBackEvents(ctx, b)
-		}
+		err := c.insert(ctx, tableEvents, r, func() error { return c.readBackEvents(ctx, b) })
 		if errors.Is(err, ErrReadBack) {
 			c.mismatch(b, err)
 		}
 		return err
 	}
-	err := c.rows.Insert(ctx, tableFlows, c.token(h.Index), r.block)
+	err := c.insert(ctx, tableFlows, r, func() error { return c.readBack(ctx, tableFlows, b) })
 	if errors.Is(err, errRefused) || errors.Is(err, errUnwilling) && c.lostPatience(h.Index) {
 		c.log.Error().Err(err).Uint64("batch", h.Index).Msg("batch goes to quarantine: its rows are recorded but not in flows and aggregates")
 		return c.quarantine(ctx, b, r.block)
-	} else if err != nil {
-		return err
 	}
-	err = c.readBack(ctx, tableFlows, b)
 	if errors.Is(err, ErrReadBack) { // once more: what was read may be at fault, not what is stored
 		c.mismatch(b, err)
 		err = c.readBack(ctx, tableFlows, b)
@@ -61,6 +55,28 @@ func (c *committer) store(ctx context.Context, r *record) error {
 		return err
 	}
 	return c.storeDerived(ctx, r)
+}
+
+// maxTokens is how many tokens a batch may have. More than one is needed only
+// after a kill at the wrong moment (storage.InsertBlock), so two would do.
+const maxTokens = 8
+
+// insert brings the block of r into table and reads it back. Rows that are
+// absent although the insert went well are inserted under another token: the
+// first was written down by an engine that died before the rows were.
+func (c *committer) insert(ctx context.Context, table string, r *record, readBack func() error) error {
+	token := c.token(r.header.Index)
+	err := c.rows.Insert(ctx, table, token, r.block)
+	if err == nil {
+		err = readBack()
+	}
+	for n := 2; errors.Is(err, errAbsent) && n <= maxTokens; n++ {
+		c.log.Warn().Uint64("batch", r.header.Index).Str("table", table).Int("token", n).Msg("the engine took a batch for stored and has none of it, as after a crash: inserted again")
+		if err = c.rows.Insert(ctx, table, fmt.Sprintf("%s:%d", token, n), r.block); err == nil {
+			err = readBack()
+		}
+	}
+	return err
 }
 
 // lostPatience counts an attempt that failed on batch index.

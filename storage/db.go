@@ -41,6 +41,7 @@ type DB struct {
 	log      zerolog.Logger
 	close    func(context.Context) error // of the engine behind it, may be nil
 	readers  sync.Pool                   // *blockReader
+	embedded bool
 }
 
 // Open connects to the engine o describes and creates the database if it is
@@ -117,7 +118,7 @@ func connect(ctx context.Context, options *clickhouse.Options, o Options, closeE
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Database, err)
 	}
-	return &DB{conn: conn, database: o.Database, log: o.Log, close: closeEngine, readers: sync.Pool{New: newBlockReader}}, nil
+	return &DB{conn: conn, database: o.Database, log: o.Log, close: closeEngine, readers: sync.Pool{New: newBlockReader}, embedded: o.URL == ""}, nil
 }
 
 // createDatabase makes sure that the database exists, without asking for the
@@ -137,6 +138,9 @@ func createDatabase(ctx context.Context, options *clickhouse.Options, database s
 	}
 	return conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteIdentifier(database))
 }
+
+// Embedded reports whether the engine is our own, and so the only one of its data.
+func (db *DB) Embedded() bool { return db.embedded }
 
 // Conn is the connection for all SQL. Its current database is the DB's.
 func (db *DB) Conn() driver.Conn { return db.conn }
