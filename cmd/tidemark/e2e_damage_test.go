@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -105,6 +106,34 @@ func TestVerify_NamesTheBatchWhoseFilesAreGone(t *testing.T) {
 		s.says(exitVerification, []string{"INTEGRITY", "batch missing: " + span}, "verify", "--trust", trust)
 	}
 	s.stop()
+}
+
+// A copy of the whole data directory, put back on another disk, is the same record,
+// and goes on.
+func TestVerify_ARestoredBackupIsIntactAndGoesOn(t *testing.T) {
+	t.Parallel()
+	s, trust := anchoredSite(t)
+	before := s.intact(trust)
+	s.stop()
+	backup := filepath.Join(t.TempDir(), "backup")
+	if out, err := exec.Command("cp", "-a", s.dir, backup).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	s.dir = backup
+	s.configure()
+	s.start("--dev-chain")
+	if after := s.intact(trust); after.Flows != before.Flows {
+		t.Errorf("%d flows verified after the restoration, %d before", after.Flows, before.Flows)
+	}
+	s.simulate("life", "--to", s.udp, "--days", "0.1", "--seed", "2", "--pace", "3000")
+	s.want(exitOK, "anchor", "now")
+	s.untilFinal(trust)
+	if after := s.intact(trust); after.Flows <= before.Flows {
+		t.Errorf("%d flows verified after more came, %d before", after.Flows, before.Flows)
+	}
 }
 
 // A damaged record of the spool is named, not believed and not skipped; with a
