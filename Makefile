@@ -45,8 +45,8 @@ crash: build setup ## long runs: kill -9, every capture damaged in every bit, al
 	TIDEMARK_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'Kill|Crash|Soak' ./storage/... ./anchor/... ./cmd/tidemark
 	TIDEMARK_SOAK=1 $(GO) test -count=1 -timeout 120m -run 'EveryPrefixAndBitFlip|Totals' ./collector/...
 
-soak: build setup ## RATE=<highest lossless rate>: ten minutes at 80 % of it, then 150 %
-	@scripts/soak.sh
+soak: crash ## the long runs of crash; with RATE=<highest lossless rate> ten minutes at 80 % of it, then 150 %
+	@if [ -n "$(RATE)" ]; then RATE=$(RATE) scripts/soak.sh; else echo "soak: without RATE= no endurance under load"; fi
 
 bench: build setup ## the benchmarks, and the figures of docs/performance.md
 	@scripts/bench.sh
