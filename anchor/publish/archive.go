@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -163,8 +164,8 @@ func (p *Publisher) archiveOne(ctx context.Context, k *chain.Contract, size uint
 	if !facts.StateProven {
 		entry.State = withoutState
 	}
-	if err := p.history.append(entry); err != nil {
-		return err
+	if err := p.history.Append(entry); err != nil {
+		return fmt.Errorf("record evidence: %w", err)
 	}
 	p.archived.note(entry)
 	return nil

@@ -1,18 +1,13 @@
 package publish
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"tidemark/anchor/ndjson"
 	"tidemark/anchor/txmgr"
 )
 
@@ -45,67 +40,20 @@ const historyName = "anchors.ndjson"
 // ReadHistory calls yield with each entry in dir, oldest first. A line that a
 // crash cut short is skipped.
 func ReadHistory(dir string, yield func(Entry)) error {
-	f, err := os.Open(filepath.Join(dir, historyName))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	err := ndjson.Read(filepath.Join(dir, historyName), func(e Entry) bool { yield(e); return true })
 	if err != nil {
 		return fmt.Errorf("read anchors: %w", err)
-	}
-	defer f.Close()
-	for r := bufio.NewReader(f); ; {
-		line, err := r.ReadBytes('\n')
-		var e Entry
-		if err == nil && json.Unmarshal(line, &e) == nil {
-			yield(e)
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read anchors: %w", err)
-		}
-	}
-}
-
-// history appends to anchors.ndjson; each entry is on disk when append returns.
-type history struct{ file *os.File }
-
-func openHistory(dir string) (*history, error) {
-	f, err := os.OpenFile(filepath.Join(dir, historyName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open anchors: %w", err)
-	}
-	// A crash may have left half a line: end it, so that the next one is whole.
-	end, err := f.Seek(0, io.SeekEnd)
-	if err == nil && end > 0 {
-		last := make([]byte, 1)
-		if _, err = f.ReadAt(last, end-1); err == nil && !bytes.Equal(last, []byte("\n")) {
-			_, err = f.Write([]byte("\n"))
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open anchors: %w", err)
-	}
-	return &history{file: f}, nil
-}
-
-func (h *history) append(e Entry) error {
-	b, err := json.Marshal(e)
-	if err == nil {
-		_, err = h.file.Write(append(b, '\n'))
-	}
-	if err == nil {
-		err = h.file.Sync()
-	}
-	if err != nil {
-		return fmt.Errorf("record anchor: %w", err)
 	}
 	return nil
 }
 
-func (h *history) close() error { return h.file.Close() }
+func openHistory(dir string) (*ndjson.File[Entry], error) {
+	h, err := ndjson.Open[Entry](filepath.Join(dir, historyName))
+	if err != nil {
+		return nil, fmt.Errorf("open anchors: %w", err)
+	}
+	return h, nil
+}
 
 // entryOf describes a transaction as it stands.
 func entryOf(tx txmgr.Tx, now time.Time, chainID uint64) Entry {

@@ -25,6 +25,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"tidemark/anchor/chain"
+	"tidemark/anchor/ndjson"
 	"tidemark/anchor/txmgr"
 )
 
@@ -126,7 +127,7 @@ type Publisher struct {
 	log     Log
 	cfg     Config
 	metrics *metrics
-	history *history
+	history *ndjson.File[Entry]
 	wake    chan struct{}
 
 	// Owned by Run.
@@ -219,7 +220,7 @@ func (p *Publisher) Close() error {
 	if p.client != nil {
 		p.client.Close()
 	}
-	return p.history.close()
+	return p.history.Close()
 }
 
 // Run anchors until ctx ends. Errors of the chain do not end it: they are in

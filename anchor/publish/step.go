@@ -242,8 +242,8 @@ func (p *Publisher) learn(tx txmgr.Tx) error {
 }
 
 func (p *Publisher) record(e Entry) error {
-	if err := p.history.append(e); err != nil {
-		return err
+	if err := p.history.Append(e); err != nil {
+		return fmt.Errorf("record anchor: %w", err)
 	}
 	p.setStatus(func(s *Status) { s.note(e) })
 	p.archived.note(e)

@@ -1,18 +1,17 @@
 package witness
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"tidemark/anchor/ndjson"
 )
 
 const archiveName = "cosigned.ndjson"
@@ -28,27 +27,11 @@ type Cosigned struct {
 // Read calls yield with what was cosigned, oldest first, until it returns false.
 // A line that a crash cut short is skipped.
 func Read(dir string, yield func(Cosigned) bool) error {
-	f, err := os.Open(filepath.Join(dir, archiveName))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	err := ndjson.Read(filepath.Join(dir, archiveName), func(c Cosigned) bool { return c.Size == 0 || yield(c) })
 	if err != nil {
 		return fmt.Errorf("read cosignatures: %w", err)
 	}
-	defer f.Close()
-	for r := bufio.NewReader(f); ; {
-		line, err := r.ReadBytes('\n')
-		var c Cosigned
-		if err == nil && json.Unmarshal(line, &c) == nil && c.Size > 0 && !yield(c) {
-			return nil
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read cosignatures: %w", err)
-		}
-	}
+	return nil
 }
 
 // Last returns what each witness cosigned last, as far as dir tells.
@@ -121,44 +104,13 @@ func Cosignatures(signed []byte, verifiers ...*Verifier) (map[string]time.Time, 
 	return out, nil
 }
 
-// archive appends to cosigned.ndjson; each line is on disk when append returns.
-type archive struct{ file *os.File }
-
-func openArchive(dir string) (*archive, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open cosignatures: %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, archiveName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open cosignatures: %w", err)
-	}
-	// A crash may have left half a line: end it, so that the next one is whole.
-	end, err := f.Seek(0, io.SeekEnd)
-	if err == nil && end > 0 {
-		last := make([]byte, 1)
-		if _, err = f.ReadAt(last, end-1); err == nil && last[0] != '\n' {
-			_, err = f.Write([]byte("\n"))
+func openArchive(dir string) (*ndjson.File[Cosigned], error) {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var a *ndjson.File[Cosigned]
+		if a, err = ndjson.Open[Cosigned](filepath.Join(dir, archiveName)); err == nil {
+			return a, nil
 		}
 	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open cosignatures: %w", err)
-	}
-	return &archive{f}, nil
+	return nil, fmt.Errorf("open cosignatures: %w", err)
 }
-
-func (a *archive) append(c Cosigned) error {
-	b, err := json.Marshal(c)
-	if err == nil {
-		_, err = a.file.Write(append(b, '\n'))
-	}
-	if err == nil {
-		err = a.file.Sync()
-	}
-	if err != nil {
-		return fmt.Errorf("keep cosignature: %w", err)
-	}
-	return nil
-}
-
-func (a *archive) close() error { return a.file.Close() }

@@ -18,6 +18,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"tidemark/anchor/ndjson"
 )
 
 // Log is the log whose checkpoints are offered. Its methods are called by the
@@ -57,7 +59,7 @@ type Witnesses struct {
 	log      Log
 	cfg      Config
 	peers    []*peer
-	archive  *archive
+	archive  *ndjson.File[Cosigned]
 	cosigned *prometheus.GaugeVec
 	offering sync.Mutex // one round at a time
 
@@ -104,7 +106,7 @@ func New(log Log, cfg Config) (*Witnesses, error) {
 		return nil, err
 	}
 	if err := w.remember(); err != nil {
-		return nil, errors.Join(err, w.archive.close())
+		return nil, errors.Join(err, w.archive.Close())
 	}
 	return w, w.register()
 }
@@ -144,7 +146,7 @@ func (w *Witnesses) Close() error {
 	if w.cfg.Registerer != nil {
 		w.cfg.Registerer.Unregister(w.cosigned)
 	}
-	return w.archive.close()
+	return w.archive.Close()
 }
 
 // Run offers the newest checkpoint each interval until ctx ends. What goes wrong
@@ -186,7 +188,9 @@ func (w *Witnesses) Offer(ctx context.Context) error {
 	for i := range w.peers {
 		if errs[i] == nil && got[i].Size != 0 {
 			// Before it counts: what is lost in a crash here is signed again.
-			errs[i] = w.archive.append(got[i])
+			if err := w.archive.Append(got[i]); err != nil {
+				errs[i] = fmt.Errorf("keep cosignature: %w", err)
+			}
 		}
 		w.report(i, got[i], errs[i])
 	}

@@ -341,19 +341,24 @@ func TestArchive_TornLineIsSkippedAndMergesWitnesses(t *testing.T) {
 		{Witness: "a", Size: 5, Checkpoint: "t\n5\n\n— log x\n— a y\n"}, // it was late
 		{Witness: "b", Size: 5, Checkpoint: "t\n5\n\n— log x\n— b z\n"},
 	} {
-		if err := a.append(c); err != nil {
+		if err := a.Append(c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, _ = a.file.WriteString(`{"witness":"a","size":6,"checkp`)
-	a.close()
+	a.Close()
+	torn, err := os.OpenFile(filepath.Join(dir, archiveName), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = torn.WriteString(`{"witness":"a","size":6,"checkp`)
+	torn.Close()
 	if a, err = openArchive(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.append(Cosigned{Witness: "a", Size: 7, Checkpoint: "t\n7\n\n— log x\n— a w\n"}); err != nil {
+	if err := a.Append(Cosigned{Witness: "a", Size: 7, Checkpoint: "t\n7\n\n— log x\n— a w\n"}); err != nil {
 		t.Fatal(err)
 	}
-	a.close()
+	a.Close()
 	for index, want := range map[uint64]string{4: "t\n5\n\n— log x\n— a y\n— b z\n", 5: "t\n7\n\n— log x\n— a w\n", 8: "t\n9\n\n— log x\n— b y\n", 9: ""} {
 		if got, err := Covering(dir, index); err != nil || string(got) != want {
 			t.Errorf("covering %d: %q, %v, want %q", index, got, err, want)
