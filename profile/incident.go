@@ -400,15 +400,26 @@ func (s *Scorer) tell(ctx context.Context, kind string, i *Incident) error {
 	return nil
 }
 
-// flowsOf names up to 20 of the flows a finding rests on.
+// flowsOf names up to 20 of the flows a finding rests on: those of the batches
+// that were looked at, else those of any batch. Detectors read aggregates of
+// days, in which a batch newer than those looked at may already stand.
 func (s *Scorer) flowsOf(ctx context.Context, f *finding) ([]string, error) {
+	flows, err := s.flowsIn(ctx, f, f.after, f.upto, f.Until)
+	if err != nil || len(flows) > 0 {
+		return flows, err
+	}
+	return s.flowsIn(ctx, f, 0, math.MaxInt64, f.Until.AddDate(0, 0, 1))
+}
+
+// flowsIn names up to 20 of the flows of a finding in batches (after, upto].
+func (s *Scorer) flowsIn(ctx context.Context, f *finding, after, upto uint64, until time.Time) ([]string, error) {
 	addr := f.PeerAddr
 	if !addr.IsValid() {
 		addr = netip.IPv6Unspecified()
 	}
 	sql, err := bind(flowsOfSQL, map[string]any{
-		"log": f.log, "after": f.after, "upto": f.upto, "device": f.Device, "peer": f.Peer, "peer_device": f.PeerDevice,
-		"address": addr, "proto": uint64(f.Proto), "port": uint64(f.Port), "since": f.Since, "until": f.Until,
+		"log": f.log, "after": after, "upto": upto, "device": f.Device, "peer": f.Peer, "peer_device": f.PeerDevice,
+		"address": addr, "proto": uint64(f.Proto), "port": uint64(f.Port), "since": f.Since, "until": until,
 	})
 	if err != nil {
 		return nil, err

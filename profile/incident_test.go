@@ -280,3 +280,24 @@ func TestConfig_ValidateReportsEveryFault(t *testing.T) {
 		t.Errorf("the zero configuration: %v", err)
 	}
 }
+
+// A day's edges may hold what a batch beside those looked at has just brought:
+// the alert names its flows all the same.
+func TestScore_FlowsOfAnotherBatchAreNamed(t *testing.T) {
+	s := newSite(t, only("exfiltration"))
+	s.add(life(monday, 8)...)
+	s.score()
+	day9 := monday.AddDate(0, 0, 8)
+	s.add(talk{at: day9.Add(8 * time.Hour), lasts: time.Minute, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 9_000_000, in: 9000})
+	s.commit()
+	passed := fmt.Sprintf("INSERT INTO score_cursors SELECT log, pace, %d, watermark FROM score_cursors", s.index)
+	if err := s.db.Conn().Exec(t.Context(), passed); err != nil {
+		t.Fatal(err)
+	}
+	s.add(talk{at: day9.Add(8*time.Hour + 2*time.Minute), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 8443, out: 5000, in: 900})
+	s.score()
+	list := s.alerts(profile.AlertFilter{})
+	if len(list) != 1 || len(list[0].Flows) == 0 || !strings.Contains(list[0].Observed, "185.9.9.9") {
+		t.Fatalf("want one alert with its flows: %+v", list)
+	}
+}

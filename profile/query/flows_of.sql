@@ -2,7 +2,13 @@
 -- service, within a time, or with any (0).
 SELECT name
 FROM flows
-WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+WHERE log = {log:UInt64}
+    AND batch_index IN
+    (
+        SELECT batch_index
+        FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64} AND device = {device:UInt64} AND contacts.last >= {since:DateTime64}
+    )
     AND (src_device = {device:UInt64} OR dst_device = {device:UInt64})
     AND event_end_ns >= {since:DateTime64} AND event_start_ns <= {until:DateTime64} + toIntervalSecond(1)
     AND ({proto:UInt8} = 0 OR {port:UInt16} = 0 OR proto = {proto:UInt8} AND {port:UInt16} IN (service_port, src_port, dst_port))
