@@ -46,37 +46,25 @@ func (s *Scorer) incidents(ctx context.Context, f AlertFilter) ([]*Incident, err
 	if f.Limit <= 0 {
 		f.Limit = 1000
 	}
-	sql, err := bind(incidentsSQL, map[string]any{
+	values := map[string]any{
 		"site": s.config.Site, "id": f.ID, "device": f.Device, "open": f.OpenOnly, "risk": uint64(f.MinRisk), "notified": f.Notified, "limit": f.Limit,
-	})
-	if err != nil {
-		return nil, err
 	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []*Incident
-	for rows.Next() {
+	return query(ctx, s, incidentsSQL, values, func(r row, v **Incident) error {
 		i := &Incident{}
+		*v = i
 		var state string
 		var names []string
 		var values []int32
 		var notify uint8
-		err := rows.Scan(&i.ID, &i.Version, &i.Site, &i.Device, &i.Family, &i.Target, &state, &i.Opened, &i.Changed, &i.Findings, &i.Risk,
+		err := r.Scan(&i.ID, &i.Version, &i.Site, &i.Device, &i.Family, &i.Target, &state, &i.Opened, &i.Changed, &i.Findings, &i.Risk,
 			&i.Strength, &notify, &names, &values, &i.Expected, &i.Observed, &i.Text, &i.Attack, &i.Flows, &i.Query, &i.Actor, &i.Reason)
-		if err != nil {
-			return nil, err
-		}
 		i.State, i.Notify = State(state), notify != 0
 		i.Opened, i.Changed = i.Opened.UTC(), i.Changed.UTC()
 		for k := range names {
 			i.Terms = append(i.Terms, Term{names[k], values[k]})
 		}
-		out = append(out, i)
-	}
-	return out, rows.Err()
+		return err
+	})
 }
 
 // ParseIncident reads an incident id: 16 hex digits.

@@ -108,27 +108,16 @@ func (s *Scorer) peers(ctx context.Context, d Device, from, to time.Time) ([]Pee
 	if to.IsZero() {
 		to = time.Date(2149, 1, 1, 0, 0, 0, 0, time.UTC) // near the last Date
 	}
-	sql, err := bind(baselinePeersSQL, map[string]any{"devices": d.ids(), "from": from, "to": to})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []Peer
 	var ids []uint64
-	for rows.Next() {
-		var p Peer
+	out, err := query(ctx, s, baselinePeersSQL, map[string]any{"devices": d.ids(), "from": from, "to": to}, func(r row, p *Peer) error {
 		var addr string
-		err := rows.Scan(&p.Role, &p.Scope, &p.Device, &addr, &p.Service.Proto, &p.Service.Port, &p.Service.Peers, &p.First, &p.Last, &p.Days,
+		err := r.Scan(&p.Role, &p.Scope, &p.Device, &addr, &p.Service.Proto, &p.Service.Port, &p.Service.Peers, &p.First, &p.Last, &p.Days,
 			&p.BytesOut, &p.BytesIn, &p.Flows, &p.Failed, &p.Confidence)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if p.Addr, err = netip.ParseAddr(addr); err != nil {
-			return nil, err
+			return err
 		}
 		p.Addr = p.Addr.Unmap()
 		p.Service.Name = s.config.Service(p.Service.Proto, p.Service.Port)
@@ -141,9 +130,9 @@ func (s *Scorer) peers(ctx context.Context, d Device, from, to time.Time) ([]Pee
 		if p.Device != 0 {
 			ids = append(ids, p.Device)
 		}
-		out = append(out, p)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	known, err := s.devicesByID(ctx, ids)
@@ -199,47 +188,23 @@ func network(a netip.Addr) string {
 }
 
 func (s *Scorer) hours(ctx context.Context, d Device, out *[7][24]Hour) error {
-	sql, err := bind(baselineHoursSQL, map[string]any{"devices": d.ids()})
-	if err != nil {
-		return err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return each(ctx, s, baselineHoursSQL, map[string]any{"devices": d.ids()}, func(r row) error {
 		var day, hour uint8
 		var h Hour
-		if err := rows.Scan(&day, &hour, &h.Seen, &h.Flows, &h.Bytes); err != nil {
+		if err := r.Scan(&day, &hour, &h.Seen, &h.Flows, &h.Bytes); err != nil {
 			return err
 		}
 		if day >= 1 && day <= 7 && hour < 24 {
 			out[day-1][hour] = h
 		}
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 func (s *Scorer) quantiles(ctx context.Context, d Device) ([]Quantiles, error) {
-	sql, err := bind(baselineVolumesSQL, map[string]any{"devices": d.ids()})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []Quantiles
-	for rows.Next() {
-		var q Quantiles
-		if err := rows.Scan(&q.Scope, &q.Hours, &q.Out, &q.OutP95, &q.OutMax, &q.In, &q.InP95, &q.InMax); err != nil {
-			return nil, err
-		}
-		out = append(out, q)
-	}
-	return out, rows.Err()
+	return query(ctx, s, baselineVolumesSQL, map[string]any{"devices": d.ids()}, func(r row, q *Quantiles) error {
+		return r.Scan(&q.Scope, &q.Hours, &q.Out, &q.OutP95, &q.OutMax, &q.In, &q.InP95, &q.InMax)
+	})
 }
 
 // Volumes returns the bins of an id in [from, to): of five minutes (kept 14
@@ -258,23 +223,14 @@ func (s *Scorer) volumes(ctx context.Context, d Device, hourly bool, from, to ti
 	if hourly {
 		table = "volumes_1h"
 	}
-	sql, err := bind(volumesSQL, map[string]any{"hourly": hourly, "devices": d.ids(), "from": from, "to": to})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
+	values := map[string]any{"hourly": hourly, "devices": d.ids(), "from": from, "to": to}
+	out, err := query(ctx, s, volumesSQL, values, func(r row, v *Volume) error {
+		err := r.Scan(&v.Time, &v.BytesOut, &v.BytesIn, &v.PacketsOut, &v.PacketsIn, &v.Flows)
+		v.Time = v.Time.UTC()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s of device %s: %w", table, d.Name(), err)
 	}
-	defer rows.Close()
-	var out []Volume
-	for rows.Next() {
-		var v Volume
-		if err := rows.Scan(&v.Time, &v.BytesOut, &v.BytesIn, &v.PacketsOut, &v.PacketsIn, &v.Flows); err != nil {
-			return nil, fmt.Errorf("read %s of device %s: %w", table, d.Name(), err)
-		}
-		v.Time = v.Time.UTC()
-		out = append(out, v)
-	}
-	return out, rows.Err()
+	return out, nil
 }

@@ -188,28 +188,16 @@ func (s *Scorer) choose(ctx context.Context, f DeviceFilter) (ids []uint64, tota
 	if f.Network.IsValid() {
 		low, high = prefixRange(f.Network)
 	}
-	sql, err := bind(deviceIDsSQL, map[string]any{
+	values := map[string]any{
 		"site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
 		"state": string(f.State), "kind": f.Kind, "known_by": f.KnownBy, "match": f.Match, "unapproved": f.Unapproved, "alerting": f.Alerting,
 		"bits": f.Network.IsValid(), "low": low, "high": high, "sort": f.Sort, "limit": f.Limit,
-	})
-	if err != nil {
-		return nil, 0, err
 	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id uint64
+	ids, err = query(ctx, s, deviceIDsSQL, values, func(r row, id *uint64) error {
 		var state string
-		if err := rows.Scan(&id, &state, &total); err != nil {
-			return nil, 0, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, total, rows.Err()
+		return r.Scan(id, &state, &total)
+	})
+	return ids, total, err
 }
 
 // details reads who the devices with some ids are, in the order of the ids. Ids
@@ -222,35 +210,30 @@ func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
 	if len(ids) > idsPerQuery {
 		asked = []uint64{} // all of them are read then
 	}
-	sql, err := bind(devicesSQL, map[string]any{
+	values := map[string]any{
 		"site": s.config.Site, "ids": asked, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
+	}
+	found, err := query(ctx, s, devicesSQL, values, func(r row, d *Device) error {
+		var asOf time.Time
+		var texts, names, facts []string
+		var state string
+		err := r.Scan(&d.ID, &d.Label, &d.Host, &d.Identity, &d.MAC, &texts, &d.First, &d.Last, &asOf, &d.Alerts, &d.Risk, &d.Members,
+			&names, &facts, &state, &d.Kind, &d.IoT)
+		if err != nil {
+			return err
+		}
+		s.complete(d, asOf, texts, names, facts)
+		d.State = Lifecycle(state)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []Device
 	at := map[uint64]int{} // of every id of a device
-	for rows.Next() {
-		var d Device
-		var asOf time.Time
-		var texts, names, values []string
-		var state string
-		err := rows.Scan(&d.ID, &d.Label, &d.Host, &d.Identity, &d.MAC, &texts, &d.First, &d.Last, &asOf, &d.Alerts, &d.Risk, &d.Members,
-			&names, &values, &state, &d.Kind, &d.IoT)
-		if err != nil {
-			return nil, err
-		}
-		s.complete(&d, asOf, texts, names, values)
-		d.State = Lifecycle(state)
+	for i, d := range found {
 		for _, id := range append([]uint64{d.ID}, d.Members...) {
-			at[id] = len(found)
+			at[id] = i
 		}
-		found = append(found, d)
 	}
 	var out []Device
 	given := map[uint64]bool{}
@@ -260,7 +243,7 @@ func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
 			out = append(out, found[i])
 		}
 	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // complete fills what follows from what was read.
@@ -325,30 +308,22 @@ func (s *Scorer) addServices(ctx context.Context, list []Device) error {
 	if all {
 		ids = []uint64{}
 	}
-	sql, err := bind(deviceServicesSQL, map[string]any{"ids": ids, "all": all, "aliases": aliases, "targets": targets})
-	if err != nil {
-		return err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	values := map[string]any{"ids": ids, "all": all, "aliases": aliases, "targets": targets}
+	return each(ctx, s, deviceServicesSQL, values, func(r row) error {
 		var id uint64
 		var proto [2][]uint8
 		var port [2][]uint16
 		var peers [2][]uint64
 		var flows, out, in uint64
-		if err := rows.Scan(&id, &proto[0], &port[0], &peers[0], &proto[1], &port[1], &peers[1], &flows, &out, &in); err != nil {
+		if err := r.Scan(&id, &proto[0], &port[0], &peers[0], &proto[1], &port[1], &peers[1], &flows, &out, &in); err != nil {
 			return err
 		}
 		if d := at[id]; d != nil {
 			d.Serves, d.Uses = s.services(proto[0], port[0], peers[0]), s.services(proto[1], port[1], peers[1])
 			d.Flows, d.BytesOut, d.BytesIn = flows, out, in
 		}
-	}
-	return rows.Err()
+		return nil
+	})
 }
 
 func (s *Scorer) services(proto []uint8, port []uint16, peers []uint64) []Service {
@@ -391,24 +366,8 @@ func (s *Scorer) Device(ctx context.Context, name string) (Device, error) {
 	} else if a, err := netip.ParseAddr(name); err == nil {
 		values["address"] = a
 	}
-	sql, err := bind(findDeviceSQL, values)
+	ids, err := column[uint64](ctx, s, findDeviceSQL, values)
 	if err != nil {
-		return Device{}, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return Device{}, fmt.Errorf("find device %q: %w", name, err)
-	}
-	defer rows.Close()
-	var ids []uint64
-	for rows.Next() {
-		var id uint64
-		if err := rows.Scan(&id); err != nil {
-			return Device{}, fmt.Errorf("find device %q: %w", name, err)
-		}
-		ids = append(ids, id)
-	}
-	if err := rows.Err(); err != nil {
 		return Device{}, fmt.Errorf("find device %q: %w", name, err)
 	}
 	if len(ids) == 0 {
@@ -442,26 +401,16 @@ type Binding struct {
 
 // Bindings returns the addresses of the last seven days with their MACs.
 func (s *Scorer) Bindings(ctx context.Context) ([]Binding, error) {
-	sql, err := bind(bindingsSQL, map[string]any{"site": s.config.Site})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
+	out, err := query(ctx, s, bindingsSQL, map[string]any{"site": s.config.Site}, func(r row, b *Binding) error {
+		var gateway uint8
+		err := r.Scan(&b.Addr, &b.MAC, &b.Seen, &gateway)
+		b.Addr, b.Gateway = b.Addr.Unmap(), gateway != 0
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read bindings: %w", err)
 	}
-	defer rows.Close()
-	var out []Binding
-	for rows.Next() {
-		var b Binding
-		var gateway uint8
-		if err := rows.Scan(&b.Addr, &b.MAC, &b.Seen, &gateway); err != nil {
-			return nil, fmt.Errorf("read bindings: %w", err)
-		}
-		b.Addr, b.Gateway = b.Addr.Unmap(), gateway != 0
-		out = append(out, b)
-	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // ParseDevice reads a device id: 16 hex digits.

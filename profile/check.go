@@ -35,20 +35,13 @@ func (d Difference) String() string {
 // CheckAggregates compares the totals of every aggregate with those of the
 // flows. No difference means that every flow was counted once in each.
 func (s *Scorer) CheckAggregates(ctx context.Context) ([]Difference, error) {
-	rows, err := s.db.Conn().Query(ctx, checkSQL)
+	out, err := query(ctx, s, checkSQL, nil, func(r row, d *Difference) error {
+		return r.Scan(&d.Aggregate, &d.Day, &d.Column, &d.Got, &d.Want)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("check aggregates: %w", err)
 	}
-	defer rows.Close()
-	var out []Difference
-	for rows.Next() {
-		var d Difference
-		if err := rows.Scan(&d.Aggregate, &d.Day, &d.Column, &d.Got, &d.Want); err != nil {
-			return nil, fmt.Errorf("check aggregates: %w", err)
-		}
-		out = append(out, d)
-	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // Rebuild makes the aggregates of every day that flows still has anew. Nothing
@@ -91,20 +84,9 @@ type flowSpan struct {
 
 // spans returns them in the order of their batches.
 func (s *Scorer) spans(ctx context.Context) ([]flowSpan, error) {
-	rows, err := s.db.Conn().Query(ctx, spansSQL)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []flowSpan
-	for rows.Next() {
-		var p flowSpan
-		if err := rows.Scan(&p.log, &p.day, &p.site, &p.first, &p.last); err != nil {
-			return nil, err
-		}
-		out = append(out, p)
-	}
-	return out, rows.Err()
+	return query(ctx, s, spansSQL, nil, func(r row, p *flowSpan) error {
+		return r.Scan(&p.log, &p.day, &p.site, &p.first, &p.last)
+	})
 }
 
 func (s *Scorer) clearDay(ctx context.Context, day time.Time) error {

@@ -158,24 +158,13 @@ func (s *Scorer) find(ctx context.Context, d *Detector, log, after, upto uint64)
 
 // findings runs a statement of a detector.
 func (s *Scorer) findings(ctx context.Context, sql string) ([]finding, error) {
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []finding
-	for rows.Next() {
-		var f finding
-		err := rows.Scan(&f.Device, &f.Role, &f.Peer, &f.PeerDevice, &f.PeerAddr, &f.Proto, &f.Port, &f.Since, &f.Until,
+	return query(ctx, s, sql, nil, func(r row, f *finding) error {
+		err := r.Scan(&f.Device, &f.Role, &f.Peer, &f.PeerDevice, &f.PeerAddr, &f.Proto, &f.Port, &f.Since, &f.Until,
 			&f.Strength, &f.Confidence, &f.Severity, &f.Expected, &f.Observed)
-		if err != nil {
-			return nil, err
-		}
 		f.PeerAddr = f.PeerAddr.Unmap()
 		f.Since, f.Until = f.Since.UTC(), f.Until.UTC()
-		out = append(out, f)
-	}
-	return out, rows.Err()
+		return err
+	})
 }
 
 // SQL is the statement of the detector, with {name:Type} for its parameters.

@@ -83,23 +83,18 @@ func (s *Scorer) SaveIntervals(ctx context.Context, list []Interval, at time.Tim
 // Intervals returns which addresses a device had when, in order of time. What
 // one source says of one address and MAC without a gap is one.
 func (s *Scorer) Intervals(ctx context.Context, d Device) ([]Interval, error) {
-	sql, err := bind(intervalsSQL, map[string]any{"site": s.config.Site, "ids": d.ids()})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, fmt.Errorf("read identity of device %s: %w", d.Name(), err)
-	}
-	defer rows.Close()
 	var out []Interval
-	for rows.Next() {
+	err := each(ctx, s, intervalsSQL, map[string]any{"site": s.config.Site, "ids": d.ids()}, func(r row) error {
 		var i Interval
-		if err := rows.Scan(&i.Device, &i.Addr, &i.VRF, &i.MAC, &i.From, &i.To, &i.Source, &i.Confidence, &i.Name); err != nil {
-			return nil, fmt.Errorf("read identity of device %s: %w", d.Name(), err)
+		if err := r.Scan(&i.Device, &i.Addr, &i.VRF, &i.MAC, &i.From, &i.To, &i.Source, &i.Confidence, &i.Name); err != nil {
+			return err
 		}
 		i.Addr, i.From, i.To = i.Addr.Unmap(), i.From.UTC(), i.To.UTC()
 		out = join(out, i)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read identity of device %s: %w", d.Name(), err)
 	}
 	for k := range out {
 		if out[k].From.Equal(always) {
@@ -109,7 +104,7 @@ func (s *Scorer) Intervals(ctx context.Context, d Device) ([]Interval, error) {
 			out[k].To = time.Time{}
 		}
 	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // joinGap is the silence after which an address is taken for given up.
@@ -140,29 +135,20 @@ type Observer struct {
 
 // Observers returns who sees a device, the one that sees most first.
 func (s *Scorer) Observers(ctx context.Context, d Device) ([]Observer, error) {
-	sql, err := bind(deviceObserversSQL, map[string]any{"ids": d.ids(), "from": d.Last.AddDate(0, 0, -7)})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
+	values := map[string]any{"ids": d.ids(), "from": d.Last.AddDate(0, 0, -7)}
+	out, err := query(ctx, s, deviceObserversSQL, values, func(r row, o *Observer) error {
+		var text string
+		if err := r.Scan(&text, &o.Packets, &o.Until); err != nil {
+			return err
+		}
+		exporter, err := netip.ParseAddr(text)
+		o.Exporter, o.Until = exporter.Unmap(), o.Until.UTC()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read observers of device %s: %w", d.Name(), err)
 	}
-	defer rows.Close()
-	var out []Observer
-	for rows.Next() {
-		var o Observer
-		var text string
-		if err := rows.Scan(&text, &o.Packets, &o.Until); err != nil {
-			return nil, fmt.Errorf("read observers of device %s: %w", d.Name(), err)
-		}
-		if o.Exporter, err = netip.ParseAddr(text); err != nil {
-			return nil, fmt.Errorf("read observers of device %s: %w", d.Name(), err)
-		}
-		o.Exporter, o.Until = o.Exporter.Unmap(), o.Until.UTC()
-		out = append(out, o)
-	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // ids are all ids of a device.
@@ -186,25 +172,15 @@ type Alias struct {
 
 // Aliases returns what was ever concluded or decided about the ids of a device.
 func (s *Scorer) Aliases(ctx context.Context, d Device) ([]Alias, error) {
-	sql, err := bind(aliasesOfSQL, map[string]any{"site": s.config.Site, "ids": d.ids()})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
+	out, err := query(ctx, s, aliasesOfSQL, map[string]any{"site": s.config.Site, "ids": d.ids()}, func(r row, a *Alias) error {
+		err := r.Scan(&a.Device, &a.Target, &a.Source, &a.Actor, &a.Reason, &a.Changed)
+		a.Changed = a.Changed.UTC()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read aliases of device %s: %w", d.Name(), err)
 	}
-	defer rows.Close()
-	var out []Alias
-	for rows.Next() {
-		var a Alias
-		if err := rows.Scan(&a.Device, &a.Target, &a.Source, &a.Actor, &a.Reason, &a.Changed); err != nil {
-			return nil, fmt.Errorf("read aliases of device %s: %w", d.Name(), err)
-		}
-		a.Changed = a.Changed.UTC()
-		out = append(out, a)
-	}
-	return out, rows.Err()
+	return out, nil
 }
 
 func (s *Scorer) saveAliases(ctx context.Context, list []Alias) error {
@@ -282,26 +258,14 @@ func (s *Scorer) Conclude(ctx context.Context, bare, devices []uint64, at time.T
 	return found, s.saveAliases(ctx, found)
 }
 
-func (s *Scorer) concludeAddresses(ctx context.Context, bare []uint64, at time.Time) (out []Alias, err error) {
-	sql, err := bind(concludeAddressesSQL, map[string]any{"site": s.config.Site, "ids": bare})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		a := Alias{Actor: "tidemark", Source: "address", Changed: at}
+func (s *Scorer) concludeAddresses(ctx context.Context, bare []uint64, at time.Time) ([]Alias, error) {
+	return query(ctx, s, concludeAddressesSQL, map[string]any{"site": s.config.Site, "ids": bare}, func(r row, a *Alias) error {
+		a.Actor, a.Source, a.Changed = "tidemark", "address", at
 		var source string
-		if err := rows.Scan(&a.Device, &a.Target, &source); err != nil {
-			return nil, err
-		}
+		err := r.Scan(&a.Device, &a.Target, &source)
 		a.Reason = fmt.Sprintf("its address had one MAC only (%s)", source)
-		out = append(out, a)
-	}
-	return out, rows.Err()
+		return err
+	})
 }
 
 // commonNames are what devices call themselves before anybody named them.
@@ -311,24 +275,16 @@ var commonNames = []string{"iphone", "ipad", "android", "localhost", "unknown", 
 // other. Two that were alive at the same time are two, and their name tells
 // nothing.
 func (s *Scorer) concludeNames(ctx context.Context, devices []uint64, at time.Time) (out []Alias, err error) {
-	sql, err := bind(concludeNamesSQL, map[string]any{"site": s.config.Site, "ids": devices})
-	if err != nil {
-		return nil, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err = each(ctx, s, concludeNamesSQL, map[string]any{"site": s.config.Site, "ids": devices}, func(r row) error {
 		var name string
 		var list [][]any
-		if err := rows.Scan(&name, &list); err != nil {
-			return nil, err
+		if err := r.Scan(&name, &list); err != nil {
+			return err
 		}
 		out = append(out, sameName(name, list, at)...)
-	}
-	return out, rows.Err()
+		return nil
+	})
+	return out, err
 }
 
 func sameName(name string, list [][]any, at time.Time) (out []Alias) {

@@ -69,35 +69,23 @@ func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (sign, error
 // touchedLearned says whether new batches touched a device of which detectors
 // that compare it with itself may speak.
 func (s *Scorer) touchedLearned(ctx context.Context, log, after, upto uint64) (bool, error) {
-	sql, err := bind(learnedSQL, map[string]any{
+	values := map[string]any{
 		"log": log, "after": after, "upto": upto, "site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second),
-	})
-	if err != nil {
-		return false, err
 	}
-	var any uint8
-	err = s.db.Conn().QueryRow(ctx, sql).Scan(&any)
-	return any != 0, err
+	var some uint8
+	err := scalar(ctx, s, learnedSQL, values, &some)
+	return some != 0, err
 }
 
 func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge]int64, sign, error) {
-	sql, err := bind(touchedSQL, map[string]any{"log": log, "after": after, "upto": upto})
-	if err != nil {
-		return nil, 0, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
 	out := map[edge]int64{}
 	var signs sign
-	for rows.Next() {
+	err := each(ctx, s, touchedSQL, map[string]any{"log": log, "after": after, "upto": upto}, func(r row) error {
 		var e edge
 		var at time.Time
 		var has [4]uint8
-		if err := rows.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &has[0], &has[1], &has[2], &has[3]); err != nil {
-			return nil, 0, err
+		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &has[0], &has[1], &has[2], &has[3]); err != nil {
+			return err
 		}
 		out[e] = at.UnixMilli()
 		for i, s := range []sign{failing, pouring, answering, logins} {
@@ -105,8 +93,9 @@ func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge
 				signs |= s
 			}
 		}
-	}
-	return out, signs, rows.Err()
+		return nil
+	})
+	return out, signs, err
 }
 
 // learnEdges reads the edges of every device of which one is not remembered.
@@ -130,25 +119,16 @@ func (s *Scorer) learnEdges(ctx context.Context, touched map[edge]int64) error {
 }
 
 func (s *Scorer) readEdges(ctx context.Context, devices []uint64) error {
-	sql, err := bind(edgesOfSQL, map[string]any{"devices": devices})
-	if err != nil {
-		return err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return each(ctx, s, edgesOfSQL, map[string]any{"devices": devices}, func(r row) error {
 		var e edge
 		var at time.Time
-		if err := rows.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at); err != nil {
+		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at); err != nil {
 			return err
 		}
 		if len(s.gate.begun) >= maxKnownEdges {
 			clear(s.gate.begun) // all of it is in the database
 		}
 		s.gate.begun[e] = at.UnixMilli()
-	}
-	return rows.Err()
+		return nil
+	})
 }

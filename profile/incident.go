@@ -417,32 +417,10 @@ func (s *Scorer) flowsIn(ctx context.Context, f *finding, after, upto uint64, un
 	if !addr.IsValid() {
 		addr = netip.IPv6Unspecified()
 	}
-	sql, err := bind(flowsOfSQL, map[string]any{
+	return column[string](ctx, s, flowsOfSQL, map[string]any{
 		"log": f.log, "after": after, "upto": upto, "device": f.Device, "peer": f.Peer, "peer_device": f.PeerDevice,
 		"address": addr, "proto": uint64(f.Proto), "port": uint64(f.Port), "since": f.Since, "until": until,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return queryAll[string](ctx, s, sql)
-}
-
-// queryAll returns the only column of a statement.
-func queryAll[T any](ctx context.Context, s *Scorer, sql string) ([]T, error) {
-	rows, err := s.db.Conn().Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []T
-	for rows.Next() {
-		var v T
-		if err := rows.Scan(&v); err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, rows.Err()
 }
 
 //go:embed query/flows_of.sql

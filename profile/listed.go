@@ -35,20 +35,11 @@ func (s *Scorer) listedIn(ctx context.Context, log, after, upto uint64) (found s
 	if s.lists == nil || s.lists.Len() == 0 {
 		return found, nil
 	}
-	sql, err := bind(outsideSQL, map[string]any{"log": log, "after": after, "upto": upto})
-	if err != nil {
-		return found, err
-	}
-	rows, err := s.db.Conn().Query(ctx, sql)
+	outside, err := column[netip.Addr](ctx, s, outsideSQL, map[string]any{"log": log, "after": after, "upto": upto})
 	if err != nil {
 		return found, fmt.Errorf("read addresses outside: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var a netip.Addr
-		if err := rows.Scan(&a); err != nil {
-			return found, fmt.Errorf("read addresses outside: %w", err)
-		}
+	for _, a := range outside {
 		if e, ok := s.lists.Find(a); ok && len(found.addrs) < maxListed {
 			reason := e.List
 			if e.Note != "" {
@@ -57,5 +48,5 @@ func (s *Scorer) listedIn(ctx context.Context, log, after, upto uint64) (found s
 			found.addrs, found.reasons = append(found.addrs, a), append(found.reasons, reason)
 		}
 	}
-	return found, rows.Err()
+	return found, nil
 }

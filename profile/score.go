@@ -120,18 +120,14 @@ func (s *Scorer) backlogs(ctx context.Context) ([]backlog, error) {
 	logs := []uint64{s.config.Log}
 	if s.config.Log == 0 {
 		var err error
-		if logs, err = queryAll[uint64](ctx, s, logsSQL); err != nil {
+		if logs, err = column[uint64](ctx, s, logsSQL, nil); err != nil {
 			return nil, err
 		}
 	}
 	var out []backlog
 	for _, log := range logs {
-		statement, err := bind(newBatchesSQL, map[string]any{"log": log})
-		if err != nil {
-			return nil, err
-		}
 		b := backlog{log: log}
-		err = s.db.Conn().QueryRow(ctx, statement).Scan(&b.upto, &b.reached, &b.prompt, &b.steady, &b.mark)
+		err := scalar(ctx, s, newBatchesSQL, map[string]any{"log": log}, &b.upto, &b.reached, &b.prompt, &b.steady, &b.mark)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
@@ -142,12 +138,4 @@ func (s *Scorer) backlogs(ctx context.Context) ([]backlog, error) {
 		out = append(out, b)
 	}
 	return out, nil
-}
-
-func (s *Scorer) exec(ctx context.Context, statement string, values map[string]any) error {
-	bound, err := bind(statement, values)
-	if err != nil {
-		return err
-	}
-	return s.db.Conn().Exec(ctx, bound)
 }
