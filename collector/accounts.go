@@ -15,7 +15,7 @@ type accounts struct {
 	mu       sync.Mutex
 	max      int
 	accounts map[accountKey]*account
-	streams  streams // of exporters without a connection
+	streams  streams // of exporters that send over UDP
 	refused  int     // accounts opened for exporters that are not on the allow list
 	opened   func(*account, *observation)
 }
@@ -38,6 +38,10 @@ type streamKey struct {
 type stream struct {
 	sequence sequence
 	lastSeen int64
+
+	earlier *position // of the process before this one; nil once a datagram has come
+	handed  *position // as far as rows were handed over, nil = not at all
+	ahead   bool      // it has come further than that
 }
 
 // streams is a bounded set of them.
@@ -84,22 +88,29 @@ type observation struct {
 	agent    [16]byte
 	length   int
 	shed     shedding
-	streams  *streams // of the connection it came by, nil over UDP and from files
+	streams  *streams // of the connection or file it came by, nil over UDP
 	// of the last row this datagram gave
 	samplingRate    uint32
 	samplingQuality uint16
 }
 
-// add accounts datagrams in the order they were read.
-func (a *accounts) add(observations []observation) {
+// add accounts datagrams in the order they were read. It appends to ahead
+// the streams over UDP that have come further, for handed.
+func (a *accounts) add(observations []observation, ahead []*stream) []*stream {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range observations {
-		a.addOne(&observations[i])
+		if s := a.addOne(&observations[i]); s != nil && !s.ahead {
+			s.ahead = true
+			ahead = append(ahead, s)
+		}
 	}
+	return ahead
 }
 
-func (a *accounts) addOne(o *observation) {
+// addOne accounts one datagram; it returns its stream, nil if it has none that
+// outlives the process.
+func (a *accounts) addOne(o *observation) *stream {
 	r := &o.result
 	key := accountKey{o.datagram.Exporter, r.Domain, r.Protocol}
 	acc := a.account(key, o)
@@ -108,8 +119,7 @@ func (a *accounts) addOne(o *observation) {
 	acc.octets += uint64(o.length)
 	if o.shed != taken {
 		acc.shed[o.shed]++
-		a.count(acc, key, o)
-		return
+		return a.count(acc, key, o)
 	}
 	acc.flows += uint64(r.Flows)
 	acc.late += uint64(r.Late)
@@ -125,28 +135,31 @@ func (a *accounts) addOne(o *observation) {
 		acc.samplingRate, acc.samplingQuality = o.samplingRate, o.samplingQuality
 	}
 	acc.minute.add(o.datagram.Received, r.Flows, r.ExportTime)
-	a.count(acc, key, o)
+	return a.count(acc, key, o)
 }
 
 // count accounts the sequence number. A datagram that could not be read as far
 // as its number, and NetFlow v1, which has none, count for themselves.
-func (a *accounts) count(acc *account, key accountKey, o *observation) {
+func (a *accounts) count(acc *account, key accountKey, o *observation) (lasting *stream) {
 	r := &o.result
 	switch {
 	case r.Protocol == 0:
-		return
+		return nil
 	case r.Protocol == flow.NetFlowV1:
 		acc.tally.expected++
 		acc.tally.received++
-		return
+		return nil
 	case r.SequenceUnits == 0 && r.Flows == 0 && headerBroken(r):
-		return
+		return nil
 	}
 	in := &a.streams
 	if o.streams != nil {
 		in = o.streams
 	}
 	s := in.of(streamKeyOf(key, o), o.datagram.Received)
+	if s.earlier != nil {
+		s.sequence, s.earlier = s.earlier.resume(r, o.datagram.Received), nil
+	}
 	before := s.sequence.tally()
 	s.sequence.observe(r, o.length)
 	after := s.sequence.tally()
@@ -155,6 +168,7 @@ func (a *accounts) count(acc *account, key accountKey, o *observation) {
 	// change once the exporter is understood.
 	acc.tally.expected += after.expected - before.expected
 	acc.tally.received += after.received - before.received
+	acc.tally.away += after.away - before.away
 	acc.tally.duplicates += after.duplicates - before.duplicates
 	acc.tally.late += after.late - before.late
 	acc.tally.restarts += after.restarts - before.restarts
@@ -162,6 +176,10 @@ func (a *accounts) count(acc *account, key accountKey, o *observation) {
 		acc.firstSeq, acc.numbered = r.Sequence, true
 	}
 	acc.lastSeq = r.Sequence
+	if o.streams != nil {
+		return nil
+	}
+	return s
 }
 
 // headerBroken reports whether the datagram ended within its header, so that
@@ -252,7 +270,7 @@ func (a *accounts) counts() []flow.ExporterCount {
 		c := flow.ExporterCount{
 			Exporter: k.exporter, Domain: k.domain, Protocol: k.protocol, Unit: acc.unit,
 			Expected: acc.tally.expected, Received: acc.tally.received,
-			FirstSeq: acc.firstSeq, LastSeq: acc.lastSeq,
+			FirstSeq: acc.firstSeq, LastSeq: acc.lastSeq, Away: acc.tally.away,
 		}
 		for _, n := range acc.undecodable[flow.ReasonNone+1:] {
 			c.Undecodable += n

@@ -53,6 +53,10 @@ type Deps struct {
 	// Templates keeps templates over a restart; nil = they are learned anew. A
 	// store with a method Run(context.Context) error is run by the Collector.
 	Templates netflow.TemplateStore
+
+	// Sequences keeps how far sequence numbers were followed over a restart, see
+	// Mark; nil = what exporters send while no collector listens is not counted.
+	Sequences *SequenceFile
 }
 
 // Collector receives flow exports over UDP, and IPFIX over TCP and TLS.
@@ -71,6 +75,7 @@ type Collector struct {
 	tees             []*teeTarget
 	logged           [flow.NumReasons]limiter
 	loggedShed       limiter
+	loggedMark       limiter
 	connections      *connections
 	strangers        *strangers
 	interfaces       *interfaces
@@ -101,6 +106,9 @@ func New(c Config, d Deps) (*Collector, error) {
 	co.sflow = sflow.New(payloads(sflow.Config{Sampling: c.sampling, Counters: co.interfaces.counters}, d))
 	co.connections = newConnections(co)
 	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
+	if d.Sequences != nil {
+		co.accounts.streams.restore(d.Sequences.positions, d.Clock().UnixNano())
+	}
 	co.netflow = netflow.New(netflow.Config{Sampling: c.sampling, Templates: d.Templates, Abandoned: co.accounts.abandoned})
 	co.metrics = newMetrics(co)
 	if d.Registerer != nil {

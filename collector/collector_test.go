@@ -519,7 +519,7 @@ func TestCollector_MetricsAreNamedAndBounded(t *testing.T) {
 	for i := range 3 * maxExporterLabels {
 		o := observation{datagram: flow.Datagram{Exporter: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).As16(), Received: 1e18}}
 		c.decode(c.netflow, new(flow.Batch), v5(0, 1), &o)
-		c.accounts.add([]observation{o})
+		c.accounts.add([]observation{o}, nil)
 	}
 	families, err := registry.Gather()
 	if err != nil {

@@ -64,7 +64,7 @@ func (f *flooded) send(from netip.AddrPort, payload []byte) flow.Result {
 	o := observation{datagram: flow.Datagram{Exporter: from.Addr().As16(), Port: from.Port(), Received: f.now}}
 	f.batch.Reset()
 	f.decode(f.netflow, &f.batch, payload, &o)
-	f.accounts.add([]observation{o})
+	f.accounts.add([]observation{o}, nil)
 	return o.result
 }
 

@@ -19,6 +19,7 @@ type gatherer struct {
 	c            *Collector
 	batch        *flow.Batch
 	observations []observation
+	ahead        []*stream // accounted further than handed over
 }
 
 // reader reads one socket into one batch. Nothing of it is shared but the
@@ -195,14 +196,26 @@ func (r *reader) take(handling context.Context, n int) error {
 // account comes before the rows are handed over: counts that are sealed with a
 // batch include its rows.
 func (g *gatherer) account() {
-	g.c.accounts.add(g.observations)
+	g.ahead = g.c.accounts.add(g.observations, g.ahead)
 	g.observations = g.observations[:0]
+	if g.batch.Len() == 0 {
+		g.handed()
+	}
+}
+
+// handed notes that no row of what was accounted is still here.
+func (g *gatherer) handed() {
+	g.c.accounts.handed(g.ahead)
+	g.ahead = g.ahead[:0]
 }
 
 // handOver gives the batch to Handle and empties it.
 func (g *gatherer) handOver(ctx context.Context) error {
 	g.account()
 	err := g.c.handOver(ctx, g.batch)
+	if err == nil {
+		g.handed()
+	}
 	if cap(g.batch.Protocol) > maxRows*g.c.config.BatchRows {
 		g.batch = new(flow.Batch) // one huge datagram must not cost memory for ever
 	}

@@ -54,7 +54,7 @@ func (c *Collector) Replay(ctx context.Context, o ReplayOptions) (Summary, error
 	}
 	handling, release := c.outlive(ctx)
 	defer release()
-	p := &player{c: c, o: o, handling: handling, batch: new(flow.Batch), summary: Summary{Undecodable: map[string]uint64{}}}
+	p := &player{c: c, o: o, handling: handling, streams: newStreams(c.config.MaxExporters), batch: new(flow.Batch), summary: Summary{Undecodable: map[string]uint64{}}}
 	p.netflow = netflow.New(netflow.Config{Sampling: c.config.sampling, Abandoned: p.abandoned})
 	var errs []error
 	for _, f := range o.Files {
@@ -88,6 +88,7 @@ type player struct {
 	handling     context.Context
 	netflow      *netflow.Decoder
 	packets      packetReader
+	streams      streams // numbers of a capture are not those that its exporter sends now
 	batch        *flow.Batch
 	observations []observation
 	summary      Summary
@@ -192,6 +193,7 @@ func (p *player) take(d udpDatagram, at time.Time) error {
 	}
 	src := p.c.source(d.from.Addr())
 	p.observations = append(p.observations, observation{
+		streams: &p.streams,
 		datagram: flow.Datagram{Exporter: src.exporter, Port: d.from.Port(), Transport: flow.File,
 			Received: p.c.deps.Clock().UnixNano(), Quality: flow.Replayed | flow.AsExported},
 	})
@@ -242,7 +244,7 @@ func (p *player) undecodable(reason flow.Reason, n uint64) {
 }
 
 func (p *player) account() {
-	p.c.accounts.add(p.observations)
+	p.c.accounts.add(p.observations, nil)
 	p.observations = p.observations[:0]
 }
 

@@ -23,6 +23,7 @@ const enoughFits = 3
 // tally is what sequence numbers say of a stream, in its unit.
 type tally struct {
 	expected, received         uint64
+	away                       uint64 // of expected: sent while no collector listened
 	duplicates, late, restarts uint64 // datagrams
 }
 
@@ -114,6 +115,7 @@ type track struct {
 	tally  tally
 	begun  bool
 	open   bool // the last message had records that could not be counted
+	away   bool // nothing has come since the position it was taken up from
 	next   uint32
 	first  uint32 // lowest number since the last restart
 	seen   int    // datagrams since the last restart
@@ -132,7 +134,10 @@ func markOf(h header) mark {
 }
 
 // hole is a range [begin, end) that has not arrived.
-type hole struct{ begin, end uint32 }
+type hole struct {
+	begin, end uint32
+	away       bool // sent while no collector listened
+}
 
 // observe accounts one datagram and reports whether it was the very next one.
 func (t *track) observe(h header) (inOrder bool) {
@@ -158,7 +163,7 @@ func (t *track) observe(h header) (inOrder bool) {
 		t.tally.expected += uint64(t.first - h.sequence)
 		t.tally.received += uint64(h.units)
 		if end := h.sequence + h.units; end != t.first && len(t.holes) < maxHoles {
-			t.holes = append(t.holes, hole{end, t.first})
+			t.holes = append(t.holes, hole{begin: end, end: t.first})
 		}
 		t.first = h.sequence
 	case t.stale(h):
@@ -170,6 +175,7 @@ func (t *track) observe(h header) (inOrder bool) {
 	}
 	t.recent[t.seen%recentDatagrams] = markOf(h)
 	t.seen++
+	t.away = false
 	return inOrder
 }
 
@@ -200,10 +206,13 @@ func (t *track) gap(sequence uint32) {
 		t.tally.received += n
 		return
 	}
+	if t.away {
+		t.tally.away += n
+	}
 	if len(t.holes) == maxHoles {
 		t.holes = append(t.holes[:0], t.holes[1:]...)
 	}
-	t.holes = append(t.holes, hole{t.next, sequence})
+	t.holes = append(t.holes, hole{t.next, sequence, t.away})
 }
 
 // fill accounts a late datagram that lies in a hole.
@@ -219,6 +228,9 @@ func (t *track) fill(h header) bool {
 			n = size - offset
 		}
 		t.tally.received += uint64(n)
+		if o.away { // it was only overtaken by the first that came
+			t.tally.away -= uint64(n)
+		}
 		end := h.sequence + n
 		switch {
 		case offset == 0 && end == o.end:
@@ -228,7 +240,7 @@ func (t *track) fill(h header) bool {
 		case end == o.end:
 			o.end = h.sequence
 		default:
-			rest := hole{end, o.end}
+			rest := hole{end, o.end, o.away}
 			o.end = h.sequence
 			if len(t.holes) < maxHoles {
 				t.holes = append(t.holes, rest)

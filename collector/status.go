@@ -41,6 +41,7 @@ type ExporterStatus struct {
 	Received     uint64  `json:"received"`
 	Lost         uint64  `json:"lost"`
 	LostPercent  float64 `json:"lost_percent"`
+	LostAway     uint64  `json:"lost_while_down"` // of Lost: sent while no collector listened
 	LastSequence uint32  `json:"last_sequence"`
 	Duplicates   uint64  `json:"duplicates"` // datagrams
 	Reordered    uint64  `json:"reordered"`
@@ -209,6 +210,7 @@ func (s *ExporterStatus) merge(acc *account, now int64) {
 	s.Late += acc.late
 	s.Expected += acc.tally.expected
 	s.Received += acc.tally.received
+	s.LostAway += acc.tally.away
 	s.Duplicates += acc.tally.duplicates
 	s.Reordered += acc.tally.late
 	s.Restarts += acc.tally.restarts

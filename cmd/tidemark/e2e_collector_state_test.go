@@ -96,8 +96,8 @@ func TestRestart_UnderLoadLosesNoTemplateAndNoSamplingRate(t *testing.T) {
 		var heard []collector.ExporterStatus
 		s.read(&heard, "exporters", "--output", "json")
 		for _, e := range heard {
-			if drops == 0 && e.Lost != 0 {
-				t.Errorf("life %d: %s lost %d %s, the kernel dropped none", lives, e.Address, e.Lost, e.Unit)
+			if drops == 0 && e.Lost != e.LostAway {
+				t.Errorf("life %d: %s lost %d %s, %d of them while down, the kernel dropped none", lives, e.Address, e.Lost, e.Unit, e.LostAway)
 			}
 		}
 		end()
@@ -123,4 +123,36 @@ func TestRestart_UnderLoadLosesNoTemplateAndNoSamplingRate(t *testing.T) {
 			break
 		}
 	}
+}
+
+// What an exporter sent while the daemon was dead is counted when it is heard
+// again: neither more nor less, after a kill and after a stop in order.
+func TestRestart_CountsWhatWasSentWhileTheDaemonWasDown(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	q := &quiet{exporter: s.exporter("127.7.7.8")}
+	q.announce()
+	q.flows()
+	for life, end := range []func(){s.kill, s.stop} {
+		stored := uint64(2 * (life + 1))
+		for deadline := time.Now().Add(time.Minute); s.number("SELECT count() FROM flows") < stored; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("life %d: %d flows are not stored within a minute", life, stored)
+			}
+		}
+		end()
+		missed := uint32(7 + 100*life)
+		q.sequence += missed // nobody listens
+		s.start()
+		q.flows()
+		s.untilCounted(1)
+		var heard []collector.ExporterStatus
+		s.read(&heard, "exporters", "--output", "json")
+		if len(heard) != 1 || heard[0].Lost != uint64(missed) || heard[0].LostAway != uint64(missed) || heard[0].Restarts != 0 {
+			t.Errorf("life %d: want one exporter that lost %d while down: %+v", life, missed, heard)
+		}
+		s.says(exitOK, []string{fmt.Sprintf("%d while down", missed)}, "exporters")
+	}
+	s.stop()
 }

@@ -26,8 +26,9 @@ func exportersCommand() *cli.Command {
 		Usage: "who sends what, how much, and what was lost on the way",
 		Description: `Lists each exporter and protocol the running daemon has heard since it started.
 "flows/s" is the mean of the last minute. "lost" is told by sequence numbers, in the
-unit the protocol counts in; what this machine's kernel dropped is counted apart and
-printed below the table. "not decoded" counts datagrams shed by collector.allow or
+unit the protocol counts in; "while down" is what of it was sent before this daemon began
+to listen and after the last one stored; what this machine's kernel dropped is counted apart
+and printed below the table. "not decoded" counts datagrams shed by collector.allow or
 collector.rate_limit, those that could not be read, by reason, and the Data Sets that
 wait for their template. "sampling" says who told the rate: "assumed" is nobody.
 Where an sFlow agent sends counters too, "% of counters" is the packets that its samples
@@ -99,7 +100,11 @@ func lost(e collector.ExporterStatus) string {
 	if e.Lost == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%s (%s)", plural(e.Lost, strings.TrimSuffix(e.Unit, "s")), percent(e.Lost, e.Expected))
+	text := fmt.Sprintf("%s (%s)", plural(e.Lost, strings.TrimSuffix(e.Unit, "s")), percent(e.Lost, e.Expected))
+	if e.LostAway > 0 {
+		text += fmt.Sprintf(", %s while down", count(e.LostAway))
+	}
+	return text
 }
 
 func templates(e collector.ExporterStatus) string {

@@ -30,29 +30,38 @@ type ingest struct {
 	enricher *enrich.Enricher
 	ledger   ledgerWriter
 	counts   func() []flow.ExporterCount
-	rows     int           // a batch this long is sealed
-	age      time.Duration // and so is one this old
-	silence  time.Duration // an empty batch is sealed after so long without one
-	room     func() error  // nil while the disk has room for more
-	fault    func(error)   // told how sealing goes, nil: well
+	mark     func() (sealed func()) // see collector.Collector.Mark; called while no worker is in Handle
+	rows     int                    // a batch this long is sealed
+	age      time.Duration          // and so is one this old
+	silence  time.Duration          // an empty batch is sealed after so long without one
+	room     func() error           // nil while the disk has room for more
+	fault    func(error)            // told how sealing goes, nil: well
 	log      zerolog.Logger
 
 	mu     sync.Mutex
 	open   *flow.Batch
 	opened time.Time
-	full   chan *flow.Batch
+	marked time.Time
+	full   chan fullBatch
 	free   chan *flow.Batch
 	synced chan struct{} // Run receives from it between two batches
+}
+
+// fullBatch is on its way to be sealed; sealed is to be called then.
+type fullBatch struct {
+	rows   *flow.Batch
+	sealed func()
 }
 
 func newIngest(e *enrich.Enricher, l ledgerWriter, cfg Config, log zerolog.Logger) *ingest {
 	g := &ingest{
 		enricher: e, ledger: l, log: log,
 		counts: func() []flow.ExporterCount { return nil },
+		mark:   func() func() { return func() {} },
 		room:   func() error { return nil },
 		fault:  func(error) {},
 		rows:   anchor.MaxRows, age: time.Duration(cfg.Ledger.Seal), silence: time.Duration(cfg.Ledger.Empty),
-		open: &flow.Batch{}, full: make(chan *flow.Batch), free: make(chan *flow.Batch, 1), synced: make(chan struct{}),
+		open: &flow.Batch{}, full: make(chan fullBatch), free: make(chan *flow.Batch, 1), synced: make(chan struct{}),
 	}
 	g.free <- &flow.Batch{}
 	return g
@@ -126,7 +135,7 @@ func (g *ingest) turn(ctx context.Context) error {
 		return nil
 	}
 	select {
-	case g.full <- g.open:
+	case g.full <- fullBatch{g.open, g.mark()}:
 	case <-ctx.Done():
 		return fmt.Errorf("hand %d flows to the sealer: %w", g.open.Len(), ctx.Err())
 	}
@@ -159,11 +168,13 @@ func (g *ingest) Run(ctx context.Context) error {
 		select {
 		case b, more := <-g.full:
 			if !more {
+				g.mark()()
 				return g.sealEvents(ctx)
 			}
-			if err := g.seal(ctx, b); err != nil {
+			if err := g.seal(ctx, b.rows); err != nil {
 				return err
 			}
+			b.sealed()
 			last = time.Now()
 		case <-g.synced:
 		case <-tick.C:
@@ -238,14 +249,22 @@ func (g *ingest) sealOld(ctx context.Context) (bool, error) {
 		return false, nil // a worker is filling it, perhaps waiting for us
 	}
 	var old *flow.Batch
-	if g.open.Len() > 0 && time.Since(g.opened) >= g.age {
+	sealed := func() {}
+	switch {
+	case g.open.Len() == 0 && time.Since(g.marked) >= g.age: // datagrams without a flow are numbered too
+		sealed, g.marked = g.mark(), time.Now()
+	case g.open.Len() > 0 && time.Since(g.opened) >= g.age:
+		sealed = g.mark()
 		old, g.open = g.open, <-g.free
 	}
 	g.mu.Unlock()
-	if old == nil {
-		return false, nil
+	if old != nil {
+		if err := g.seal(ctx, old); err != nil {
+			return false, err
+		}
 	}
-	return true, g.seal(ctx, old)
+	sealed()
+	return old != nil, nil
 }
 
 // untilDone repeats what a full disk or the like may refuse for a while.

@@ -119,14 +119,18 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	if err != nil {
 		return nil, err
 	}
+	sequences, err := collector.OpenSequences(filepath.Join(dir, "sequences"), deps.log)
+	if err != nil {
+		return nil, err
+	}
 	n.collector, err = collector.New(cfg.collector(), collector.Deps{
-		Log: deps.log, Registerer: deps.metrics, Handle: n.ingest.Handle, Templates: templates, Stranger: n.stranger,
+		Log: deps.log, Registerer: deps.metrics, Handle: n.ingest.Handle, Templates: templates, Sequences: sequences, Stranger: n.stranger,
 		Payload: payload, PayloadPorts: names.Ports(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.ingest.counts = n.collector.Counts
+	n.ingest.counts, n.ingest.mark = n.collector.Counts, n.collector.Mark
 	return n, nil
 }
 

@@ -130,30 +130,31 @@ type exporterKey struct {
 const mostExporters = 20
 
 // lostInput compares the accounts with those before, which it replaces, and says
-// what came of the input meanwhile; nil: nothing was lost.
+// what came of the input meanwhile; nil: nothing was lost. Of what is missing,
+// while_down was sent before this daemon began to listen.
 func lostInput(before map[exporterKey]flow.ExporterCount, counts []flow.ExporterCount, since, until time.Time) map[string]any {
-	var shed, undecodable, missing uint64
+	var shed, undecodable, missing, away uint64
 	var list []any
 	for _, c := range counts {
 		key := exporterKey{c.Exporter, c.Domain, c.Protocol}
 		old := before[key]
 		before[key] = c
 		gone := grown(deficit(c), deficit(old))
-		s, u := grown(c.Shed, old.Shed), grown(c.Undecodable, old.Undecodable)
+		s, u, down := grown(c.Shed, old.Shed), grown(c.Undecodable, old.Undecodable), grown(c.Away, old.Away)
 		if s+u+gone == 0 {
 			continue
 		}
-		shed, undecodable, missing = shed+s, undecodable+u, missing+gone
+		shed, undecodable, missing, away = shed+s, undecodable+u, missing+gone, away+down
 		if len(list) < mostExporters {
 			name := strings.TrimPrefix(netip.AddrFrom16(c.Exporter).Unmap().String(), "::ffff:")
-			list = append(list, map[string]any{"exporter": name, "domain": c.Domain, "protocol": c.Protocol.String(), "shed": s, "undecodable": u, "missing": gone})
+			list = append(list, map[string]any{"exporter": name, "domain": c.Domain, "protocol": c.Protocol.String(), "shed": s, "undecodable": u, "missing": gone, "while_down": down})
 		}
 	}
 	if shed+undecodable+missing == 0 {
 		return nil
 	}
 	return map[string]any{"since": since.UTC().Format(time.RFC3339), "until": until.UTC().Format(time.RFC3339),
-		"shed": shed, "undecodable": undecodable, "missing": missing, "exporters": list}
+		"shed": shed, "undecodable": undecodable, "missing": missing, "while_down": away, "exporters": list}
 }
 
 // deficit is what the sequence numbers say should have come and did not.

@@ -42,6 +42,10 @@ func TestLostInput_CountsWhatCameSinceTheLastTime(t *testing.T) {
 	if again := lostInput(before, []flow.ExporterCount{c}, at, at); again != nil {
 		t.Errorf("nothing new: %v", again)
 	}
+	c.Expected, c.Away = 120, 20 // the exporter is heard again after a restart
+	if down := lostInput(before, []flow.ExporterCount{c}, at, at); down == nil || down["missing"] != uint64(20) || down["while_down"] != uint64(20) {
+		t.Errorf("got %v", down)
+	}
 	c.Undecodable, c.Received = 2, 95 // five came late
 	if third := lostInput(before, []flow.ExporterCount{c}, at, at); third == nil || third["undecodable"] != uint64(2) || third["missing"] != uint64(0) {
 		t.Errorf("got %v", third)

@@ -195,6 +195,7 @@ type ExporterCount struct {
 	Shed        uint64 // datagrams: queue or rate limit; sockets' row: kernel drops
 	FirstSeq    uint32
 	LastSeq     uint32
+	Away        uint64 // of Expected: sent while no collector listened; not in the ledger's table
 }
 
 // Reason names why octets were not turned into flows. The set is closed, so it
