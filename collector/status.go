@@ -67,6 +67,8 @@ type ExporterStatus struct {
 	SampledPackets uint64             `json:"sampled_packets"`
 	Interfaces     []InterfaceStatus  `json:"interfaces,omitempty"` // named or counted; at most 1024
 	VRFs           []netflow.NamedVRF `json:"vrfs,omitempty"`       // named in options; at most 1024
+	// Applications that the exporter recognises and names in options; at most 8192.
+	Applications []netflow.Application `json:"applications,omitempty"`
 }
 
 // Totals is the account of all exporters together, since the collector started:
@@ -161,7 +163,7 @@ func (c *Collector) name(s *ExporterStatus, exporter [16]byte, p flow.Protocol) 
 		slices.SortFunc(vrfs, func(x, y netflow.NamedVRF) int {
 			return cmp.Or(cmp.Compare(x.Domain, y.Domain), cmp.Compare(x.ID, y.ID))
 		})
-		s.VRFs = vrfs
+		s.VRFs, s.Applications = vrfs, c.netflow.Applications(exporter, p)
 	}
 	s.Interfaces = sortInterfaces(s.Interfaces)
 }

@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
 
 	"tidemark/collector/flow"
+	"tidemark/collector/netflow"
 )
 
 func glob(t *testing.T, parts ...string) []string {
@@ -80,6 +82,50 @@ func TestLogstash_EventsAndFields(t *testing.T) {
 	c.done("logstash")
 	if compared < 400 {
 		t.Errorf("compared %d fields, want at least 400", compared)
+	}
+}
+
+// What NBAR calls applications: logstash-codec-netflow expects the last of the 15
+// to be argus, of engine 1 (IANA-L3) and selector 13.
+func TestLogstash_NBARNamesItsApplications(t *testing.T) {
+	d := netflow.New(netflow.Config{})
+	var exporter [16]byte
+	for _, in := range datagrams(t, filepath.Join(captures(t), "exports", "logstash", "netflow-9-cisco-nbar-options-template-260", "assembled.pcap")) {
+		exporter = in.from.Addr().As16()
+		d.Decode(new(flow.Batch), flow.Datagram{Exporter: exporter, Port: in.from.Port(), Received: in.at.UnixNano()}, in.payload)
+	}
+	got := d.Applications(exporter, flow.NetFlowV9)
+	if len(got) != 15 || !slices.Contains(got, netflow.Application{ID: "1:13", Name: "argus", Description: "ARGUS"}) {
+		t.Errorf("%d applications, want 15 and argus among them: %+v", len(got), got)
+	}
+}
+
+// YAF says TCP flags in a list beside the flow (RFC 6313): every flow of TCP has
+// some, no other has, and they are those that stand in the octets of the list.
+func TestTelegraf_YAFListsGiveTCPFlags(t *testing.T) {
+	const tcp = 6
+	for name, least := range map[string]int{"telegraf/ipfix_example": 23, "logstash/bench-yaf-ipfix-many-templates": 22} {
+		a := decode(datagrams(t, filepath.Join(captures(t), "exports", name, "assembled.pcap")), replayed)
+		b, seen := &a.batch, 0
+		for i := range b.Len() {
+			has := b.Presence[i]&flow.HasTCPFlags != 0
+			if has != (b.Proto[i] == tcp) {
+				t.Errorf("%s row %d: protocol %d, flags %#x", name, i, b.Proto[i], b.TCPFlags[i])
+			}
+			if has {
+				seen++
+			}
+			list, ok := b.Ext.Value(i, flow.ExtensionKey(0, 293))
+			if !ok || len(list) < 11 || !has { // semantic, template, length, sequence number, two octets of flags
+				continue
+			}
+			if want := uint16(list[9] | list[10]); b.TCPFlags[i] != want {
+				t.Errorf("%s row %d: flags %#x, want %#x as in the list %x", name, i, b.TCPFlags[i], want, list)
+			}
+		}
+		if seen < least {
+			t.Errorf("%s: %d rows with flags, want at least %d", name, seen, least)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ func (at *placed) keep(icmp int) kept {
 // newColumns returns nil when records of p must be read one by one.
 func newColumns(protocol flow.Protocol, p *plan) *columns {
 	const padding = 4 // records this small may be padding
-	if p.options || !p.fixed || p.biflow || p.size < padding {
+	if p.options || !p.fixed || p.biflow || p.lists || p.size < padding {
 		return nil
 	}
 	c := &columns{size: p.size}

@@ -45,7 +45,7 @@ func (d *Decoder) Held() map[HeldKey]Held {
 // NamedInterface is what options data calls an interface of a domain.
 type NamedInterface struct {
 	Domain, Index uint32
-	Interface
+	Label
 }
 
 // NamedVRF is what options data calls a VRF of a domain.

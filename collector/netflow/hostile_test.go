@@ -21,6 +21,8 @@ func samples() map[string][]byte {
 		"variable": ipfix(1, set(2, join(u16(400), u16(3), u16(96), u16(65535), pen(9999, 5, 65535), u16(152), u16(8))),
 			set(400, u8(2), []byte("ab"), u8(255), u16(3), []byte("xyz"), u64(exportUnix*1000), u8(0, 0), u64(0))),
 		"ipfix-options": ipfix(1, options10(256, 1, 302, 4, 305, 4, 309, 4, 310, 4, 160, 8), set(256, u32(9), u32(1), u32(1), u32(256), u64(exportUnix*1000))),
+		"lists":         ipfix(1, listed, flowWith(7, join(u8(3), entry(300, make([]byte, 12)), entry(301, u8(2, 0x19, 0x12, 0x10))), join(u8(3), u16(302), u8(2), []byte("lo"), u16(42)))),
+		"applications":  v9(1, options9(257, []uint16{1, 4}, []uint16{95, 4, 96, 6, 94, 8}), set(257, u32(0), u32(13<<24|431), []byte("camera"), make([]byte, 8))),
 		"glued":         join(v9(1, set(0, plain)), v9(1, set(256, plainRecord(3)))),
 	}
 }

@@ -157,14 +157,8 @@ func (x *pass) dataSet(k templateKey, b []byte, cut bool) {
 	if len(b) == 0 {
 		return
 	}
-	p := x.s.plan(k)
-	if p == nil && x.searches < maxSearches {
-		x.searches++
-		if p = x.d.borrow(x.s, k); p != nil && !p.fits(b) {
-			p = nil
-		}
-	}
-	if p == nil {
+	p := x.find(k)
+	if p == nil || !p.fits(b) && x.s.plan(k) == nil {
 		x.wait(k, b)
 		return
 	}
@@ -176,6 +170,16 @@ func (x *pass) dataSet(k templateKey, b []byte, cut bool) {
 		x.d.saveUsed(x.s, k.domainKey)
 	}
 	x.records(p, b, cut)
+}
+
+// find returns the template k of the session, or else one to borrow.
+func (x *pass) find(k templateKey) *plan {
+	p := x.s.plan(k)
+	if p == nil && x.searches < maxSearches {
+		x.searches++
+		p = x.d.borrow(x.s, k)
+	}
+	return p
 }
 
 // wait keeps a set whose template is unknown.

@@ -29,8 +29,10 @@ type observation struct {
 	byRate     map[rate]int // how many samplers have it
 	agreed     *rate        // the rate of all samplers, while they agree
 	interfaces map[uint32]rate
-	names      map[uint32]Interface
+	names      map[uint32]Label
 	vrfs       map[uint32]string
+
+	applications map[string]Label // by applicationId as exported
 }
 
 // optionKind says what an option is about. The numbers are stored.
@@ -43,6 +45,7 @@ const (
 	optionInterfaceRate
 	optionInterfaceName
 	optionVRFName
+	optionApplication
 )
 
 // option is one thing that options data says of a domain.
@@ -51,11 +54,13 @@ type option struct {
 	id   uint64 // sampler, interface or VRF
 	rate rate
 	at   int64 // optionSystemInit: ns since 1970
-	name Interface
+	name Label
+
+	application string // applicationId as exported, at most maxApplicationID octets
 }
 
-// Interface is what an exporter calls one of its interfaces.
-type Interface struct {
+// Label is what an exporter calls one of its interfaces or applications.
+type Label struct {
 	Name        string
 	Description string
 }
@@ -136,7 +141,8 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 	x.res.OptionsRecords++
 	about := x.m.key()
 	var s sampling
-	var name, vrf Interface
+	var name, vrf, application Label
+	var applicationID string
 	var ifIndex, vrfID uint64
 	var hasIf, hasVRF bool
 	var systemInit int64
@@ -165,6 +171,12 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 			}
 		case id == 236: // VRFname
 			vrf.Name = text(v)
+		case id == 94: // applicationDescription (RFC 6759, Section 4)
+			application.Description = text(v)
+		case id == 95: // applicationId
+			applicationID = string(v[:min(len(v), maxApplicationID+1)])
+		case id == 96: // applicationName
+			application.Name = text(v)
 		case id == 149 && i < p.scopes: // observationDomainId: may speak of another one
 			if u, ok := number(v, math.MaxUint32); ok && u != 0 {
 				about.domain = uint32(u)
@@ -185,11 +197,14 @@ func (x *pass) optionsRecord(p *plan, rec []byte) {
 		r.quality = flow.SamplingFromOption
 		said = append(said, s.about(r, ifIndex, hasIf))
 	}
-	if hasIf && name != (Interface{}) {
+	if hasIf && name != (Label{}) {
 		said = append(said, option{kind: optionInterfaceName, id: ifIndex, name: name})
 	}
 	if hasVRF && vrf.Name != "" {
 		said = append(said, option{kind: optionVRFName, id: vrfID, name: vrf})
+	}
+	if n := len(applicationID); n > 1 && n <= maxApplicationID && application != (Label{}) {
+		said = append(said, option{kind: optionApplication, application: applicationID, name: application})
 	}
 	for _, v := range said {
 		x.learn(about, v)
@@ -257,6 +272,8 @@ func (o *observation) set(v option) outcome {
 		return keep(o, &o.names, uint32(v.id), v.name, v.name.octets()-o.names[uint32(v.id)].octets())
 	case optionVRFName:
 		return keep(o, &o.vrfs, uint32(v.id), v.name.Name, len(v.name.Name)-len(o.vrfs[uint32(v.id)]))
+	case optionApplication:
+		return keep(o, &o.applications, v.application, v.name, v.name.octets()-o.applications[v.application].octets())
 	}
 	return refused
 }
@@ -318,7 +335,7 @@ func (o *observation) find(s *sampling, inIf, outIf uint32, egress bool) (rate, 
 	return rate{}, false
 }
 
-func (i Interface) octets() int { return len(i.Name) + len(i.Description) }
+func (l Label) octets() int { return len(l.Name) + len(l.Description) }
 
 // keep sets m[k], if the table and the budget have room; octets is by how much a
 // name has grown.

@@ -189,7 +189,7 @@ func TestOptions_InterfaceNames(t *testing.T) {
 		ipfix(3, set(256, u32(8), u8(4), []byte("ge-1"))))
 	want(t, "options", r.OptionsRecords, 1)
 	got, ok := nameOf(d, 3, 7)
-	want(t, "v9", got, Interface{"Gi0/1", "to the cameras"})
+	want(t, "v9", got, Label{"Gi0/1", "to the cameras"})
 	want(t, "known", ok, true)
 	got, _ = nameOf(d, 3, 8)
 	want(t, "IPFIX: the later name", got.Name, "ge-1")
@@ -198,15 +198,15 @@ func TestOptions_InterfaceNames(t *testing.T) {
 }
 
 // nameOf is what the router calls an interface.
-func nameOf(d *Decoder, domain, index uint32) (Interface, bool) {
+func nameOf(d *Decoder, domain, index uint32) (Label, bool) {
 	v9, _ := d.Names(router.Exporter, flow.NetFlowV9)
 	ipfix, _ := d.Names(router.Exporter, flow.IPFIX)
 	for _, n := range append(v9, ipfix...) {
 		if n.Domain == domain && n.Index == index {
-			return n.Interface, true
+			return n.Label, true
 		}
 	}
-	return Interface{}, false
+	return Label{}, false
 }
 
 func TestOptions_TablesAreBounded(t *testing.T) {
@@ -270,7 +270,7 @@ func TestOptions_OutliveARestartAndAChangeOfPort(t *testing.T) {
 	want(t, "restored", restarted.Restore(), Restored{Templates: 6, Options: 6})
 	check(restarted, router)
 	got, _ := nameOf(restarted, 3, 7)
-	want(t, "interface", got, Interface{"eth0", "up"})
+	want(t, "interface", got, Label{"eth0", "up"})
 
 	moved := router
 	moved.Port++

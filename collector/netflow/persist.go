@@ -49,6 +49,9 @@ func (d *Decoder) saveOption(s *session, k domainKey, v option, isNew bool) {
 		return
 	}
 	name := fmt.Sprintf("%x-%d-%d-%d-%d-o%d-%d", s.key.exporter, s.key.port, s.key.transport, k.protocol, k.domain, v.kind, v.id)
+	if v.kind == optionApplication {
+		name += fmt.Sprintf("-%x", v.application)
+	}
 	d.saveRecord(s, name, marshalOption(s.key, k, v), isNew)
 }
 
@@ -126,13 +129,17 @@ func unmarshal(b []byte) (t template, ok bool) {
 func marshalOption(s sessionKey, k domainKey, v option) []byte {
 	b := stored(storedOption, s, k)
 	b = append(b, byte(v.kind))
+	if v.kind == optionApplication {
+		v.id = uint64(len(v.application))
+	}
 	b = binary.BigEndian.AppendUint64(b, v.id)
 	b = binary.BigEndian.AppendUint32(b, v.rate.n)
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(v.rate.probability))
 	b = binary.BigEndian.AppendUint64(b, uint64(v.at))
 	b = append(b, byte(len(v.name.Name))) // at most 255, see text
 	b = append(b, v.name.Name...)
-	return append(b, v.name.Description...)
+	b = append(b, v.name.Description...)
+	return append(b, v.application...)
 }
 
 // unmarshalOption reads what marshalOption wrote behind the owner.
@@ -145,14 +152,21 @@ func unmarshalOption(b []byte) (v option, ok bool) {
 	v.rate = rate{binary.BigEndian.Uint32(b[9:]), math.Float64frombits(binary.BigEndian.Uint64(b[13:])), flow.SamplingFromOption}
 	v.at = int64(binary.BigEndian.Uint64(b[21:]))
 	names := b[header:]
-	v.name = Interface{string(names[:b[header-1]]), text(names[b[header-1]:])}
+	if v.kind == optionApplication { // its id is at the end, of the length that the number says
+		n := v.id
+		if v.id = 0; n < 2 || n > maxApplicationID || n > uint64(len(names)-int(b[header-1])) {
+			return v, false
+		}
+		v.application, names = string(names[len(names)-int(n):]), names[:len(names)-int(n)]
+	}
+	v.name = Label{string(names[:b[header-1]]), text(names[b[header-1]:])}
 	switch v.kind {
 	case optionDomainRate, optionSamplerRate, optionInterfaceRate:
 		return v, v.rate.n > 0 && v.rate.probability >= 0 && v.rate.probability <= 1
 	case optionSystemInit:
 		return v, v.at > 0
 	}
-	return v, v.kind == optionInterfaceName || v.kind == optionVRFName
+	return v, v.kind == optionInterfaceName || v.kind == optionVRFName || v.kind == optionApplication
 }
 
 // Restore reads the templates and options of Config.Templates; call it before

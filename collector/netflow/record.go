@@ -86,6 +86,9 @@ func (x *pass) dataRow(p *plan, rec []byte, r int, answered bool) {
 	if p.constant != nil {
 		x.dst.Extend(p.constantKey, p.constant)
 	}
+	if p.lists {
+		x.lists(p, rec, r, false)
+	}
 	x.finish(r)
 	x.sample(r)
 	x.dst.EndRow()
@@ -127,13 +130,17 @@ func (x *pass) reverse(p *plan, rec []byte, f int) {
 	b.Presence[r] = reversedPresence(b.Presence[f])
 
 	x.f = facts{}
+	rest := rec
 	for i := range p.ops {
 		o := &p.ops[i]
 		var v []byte
-		v, rec, _ = o.next(rec)
+		v, rest, _ = o.next(rest)
 		if o.reverse {
 			x.field(r, o, v)
 		}
+	}
+	if p.lists {
+		x.lists(p, rec, r, true)
 	}
 	x.finish(r)
 	b.EndRow()

@@ -55,6 +55,7 @@ type plan struct {
 	size   int // octets of a record, the least when fixed is false
 	fixed  bool
 	biflow bool // some field counts the reverse direction
+	lists  bool // some field is a list that may hold what the row lacks
 	ops    []op
 
 	columns *columns // nil: records are read one by one
@@ -77,6 +78,7 @@ func compile(protocol flow.Protocol, t template) *plan {
 		}
 		e, reverse := classify(protocol, f.pen, f.id)
 		p.ops[i] = op{key: flow.ExtensionKey(f.pen, f.id), length: f.length, column: e.column, form: e.form, also: e.also, reverse: reverse}
+		p.lists = p.lists || !reverse && isList(p.ops[i].key)
 		if e.column == toExtension || mayRepeat(e.column) {
 			continue
 		}
