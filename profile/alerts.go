@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -23,6 +24,9 @@ type AlertFilter struct {
 	MinRisk  uint8
 	Notified bool
 	Limit    int // default 1000
+
+	touched []uint64  // not nil: of these devices, or quiet, or waiting for the digest
+	quiet   time.Time // since when
 }
 
 // Alerts returns incidents, the riskiest first.
@@ -38,28 +42,33 @@ func (s *Scorer) Alerts(ctx context.Context, f AlertFilter) ([]Incident, error) 
 	return out, nil
 }
 
-func (s *Scorer) openIncidents(ctx context.Context) ([]*Incident, error) {
-	return s.incidents(ctx, AlertFilter{OpenOnly: true, Limit: 1 << 30})
-}
-
 func (s *Scorer) incidents(ctx context.Context, f AlertFilter) ([]*Incident, error) {
 	if f.Limit <= 0 {
 		f.Limit = 1000
 	}
 	values := map[string]any{
 		"site": s.config.Site, "id": f.ID, "device": f.Device, "open": f.OpenOnly, "risk": uint64(f.MinRisk), "notified": f.Notified, "limit": f.Limit,
+		"touched": f.touched != nil, "devices": append([]uint64{0}, f.touched...), "quiet": f.quiet,
 	}
 	return query(ctx, s, incidentsSQL, values, func(r row, v **Incident) error {
 		i := &Incident{}
 		*v = i
-		var state string
+		var state, verdict string
 		var names []string
 		var values []int32
 		var notify uint8
+		var lines []map[string]any
 		err := r.Scan(&i.ID, &i.Version, &i.Site, &i.Device, &i.Family, &i.Target, &state, &i.Opened, &i.Changed, &i.Findings, &i.Risk,
-			&i.Strength, &notify, &names, &values, &i.Expected, &i.Observed, &i.Text, &i.Attack, &i.Flows, &i.Query, &i.Actor, &i.Reason)
-		i.State, i.Notify = State(state), notify != 0
-		i.Opened, i.Changed = i.Opened.UTC(), i.Changed.UTC()
+			&i.Strength, &notify, &names, &values, &i.Expected, &i.Observed, &i.Text, &i.Attack, &i.Flows, &i.Query, &i.Actor, &i.Reason,
+			&i.Families, &lines, &i.Also, &verdict, &i.Told, &i.toldToday, &i.toldAt, &i.toldRisk, &i.held)
+		i.State, i.Notify, i.Verdict = State(state), notify != 0, Verdict(verdict)
+		i.Opened, i.Changed, i.toldAt = i.Opened.UTC(), i.Changed.UTC(), i.toldAt.UTC()
+		if i.held.UnixMilli() == 0 {
+			i.held = time.Time{}
+		}
+		for _, l := range lines {
+			i.Lines = append(i.Lines, readLine(l))
+		}
 		for k := range names {
 			i.Terms = append(i.Terms, Term{names[k], values[k]})
 		}
@@ -114,7 +123,8 @@ func (s *Scorer) Ack(ctx context.Context, id uint64, actor, reason string) error
 	}
 	i.device = devices[i.Device]
 	i.Version++
-	i.State, i.Actor, i.Reason = StateAcknowledged, actor, reason
+	i.State, i.Actor, i.Reason, i.due = StateAcknowledged, actor, reason, i.Told > 0
+	i.mark()
 	if err := s.tell(ctx, "alert_acknowledged", i); err != nil {
 		return err
 	}
@@ -138,15 +148,64 @@ func (s *Scorer) saveIncidents(ctx context.Context, list []*Incident) error {
 		for k, t := range i.Terms {
 			terms[k] = map[string]any{"name": t.Name, "value": t.Value}
 		}
-		notify := uint8(0)
-		if i.Notify {
-			notify = 1
+		lines := make([]map[string]any, len(i.Lines))
+		for k := range i.Lines {
+			lines[k] = i.Lines[k].row()
 		}
 		err = batch.Append(i.ID, i.Version, i.Site, i.Device, i.Family, i.Target, string(i.State), i.Opened.Truncate(time.Millisecond), i.Changed.Truncate(time.Millisecond),
-			i.Findings, i.Risk, roundRisk(i.Strength), notify, terms, i.Expected, i.Observed, i.Text, i.Attack, i.Flows, i.Query, i.Actor, i.Reason)
+			i.Findings, i.Risk, roundRisk(i.Strength), uint8(truth(i.Notify)), terms, i.Expected, i.Observed, i.Text, i.Attack, i.Flows, i.Query, i.Actor, i.Reason,
+			i.Families, lines, i.Also, string(i.Verdict), i.Told, i.toldToday, sinceEpoch(i.toldAt), i.toldRisk, sinceEpoch(i.held))
 		if err != nil {
 			return err
 		}
 	}
 	return batch.Send()
 }
+
+// row is the line as the table keeps it.
+func (l *Line) row() map[string]any {
+	return map[string]any{
+		"family": l.Family, "target": l.Target, "stage": l.Stage, "role": l.Role, "peer": l.Peer, "proto": l.Proto, "port": l.Port,
+		"since": l.Since.Truncate(time.Millisecond), "until": l.Until.Truncate(time.Millisecond), "count": l.Count, "score": l.Score, "confidence": l.Confidence,
+		"expected": l.Expected, "observed": l.Observed, "attack": l.Attack, "flows": l.Flows, "query": l.Query,
+		"notified": uint8(truth(l.Notified)), "cause": l.Cause,
+	}
+}
+
+// readLine is the reverse of row. What is of another type stays empty: the table
+// was not written by us.
+func readLine(m map[string]any) (l Line) {
+	l.Family, _ = m["family"].(string)
+	l.Target, _ = m["target"].(string)
+	l.Stage, _ = m["stage"].(string)
+	l.Role, _ = m["role"].(string)
+	l.Peer, _ = m["peer"].(string)
+	l.Proto, _ = m["proto"].(uint8)
+	l.Port, _ = m["port"].(uint16)
+	l.Since, _ = m["since"].(time.Time)
+	l.Until, _ = m["until"].(time.Time)
+	l.Since, l.Until = l.Since.UTC(), l.Until.UTC()
+	l.Count, _ = m["count"].(uint64)
+	l.Score, _ = m["score"].(uint8)
+	l.Confidence, _ = m["confidence"].(uint8)
+	l.Expected, _ = m["expected"].(string)
+	l.Observed, _ = m["observed"].(string)
+	l.Attack, _ = m["attack"].([]string)
+	l.Flows, _ = m["flows"].([]string)
+	l.Query, _ = m["query"].(string)
+	notified, _ := m["notified"].(uint8)
+	l.Notified = notified != 0
+	l.Cause, _ = m["cause"].(string)
+	return l
+}
+
+// sinceEpoch is a time the table can hold; its zero is 1970.
+func sinceEpoch(t time.Time) time.Time {
+	if t.IsZero() {
+		return always
+	}
+	return t.Truncate(time.Millisecond)
+}
+
+// roundRisk keeps a stored strength short; it is no more exact than that.
+func roundRisk(f float64) float64 { return math.Round(f*1e4) / 1e4 }

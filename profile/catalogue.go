@@ -106,15 +106,18 @@ func (d Device) MACString() string {
 	return net.HardwareAddr(b[:]).String()
 }
 
-// Title names the device in a sentence: label or address, vendor, MAC.
-func (d Device) Title() string {
+// ShortTitle is what a device is called: label, host name, address or id.
+func (d Device) ShortTitle() string {
 	name := cmp.Or(d.Label, d.Host)
 	if name == "" && len(d.Addresses) > 0 {
 		name = d.Addresses[0].String()
 	}
-	if name == "" {
-		name = d.Name()
-	}
+	return cmp.Or(name, d.Name())
+}
+
+// Title names the device in a sentence: label or address, vendor, MAC.
+func (d Device) Title() string {
+	name := d.ShortTitle()
 	var more []string
 	if d.Vendor != "" {
 		more = append(more, d.Vendor)
@@ -334,22 +337,35 @@ func (s *Scorer) services(proto []uint8, port []uint16, peers []uint64) []Servic
 	return out
 }
 
-func (s *Scorer) devicesByID(ctx context.Context, ids []uint64) (map[uint64]Device, error) {
-	out := map[uint64]Device{}
-	if len(ids) == 0 {
-		return out, nil
-	}
-	list, err := s.Devices(ctx, DeviceFilter{IDs: ids})
+// identities are who some devices are, by each of their ids, without what they do.
+func (s *Scorer) identities(ctx context.Context, ids []uint64) (map[uint64]Device, error) {
+	list, err := s.details(ctx, ids)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read devices: %w", err)
 	}
+	return byIDs(list), nil
+}
+
+func byIDs(list []Device) map[uint64]Device {
+	out := map[uint64]Device{}
 	for _, d := range list {
 		for _, id := range d.Members {
 			out[id] = d
 		}
 		out[d.ID] = d
 	}
-	return out, nil
+	return out
+}
+
+func (s *Scorer) devicesByID(ctx context.Context, ids []uint64) (map[uint64]Device, error) {
+	if len(ids) == 0 {
+		return map[uint64]Device{}, nil
+	}
+	list, err := s.Devices(ctx, DeviceFilter{IDs: ids})
+	if err != nil {
+		return nil, err
+	}
+	return byIDs(list), nil
 }
 
 // Device finds a device by MAC, address, id (16 hex digits), label or host name.

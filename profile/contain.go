@@ -4,24 +4,41 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"tidemark/profile/contain"
 )
 
 // Rules are what could be dropped against an incident: the edges its findings
-// name. They are found anew by its query, so they exist as long as the contacts
-// of its batches (14 days). An incident about the device as a whole has none.
+// name. They are found anew by the queries of its lines, so they exist as long as
+// the contacts of their batches (14 days). A line about the device as a whole has
+// none.
 func (s *Scorer) Rules(ctx context.Context, i Incident) ([]contain.Rule, error) {
-	found, err := s.findings(ctx, i.Query)
-	if err != nil {
-		return nil, fmt.Errorf("find the edges of alert %s again: %w", i.Name(), err)
+	lines := i.Lines
+	if len(lines) == 0 { // of a version before lines
+		lines = []Line{{Family: i.Family, Target: i.Target, Query: i.Query}}
 	}
 	var out []contain.Rule
-	seen := map[contain.Rule]bool{}
+	for _, l := range lines {
+		found, err := s.findings(ctx, l.Query)
+		if err != nil {
+			return nil, fmt.Errorf("find the edges of alert %s again: %w", i.Name(), err)
+		}
+		for _, r := range s.rules(found, &l) {
+			if !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (s *Scorer) rules(found []finding, l *Line) []contain.Rule {
+	var out []contain.Rule
 	for _, f := range found {
 		r := contain.Rule{Server: f.Role == "server", Proto: f.Proto, Port: f.Port}
-		if f.detector = detectorNamed(s.detectors, i.Family); f.detector == nil || s.targetOf(&f) != i.Target && i.Target != "many" {
-			continue // another incident of the same statement
+		if f.detector = detectorNamed(s.detectors, l.Family); f.detector == nil || s.targetOf(&f) != l.Target && l.Target != "many" {
+			continue // another line of the same statement
 		}
 		if f.Peer != 0 && f.PeerAddr.IsValid() {
 			r.Peer = peerPrefix(&f)
@@ -29,12 +46,11 @@ func (s *Scorer) Rules(ctx context.Context, i Incident) ([]contain.Rule, error) 
 		if !r.Server && r.Peer.IsValid() && f.detector.target == byPeer {
 			r.Proto, r.Port = 0, 0 // the peer is what is new: it has other ports
 		}
-		if r != (contain.Rule{Server: r.Server}) && !seen[r] {
-			seen[r] = true
+		if r != (contain.Rule{Server: r.Server}) {
 			out = append(out, r)
 		}
 	}
-	return out, nil
+	return out
 }
 
 func detectorNamed(list []Detector, name string) *Detector {

@@ -112,6 +112,10 @@ type finding struct {
 	Expected   string
 	Observed   string
 
+	// Cause is the device whose doing it is, or which has the same and tells of it
+	// for all; 0 = the device itself.
+	Cause uint64
+
 	detector *Detector
 	query    string
 	log      uint64

@@ -121,7 +121,7 @@ func TestDetectors_Attacks(t *testing.T) {
 				if int(netip.MustParseAddr(addrs[0].(string)).As4()[1]) != k+1 {
 					continue
 				}
-				got = append(got, e.Body["family"].(string))
+				got = append(got, named(e)...)
 				t.Log(e.Body["text"])
 				if len(e.Body["flows"].([]any)) == 0 {
 					t.Errorf("the alert of %s names no flow", e.Body["family"])

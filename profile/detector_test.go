@@ -120,7 +120,7 @@ func TestDetectors(t *testing.T) {
 				if house(e) != k+1 {
 					continue
 				}
-				got = append(got, e.Body["family"].(string))
+				got = append(got, named(e)...)
 				t.Log(e.Body["text"])
 				if len(e.Body["flows"].([]any)) == 0 {
 					t.Error("the alert names no flow")

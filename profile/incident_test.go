@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,13 +142,159 @@ func TestScore_FamiliesSupportEachOther(t *testing.T) {
 	}
 	s.add(scan(at.Add(time.Hour), "10.0.0.2", camera)...)
 	events := s.score()
-	if got := families(events, "alert_updated"); len(got) != 1 || got[0] != "new_destination" {
-		t.Errorf("updated %q, want new_destination: its risk rose with the scan", got)
+	if got := families(events, "alert_updated"); len(events) != 1 || !events[0].Incident.Due() || !slices.Contains(got, "scan") || got[0] != "scan" || !slices.Contains(got, "new_destination") {
+		t.Errorf("got %q, want the one incident of the device to grow by the scan, and people told", texts(events))
 	}
-	for _, i := range s.alerts(profile.AlertFilter{}) {
-		if i.Risk < 80 || !i.Notify {
-			t.Errorf("%s: risk %d, notify %v, want critical: %v", i.Family, i.Risk, i.Notify, i.Terms)
+	list := s.alerts(profile.AlertFilter{})
+	if len(list) != 1 || list[0].ID != alone[0].ID || list[0].Risk < 80 || !list[0].Notify || list[0].Family != "scan" {
+		t.Fatalf("got %+v, want the same incident, critical", list)
+	}
+	for _, l := range list[0].Lines {
+		if l.Expected == "" || l.Observed == "" || l.Query == "" || len(l.Flows) == 0 || len(l.Attack) == 0 || l.Since.IsZero() || l.Count == 0 || l.Stage == "" || !l.Notified {
+			t.Errorf("a line does not say what it must: %+v", l)
 		}
+	}
+}
+
+// People are told of an incident when it becomes worth their time, when it grows,
+// and when it goes on after a day; not of each repetition.
+func TestScore_ToldOnGrowthAndAfterADay(t *testing.T) {
+	s := newSite(t, only("scan"))
+	s.add(life(monday, 8)...)
+	s.score()
+	at := monday.AddDate(0, 0, 8)
+	due := 0
+	probe := func(at time.Time) {
+		s.add(scan(at, "10.0.0.2", camera)...)
+		for _, e := range s.score() {
+			if e.Incident.Due() {
+				due++
+			}
+		}
+	}
+	for i := range 6 {
+		probe(at.Add(time.Duration(i) * 4 * time.Hour))
+	}
+	if due != 1 {
+		t.Errorf("told %d times of a scan that goes on within a day, want once", due)
+	}
+	list := s.alerts(profile.AlertFilter{})
+	if len(list) != 1 || list[0].Told != 1 {
+		t.Fatalf("got %+v", list)
+	}
+}
+
+// One device that tries all others is told of once: what the others say of it
+// points there.
+func TestScore_VictimsPointAtTheOneThatDidIt(t *testing.T) {
+	s := newSite(t, profile.Config{Disabled: []string{"silence"}})
+	for k := range 4 {
+		for _, l := range life(monday, 8) {
+			s.add(houseOf(k+1, l))
+		}
+	}
+	if events := s.score(); len(events) > 0 {
+		t.Fatalf("normal life raised %q", texts(events))
+	}
+	day9 := monday.AddDate(0, 0, 8)
+	for k := range 4 { // the camera of the first house tries ports of the sensors of all
+		for p := range 15 {
+			s.add(talk{at: day9.Add(time.Duration(20*k+p) * time.Second), from: "10.1.0.2", to: fmt.Sprintf("10.%d.0.9", k+1), mac: camera + 1<<8, dmac: sensor + uint64(k+1)<<8,
+				port: uint16(7000 + p), out: 60, in: 54, flags: 0x02, replyFlags: 0x14})
+		}
+	}
+	s.score()
+	var told, pointing int
+	for _, i := range s.alerts(profile.AlertFilter{}) {
+		if i.Notify {
+			told++
+			if i.Family != "scan" || len(i.Also) != 4 {
+				t.Errorf("told of %s, %d others: %s", i.Family, len(i.Also), i.Text)
+			}
+			for _, l := range i.Lines {
+				if l.Cause != "" {
+					t.Errorf("the one that did it points elsewhere: %+v", l)
+				}
+			}
+		}
+		for _, l := range i.Lines {
+			if l.Cause != "" {
+				pointing++
+			}
+		}
+	}
+	if told != 1 || pointing != 4 {
+		t.Errorf("told of %d incidents, %d lines point at another, want 1 and 4", told, pointing)
+	}
+}
+
+// A new server of a maker is news about its devices, and one notice.
+func TestScore_TheSameOnAFleetIsOneNotice(t *testing.T) {
+	s := newSite(t, only("new_destination"))
+	for k := range 5 {
+		for _, l := range life(monday, 8) {
+			s.add(houseOf(k+1, l))
+		}
+	}
+	s.score()
+	day9 := monday.AddDate(0, 0, 8)
+	for k := range 5 {
+		s.add(houseOf(k+1, talk{at: day9.Add(time.Duration(k) * time.Minute), from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 40_000, in: 9000}))
+		if k == 1 {
+			s.score() // the first two are on their own
+		}
+	}
+	s.score()
+	list := s.alerts(profile.AlertFilter{})
+	first, pointing := profile.Incident{}, 0
+	for _, i := range list {
+		if len(i.Also) > 0 {
+			first = i
+		}
+		for _, l := range i.Lines {
+			if l.Cause != "" {
+				pointing++
+			}
+		}
+	}
+	if len(list) != 5 || len(first.Also) != 4 || pointing < 3 || !strings.Contains(first.Text, "The same on 4 other devices") {
+		t.Errorf("%d incidents, one with %d others, %d point at it: %s", len(list), len(first.Also), pointing, first.Text)
+	}
+}
+
+func TestScore_BudgetHoldsBackForADigest(t *testing.T) {
+	c := only("scan")
+	c.Budget = profile.Budget{Site: 2}
+	s := newSite(t, c)
+	for k := range 5 {
+		for _, l := range life(monday, 8) {
+			s.add(houseOf(k+1, l))
+		}
+	}
+	s.score()
+	day9 := monday.AddDate(0, 0, 8)
+	for k := range 5 {
+		for _, l := range scan(day9.Add(time.Duration(k)*time.Minute), "10.0.0.2", camera) {
+			s.add(houseOf(k+1, l))
+		}
+	}
+	due := 0
+	for _, e := range s.score() {
+		if e.Incident.Due() {
+			due++
+		}
+	}
+	if due != 2 {
+		t.Errorf("told of %d incidents, want 2, the budget", due)
+	}
+	s.add(houseOf(1, talk{at: day9.Add(2 * time.Hour), from: "10.0.0.2", to: "52.1.1.10", mac: camera, dmac: router, port: 8883, out: 2000, in: 1500}))
+	events := s.score()
+	if len(events) != 1 || events[0].Kind != "alert_digest" || len(events[0].Held) != 3 || len(events[0].Body["alerts"].([]any)) != 3 {
+		t.Fatalf("got %+v, want a digest of the other three", events)
+	}
+	s.add(houseOf(1, talk{at: day9.Add(4 * time.Hour), from: "10.0.0.2", to: "52.1.1.10", mac: camera, dmac: router, port: 8883, out: 2000, in: 1500}))
+	if events := s.score(); len(events) != 0 {
+		t.Errorf("told again: %+v", events)
 	}
 }
 
@@ -198,15 +345,15 @@ func TestExplain_QueryFindsItAgain(t *testing.T) {
 	s.add(scan(at.Add(time.Hour), "10.0.0.2", camera)...)
 	s.score()
 	list := s.alerts(profile.AlertFilter{})
-	if len(list) < 4 {
-		t.Fatalf("%d incidents, want four or more", len(list))
+	if len(list) != 1 || len(list[0].Lines) < 4 {
+		t.Fatalf("want one incident of four lines or more: %+v", list)
 	}
-	for _, i := range list {
-		e, err := s.Explain(t.Context(), i.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows, err := s.db.Conn().Query(t.Context(), e.Query)
+	e, err := s.Explain(t.Context(), list[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range e.Lines {
+		rows, err := s.db.Conn().Query(t.Context(), i.Query)
 		if err != nil {
 			t.Errorf("%s: %v", i.Family, err)
 			continue

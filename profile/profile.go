@@ -8,6 +8,7 @@
 package profile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,10 @@ type Config struct {
 	// port. Without them alerts show numbers.
 	Vendor  func(mac uint64) string
 	Service func(proto uint8, port uint16) string
+	// Criticality is that of a kind of device: low, normal, high, critical.
+	Criticality func(kind string) string
+
+	Budget Budget
 }
 
 // DefaultLearningPeriod is how long a device is learned before detectors that
@@ -55,6 +60,9 @@ func (c Config) Validate() error {
 	}
 	known := Detectors()
 	names := make([]string, len(known))
+	if c.Budget.Device < 0 || c.Budget.Site < 0 {
+		errs = append(errs, fmt.Errorf("profile.budget: got %d a day of a device, %d of the site, want 0 (the default) or more", c.Budget.Device, c.Budget.Site))
+	}
 	byName := make(map[string]Detector, len(known))
 	for i, d := range known {
 		names[i], byName[d.Name] = d.Name, d
@@ -86,12 +94,13 @@ func (c Config) Validate() error {
 // acknowledged or closed. Body holds strings, integers, and slices and maps of
 // those, the same for the same findings.
 type Event struct {
-	Kind  string // "alert", "alert_updated", "alert_acknowledged", "alert_closed", "label"
+	Kind  string // "alert", "alert_updated", "alert_acknowledged", "alert_closed", "alert_digest", "device_..."
 	Time  time.Time
 	Actor string
 	Body  map[string]any
 
-	Incident *Incident // the one that changed, as of now; nil for events of other kinds
+	Incident *Incident   // the one that changed, as of now; nil for events of other kinds
+	Held     []*Incident // those of a digest
 }
 
 // Emit takes an Event to the ledger; when it returns nil the event is durable.
@@ -124,6 +133,10 @@ func New(db *storage.DB, c Config, emit Emit, log zerolog.Logger) (*Scorer, erro
 	if c.Service == nil {
 		c.Service = serviceNumber
 	}
+	if c.Criticality == nil {
+		c.Criticality = func(string) string { return "" }
+	}
+	c.Budget.Device, c.Budget.Site = cmp.Or(c.Budget.Device, defaultDeviceBudget), cmp.Or(c.Budget.Site, defaultSiteBudget)
 	if emit == nil {
 		emit = func(context.Context, Event) error { return nil }
 	}

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -22,7 +23,8 @@ type evidence struct {
 // risk joins the families of a device: a noisy-OR, so that ten copies of one
 // weak sign stay weak and two independent signs add up. Each further stage of an
 // attack takes 15 % of what is left of doubt (reference/detection.md, 3.6).
-func risk(families map[string]evidence) (percent uint8, notify bool, terms []Term) {
+// kappa is how much the device matters: 1 is normal.
+func risk(families map[string]evidence, kappa float64) (percent uint8, worth bool, terms []Term) {
 	doubt := 1.0
 	stages := map[string]bool{}
 	hard := false
@@ -38,8 +40,22 @@ func risk(families map[string]evidence) (percent uint8, notify bool, terms []Ter
 		doubt *= max(0, 1-0.15*float64(more))
 		terms = append(terms, Term{"stages", int32(math.Round(100 * (before - doubt)))})
 	}
+	if kappa != 1 {
+		before := doubt
+		doubt = math.Pow(doubt, kappa)
+		terms = append(terms, Term{"criticality", int32(math.Round(100 * (before - doubt)))})
+	}
 	percent = uint8(math.Round(100 * (1 - doubt)))
 	return percent, percent >= 40 && (len(families) >= 2 || hard), terms
+}
+
+// kappas are how much more than others a device of some criticality matters.
+var kappas = map[string]float64{"low": 0.8, "high": 1.25, "critical": 1.5}
+
+// kappa is how much a device matters: as people say, else by its kind.
+func (s *Scorer) kappa(d Device) float64 {
+	level := cmp.Or(d.Facts["criticality"], s.config.Criticality(d.Kind))
+	return cmp.Or(kappas[level], 1)
 }
 
 // Level is the word for a risk.

@@ -225,11 +225,21 @@ func life(from time.Time, days int) (out []talk) {
 	return out
 }
 
+// families are those that events of a kind name.
 func families(events []profile.Event, kind string) (out []string) {
 	for _, e := range events {
 		if e.Kind == kind {
-			out = append(out, e.Body["family"].(string))
+			out = append(out, named(e)...)
 		}
+	}
+	return out
+}
+
+// named are the families an event names, the strongest first.
+func named(e profile.Event) (out []string) {
+	list, _ := e.Body["families"].([]any)
+	for _, f := range list {
+		out = append(out, f.(string))
 	}
 	return out
 }

@@ -19,18 +19,19 @@ import (
 // alertView is an incident as people and scripts read it: ids in hex, the device by name.
 type alertView struct {
 	profile.Incident
-	ID     string `json:"id"`
-	Device string `json:"device"`
-	Level  string `json:"level"`
-	title  string
+	ID     string   `json:"id"`
+	Device string   `json:"device"`
+	Level  string   `json:"level"`
+	Also   []string `json:"also"` // ids of devices with the same
+	device profile.Device
 }
 
 func alertsCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "alerts",
 		Usage: "what stopped being normal, and why",
-		Description: `Lists open incidents, the riskiest first. Findings of one kind about one device are
-one incident, updated as they repeat.
+		Description: `Lists open alerts, the riskiest first. All that is found about a device is one
+alert: it grows while more is found, and closes after a quiet day.
 
    tidemark alerts
    tidemark alerts --all --output json
@@ -136,24 +137,28 @@ func (s *store) viewAlerts(c *cli.Context, q *profile.Scorer, found []profile.In
 	for _, i := range found {
 		ids = append(ids, i.Device)
 	}
-	titles := map[uint64]string{}
+	known := map[uint64]profile.Device{}
 	if len(ids) > 0 {
 		devices, err := q.Devices(c.Context, profile.DeviceFilter{IDs: ids})
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range devices {
-			titles[d.ID] = d.Title()
+			for _, id := range append([]uint64{d.ID}, d.Members...) {
+				known[id] = d
+			}
 		}
 	}
 	var views []alertView
 	for _, i := range found {
-		device := fmt.Sprintf("%016x", i.Device)
-		title := titles[i.Device]
-		if title == "" {
-			title = device
+		v := alertView{Incident: i, ID: i.Name(), Device: fmt.Sprintf("%016x", i.Device), Level: profile.Level(i.Risk), Also: []string{}, device: known[i.Device]}
+		if v.device.ID == 0 {
+			v.device.ID = i.Device
 		}
-		views = append(views, alertView{i, i.Name(), device, profile.Level(i.Risk), title})
+		for _, id := range i.Also {
+			v.Also = append(v.Also, fmt.Sprintf("%016x", id))
+		}
+		views = append(views, v)
 	}
 	return views, nil
 }
@@ -168,11 +173,19 @@ func alertColumns(all bool) []column[alertView] {
 		{"alert", left, func(a alertView) string { return a.ID }, nil},
 		{"risk", left, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }, func(a alertView) string { return fmt.Sprint(a.Risk) }},
 		{"since (UTC)", left, func(a alertView) string { return stamp(a.Opened)[5:16] }, func(a alertView) string { return instant(a.Opened) }},
-		{"device", flex, func(a alertView) string { return a.title }, nil},
-		{"what", left, func(a alertView) string { return a.Family }, nil},
+		{"device", flex, func(a alertView) string { return a.device.ShortTitle() }, func(a alertView) string { return a.device.Title() }},
+		{"what", flex, func(a alertView) string { return a.what() }, func(a alertView) string { return a.Family }},
 		{"observed", flex, func(a alertView) string { return a.Observed }, nil},
 		{"state", left, shown, state},
 	}
+}
+
+// what is the strongest family and how many others there are.
+func (a alertView) what() string {
+	if n := len(a.Families) - 1; n > 0 {
+		return fmt.Sprintf("%s +%d", a.Family, n)
+	}
+	return a.Family
 }
 
 func (s *store) explain(c *cli.Context) error {
@@ -216,7 +229,7 @@ func statement(query string) string {
 func (a alertView) write(w io.Writer) error {
 	line := func(name, text string) { fmt.Fprintf(w, "%-9s %s\n", name, printable(text)) }
 	line("alert", fmt.Sprintf("%s, %s, %s", a.ID, a.Family, a.State))
-	line("device", a.title)
+	line("device", a.device.Title())
 	line("since", fmt.Sprintf("%s UTC, last %s UTC, %s", stamp(a.Opened), stamp(a.Changed), plural(a.Findings, "finding")))
 	line("expected", a.Expected)
 	line("observed", a.Observed)

@@ -109,8 +109,16 @@ type ProfileConfig struct {
 	Learning Duration `yaml:"learning" doc:"life of a device that is learned before its deviations alert"`
 	Disable  []string `yaml:"disable" doc:"detectors to leave out, by name"`
 
+	Budget BudgetConfig `yaml:"budget"`
+
 	Tune  []Tuning       `yaml:"tune" doc:"parameters of detectors, such as {detector: scan, parameter: net_5m, value: 12}; see: tidemark detectors show scan"`
 	Lists []intel.Source `yaml:"lists" doc:"files of addresses nobody should deal with, such as {name: feodo, file: /etc/tidemark/feodo.txt}"`
+}
+
+// BudgetConfig bounds how often people are told of alerts.
+type BudgetConfig struct {
+	Device int `yaml:"device" doc:"notifications a day about one device; what is beyond comes in a digest"`
+	Site   int `yaml:"site" doc:"notifications a day about the site"`
 }
 
 // Tuning sets one parameter of a detector.
@@ -142,7 +150,7 @@ func Defaults() Config {
 		Storage: StorageConfig{Database: "tidemark", Retention: Duration(90 * 24 * time.Hour), MinFree: 1 << 30},
 		Ledger:  LedgerConfig{Seal: Duration(5 * time.Second), Empty: Duration(time.Minute)},
 		Chain:   ChainConfig{Interval: Duration(10 * time.Minute), MaxFee: 50},
-		Profile: ProfileConfig{Learning: Duration(7 * 24 * time.Hour)},
+		Profile: ProfileConfig{Learning: Duration(7 * 24 * time.Hour), Budget: BudgetConfig{Device: 4, Site: 60}},
 		Names:   NamesConfig{Sampled: true},
 		HTTP:    HTTPConfig{Listen: "127.0.0.1:9155"},
 		Log:     LogConfig{Level: "info", Format: "auto"},
@@ -241,6 +249,9 @@ func (c Config) Validate() error {
 	inside("chain.interval", c.Chain.Interval, time.Second, 7*24*time.Hour)
 	c.Identity.validate(fault)
 	inside("profile.learning", c.Profile.Learning, time.Hour, 180*24*time.Hour)
+	if b := c.Profile.Budget; b.Device < 1 || b.Site < 1 {
+		fault("profile.budget", "got %d a day of a device and %d of the site, want 1 or more of each", b.Device, b.Site)
+	}
 	c.validateKinds(fault)
 	var detectors []string
 	for _, d := range profile.Detectors() {

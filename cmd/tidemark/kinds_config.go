@@ -61,6 +61,18 @@ func (c Config) rules() (*kind.Rules, error) {
 	return r, nil
 }
 
+// criticality gives that of a kind, by the rules that are in force. Rules that are
+// no good were refused when the configuration was read.
+func (c Config) criticality() func(string) string {
+	r, err := c.rules()
+	return func(id string) string {
+		if err != nil || id == "" {
+			return ""
+		}
+		return r.Kind(id).Criticality
+	}
+}
+
 // vendors are the vendors of MACs. A file that is no good was refused when the
 // configuration was read; one that has gone since leaves the program's table.
 func (c Config) vendors() enrich.Vendors {

@@ -44,7 +44,7 @@ type node struct {
 	committed  chan struct{} // holds one token while there is something to score
 
 	// tell passes on what the scorer found, once it is in the ledger; nil: nobody is told
-	tell func(kind string, i *profile.Incident) error
+	tell func(profile.Event) error
 }
 
 // nodeDeps is what a node is given beside its configuration and database.
@@ -164,10 +164,10 @@ func (n *node) emit(ctx context.Context, e profile.Event) error {
 	if _, _, err := n.ledger.EventNow(ctx, e.Kind, by, e.Body); err != nil {
 		return err
 	}
-	if n.tell == nil || e.Incident == nil {
+	if n.tell == nil {
 		return nil
 	}
-	return n.tell(e.Kind, e.Incident)
+	return n.tell(e)
 }
 
 // work runs the way of the flows while source feeds it, then drains: what was

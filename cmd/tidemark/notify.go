@@ -111,17 +111,21 @@ func notifyTest(c *cli.Context) error {
 	return nil
 }
 
-// tell queues a change of an incident that is worth a person's time.
-func tell(n *notify.Notifier, kind string, i *profile.Incident) error {
+// tell queues a change of an incident that is worth a person's time, and digests.
+func tell(n *notify.Notifier, e profile.Event) error {
+	if len(e.Held) > 0 {
+		return n.Enqueue(digest(e))
+	}
+	i := e.Incident
 	change, known := map[string]notify.Change{
 		"alert": notify.Raised, "alert_updated": notify.Updated, "alert_acknowledged": notify.Acknowledged, "alert_closed": notify.Closed,
-	}[kind]
-	if !known || !i.Notify {
+	}[e.Kind]
+	if !known || i == nil || !i.Due() {
 		return nil
 	}
 	d := i.About()
 	a := notify.Alert{
-		ID: i.Name(), Version: i.Version, Change: change, Site: i.Site, Family: i.Family, Risk: i.Risk, Level: profile.Level(i.Risk),
+		ID: i.Name(), Version: i.Version, Change: change, Site: i.Site, Family: i.Family, Families: i.Families, Risk: i.Risk, Level: profile.Level(i.Risk),
 		Device: notify.Device{ID: fmt.Sprintf("%016x", i.Device), Name: d.Title(), MAC: d.MACString(), Vendor: d.Vendor, Addresses: d.Addresses},
 		Text:   i.Text, Expected: i.Expected, Observed: i.Observed, Since: i.Opened, Until: i.Changed, Findings: i.Findings,
 		Attack: i.Attack, Flows: i.Flows, Actor: i.Actor, Reason: i.Reason,
@@ -129,5 +133,31 @@ func tell(n *notify.Notifier, kind string, i *profile.Incident) error {
 	for _, t := range i.Terms {
 		a.Terms = append(a.Terms, notify.Term(t))
 	}
+	for _, l := range i.Lines {
+		a.Lines = append(a.Lines, notify.Line{Family: l.Family, Target: l.Target, Expected: l.Expected, Observed: l.Observed, Since: l.Since, Until: l.Until, Count: l.Count, Score: l.Score, Attack: l.Attack})
+	}
 	return n.Enqueue(a)
+}
+
+// digest is one message about the alerts that the day's budget held back. The
+// riskiest stands for them.
+func digest(e profile.Event) notify.Alert {
+	worst := e.Held[0]
+	d := worst.About()
+	a := notify.Alert{
+		ID: worst.Name(), Version: worst.Version, Change: notify.Digest, Site: worst.Site, Family: worst.Family, Families: worst.Families,
+		Risk: worst.Risk, Level: profile.Level(worst.Risk),
+		Device:   notify.Device{ID: fmt.Sprintf("%016x", worst.Device), Name: d.Title(), MAC: d.MACString(), Vendor: d.Vendor, Addresses: d.Addresses},
+		Expected: "no more alerts a day than profile.budget allows", Observed: plural(len(e.Held), "alert") + " more were held back",
+		Since: worst.Opened, Until: e.Time, Attack: worst.Attack, Flows: worst.Flows, Actor: "tidemark", Findings: uint64(len(e.Held)),
+	}
+	a.Text = fmt.Sprintf("%s more on %s than the budget of notifications allows; the riskiest: %s", plural(len(e.Held), "alert"), worst.Site, worst.Text)
+	for _, t := range worst.Terms {
+		a.Terms = append(a.Terms, notify.Term(t))
+	}
+	for _, i := range e.Held {
+		about := i.About()
+		a.Lines = append(a.Lines, notify.Line{Family: i.Family, Target: about.Title(), Expected: i.Expected, Observed: i.Observed, Since: i.Opened, Until: i.Changed, Count: i.Findings, Score: i.Risk, Attack: i.Attack, Alert: i.Name()})
+	}
+	return a
 }

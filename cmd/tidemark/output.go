@@ -34,7 +34,7 @@ const (
 )
 
 // usualWidth is assumed where there is no terminal: what fits most screens.
-const usualWidth = 120
+const usualWidth = 100
 
 // leastWidth is what a column is never cut below.
 const leastWidth = 8

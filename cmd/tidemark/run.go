@@ -155,7 +155,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	if d.notifier, err = notifier(d.cfg, d.dir, d.log, d.metrics); err != nil {
 		return err
 	}
-	d.node.tell = func(kind string, i *profile.Incident) error { return tell(d.notifier, kind, i) }
+	d.node.tell = func(e profile.Event) error { return tell(d.notifier, e) }
 	base.Go(func() error { return d.notifier.Run(below) })
 
 	if err := d.node.collector.Listen(); err != nil {

@@ -14,7 +14,8 @@ const (
 	Updated      Change = "updated"
 	Acknowledged Change = "acknowledged"
 	Closed       Change = "closed"
-	Test         Change = "test" // `tidemark notify test`
+	Digest       Change = "digest" // several alerts that a budget held back: Lines
+	Test         Change = "test"   // `tidemark notify test`
 )
 
 // Alert is one change of one incident, with all that a receiver is told. It is
@@ -25,11 +26,12 @@ type Alert struct {
 	Change   Change    `json:"change"`
 	Site     string    `json:"site"`
 	Device   Device    `json:"device"`
-	Family   string    `json:"family"` // of detectors
-	Risk     uint8     `json:"risk"`   // 0 to 100
-	Level    string    `json:"level"`  // info, low, medium, high, critical
-	Terms    []Term    `json:"terms"`  // what the risk is made of
-	Text     string    `json:"text"`   // one line for people
+	Family   string    `json:"family"` // of the strongest line
+	Families []string  `json:"families,omitempty"`
+	Risk     uint8     `json:"risk"`  // 0 to 100
+	Level    string    `json:"level"` // info, low, medium, high, critical
+	Terms    []Term    `json:"terms"` // what the risk is made of
+	Text     string    `json:"text"`  // one line for people
 	Expected string    `json:"expected"`
 	Observed string    `json:"observed"`
 	Since    time.Time `json:"since"` // first finding, of the flows' clock
@@ -39,6 +41,22 @@ type Alert struct {
 	Flows    []string  `json:"flows"`  // names of up to 20 flow records behind it
 	Actor    string    `json:"actor"`
 	Reason   string    `json:"reason,omitempty"`
+	Lines    []Line    `json:"lines,omitempty"` // all that is found about the device
+}
+
+// Line is what findings of one family about one target add up to; in a digest, an
+// alert.
+type Line struct {
+	Alert    string    `json:"alert,omitempty"` // its id, in a digest
+	Family   string    `json:"family"`
+	Target   string    `json:"target"` // in a digest the device
+	Expected string    `json:"expected"`
+	Observed string    `json:"observed"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	Count    uint64    `json:"count"` // of findings
+	Score    uint8     `json:"score"` // percent; in a digest the risk
+	Attack   []string  `json:"attack"`
 }
 
 // Term is one summand of a risk.

@@ -33,6 +33,20 @@ type alert struct {
 	Observed string    `json:"observed"`
 	Text     string    `json:"text"`
 	Attack   []string  `json:"attack"`
+	Lines    []line    `json:"lines"` // if one incident speaks of several findings
+}
+
+// line is one of the things an alert speaks of.
+type line struct {
+	Family   string    `json:"family"`
+	Target   string    `json:"target"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	Count    uint64    `json:"count"`
+	Score    int       `json:"score"`
+	Expected string    `json:"expected"`
+	Observed string    `json:"observed"`
+	Notified bool      `json:"notified"` // people were told while the alert had it
 }
 
 // names are the families an alert speaks of.
@@ -41,6 +55,24 @@ func (a *alert) names() []string {
 		return a.Families
 	}
 	return []string{a.Family}
+}
+
+// apart makes one alert of each line: an attack is named rightly by what was found
+// of it, not by what was said of the device before.
+func apart(list []alert) (out []alert) {
+	for _, a := range list {
+		if len(a.Lines) == 0 {
+			out = append(out, a)
+		}
+		for _, l := range a.Lines {
+			one := a
+			one.ID, one.Family, one.Families, one.Lines = a.ID+" "+l.Family+" "+l.Target, l.Family, nil, nil
+			one.Opened, one.Changed, one.Findings, one.Risk = l.Since, l.Until, l.Count, l.Score
+			one.Notify = a.Notify && l.Notified
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 // known is a device as the program lists it.

@@ -109,6 +109,7 @@ const slack = time.Hour
 // judge says what became of each attack. before are the alerts there were before the first attack: of
 // those only such count that have grown since.
 func (d *design) judge(truth *trial.Truth, devices map[string]*trial.Device, before, after []alert) []Outcome {
+	before, after = apart(before), apart(after)
 	old := map[string]alert{}
 	for _, a := range before {
 		old[a.ID] = a
