@@ -156,3 +156,25 @@ func TestRestart_CountsWhatWasSentWhileTheDaemonWasDown(t *testing.T) {
 	}
 	s.stop()
 }
+
+// What an exporter calls applications is shown beside its flows, and of each exporter.
+func TestFlows_AreShownByTheApplicationThatTheExporterNames(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	q := &quiet{exporter: s.exporter("127.7.7.9")}
+	q.message(ipfixSet(3, octetsOf(uint16(300), uint16(2), uint16(1), uint16(95), uint16(4), uint16(96), uint16(6))),
+		ipfixSet(300, octetsOf(uint32(13<<24|431), []byte("camera"))),
+		ipfixSet(2, ipfixTemplate(256, [2]uint16{95, 4}, [2]uint16{8, 4}, [2]uint16{12, 4}, [2]uint16{1, 4}, [2]uint16{2, 4})),
+		ipfixSet(256, octetsOf(uint32(13<<24|431), uint32(0x0a140001), uint32(0xc0000209), uint32(1000), uint32(10))))
+	for deadline := time.Now().Add(time.Minute); s.number("SELECT count() FROM flows") < 1; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the flow is not stored within a minute")
+		}
+	}
+	s.says(exitOK, []string{"camera"}, "flows")
+	s.says(exitOK, []string{`"application":{"id":"13:431","name":"camera"}`}, "flows", "--output", "ndjson")
+	s.says(exitOK, []string{"13:431", "camera"}, "exporters", "--output", "json")
+	s.stop()
+	s.says(exitOK, []string{"13:431"}, "flows")
+}

@@ -33,10 +33,17 @@ func readElements(path string) (netflow.Elements, error) {
 	return e, nil
 }
 
-// nameExtensions adds extension_names to the JSON of a flow: a name for each key
-// of extensions ("15" or "ENTERPRISE/ID") that has one.
-func nameExtensions(raw json.RawMessage, names netflow.Elements) (json.RawMessage, error) {
+// flowNames names what flows hold by numbers.
+type flowNames struct {
+	elements     netflow.Elements
+	applications applications
+}
+
+// name adds to the JSON of a flow extension_names, a name for each key of extensions
+// ("15" or "ENTERPRISE/ID") that has one, and its application, if there is one.
+func (n *flowNames) name(raw json.RawMessage) (json.RawMessage, error) {
 	var f struct {
+		Sampler    string                     `json:"sampler_address"`
 		Extensions map[string]json.RawMessage `json:"extensions"`
 	}
 	if err := json.Unmarshal(raw, &f); err != nil {
@@ -53,14 +60,17 @@ func nameExtensions(raw json.RawMessage, names netflow.Elements) (json.RawMessag
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		if name := names.Name(uint32(p), uint16(i)); name != "" {
+		if name := n.elements.Name(uint32(p), uint16(i)); name != "" {
 			found[key] = name
 		}
 	}
-	named, err := json.Marshal(found) // sorts the keys
+	added, err := json.Marshal(struct {
+		Names       map[string]string `json:"extension_names"` // sorted by key
+		Application *application      `json:"application,omitempty"`
+	}{found, n.applications.of(f.Sampler, f.Extensions["95"])})
 	if err != nil {
 		return nil, err
 	}
 	line := strings.TrimSuffix(strings.TrimSpace(string(raw)), "}")
-	return json.RawMessage(line + `,"extension_names":` + string(named) + "}"), nil
+	return json.RawMessage(line + "," + string(added[1:])), nil
 }

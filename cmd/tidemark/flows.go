@@ -9,13 +9,13 @@ import (
 	"io"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/collector/flow"
-	"tidemark/collector/netflow"
 )
 
 //go:embed sql/flows.sql
@@ -39,6 +39,8 @@ type flowLine struct {
 	Initiator  string `json:"initiator"`
 	Confidence uint8  `json:"initiator_confidence"`
 	raw        json.RawMessage
+
+	Application *application `json:"application"`
 }
 
 // MarshalJSON gives the row as the engine gave it, with every column.
@@ -49,8 +51,9 @@ func flowsCommand() *cli.Command {
 		Name:  "flows",
 		Usage: "the flow records, newest first",
 		Description: `The table shows the main columns, bytes and packets as exported; the arrow points from
-who began the conversation, where that is known. json and ndjson hold every column of
-the record. --since and --until ask for when a flow began.
+who began the conversation, where that is known, and beside the protocol stands what the
+exporter recognised the flow as, by the name it gave while this daemon listened. json and
+ndjson hold every column of the record. --since and --until ask for when a flow began.
 
    tidemark flows --device 00:40:8c:12:34:56 --since 24h
    tidemark flows --address 10.20.1.11 --port 23 --rows 20
@@ -80,10 +83,11 @@ func (s *store) flows(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	names, err := readElements(s.cfg.Collector.Elements)
+	elements, err := readElements(s.cfg.Collector.Elements)
 	if err != nil {
 		return err
 	}
+	names := flowNames{elements, applications{ask: func() []exporterApplications { return askDaemon(c.Context, c.String("data-dir")) }}}
 	ctx := clickhouse.Context(c.Context, clickhouse.WithParameters(params))
 	rows, err := s.db.Conn().QueryFormat(ctx, "JSONEachRow", flowsSQL)
 	if err != nil {
@@ -92,14 +96,14 @@ func (s *store) flows(c *cli.Context) error {
 	defer rows.Close()
 	if c.String("output") == "ndjson" { // as they come: there may be many
 		out := bufio.NewWriter(c.App.Writer)
-		err := eachFlow(rows, names, func(raw json.RawMessage) error {
+		err := eachFlow(rows, &names, func(raw json.RawMessage) error {
 			_, err := fmt.Fprintf(out, "%s\n", raw)
 			return err
 		})
 		return errors.Join(err, out.Flush())
 	}
 	var lines []flowLine
-	err = eachFlow(rows, names, func(raw json.RawMessage) error {
+	err = eachFlow(rows, &names, func(raw json.RawMessage) error {
 		lines = append(lines, flowLine{raw: raw})
 		return json.Unmarshal(raw, &lines[len(lines)-1])
 	})
@@ -109,8 +113,8 @@ func (s *store) flows(c *cli.Context) error {
 	return list(c, lines, flowColumns())
 }
 
-// eachFlow calls f for each row, its elements named.
-func eachFlow(rows io.Reader, names netflow.Elements, f func(json.RawMessage) error) error {
+// eachFlow calls f for each row, its numbers named.
+func eachFlow(rows io.Reader, names *flowNames, f func(json.RawMessage) error) error {
 	for dec := json.NewDecoder(rows); ; {
 		var raw json.RawMessage
 		err := dec.Decode(&raw)
@@ -118,7 +122,7 @@ func eachFlow(rows io.Reader, names netflow.Elements, f func(json.RawMessage) er
 			return nil
 		}
 		if err == nil {
-			raw, err = nameExtensions(raw, names)
+			raw, err = names.name(raw)
 		}
 		if err == nil {
 			err = f(raw)
@@ -194,7 +198,9 @@ func flowColumns() []column[flowLine] {
 		{"source", left, func(f flowLine) string { return endpoint(f.Src, f.SrcPort) }, nil},
 		{"by", left, arrow, nil},
 		{"destination", left, func(f flowLine) string { return endpoint(f.Dst, f.DstPort) }, nil},
-		{"proto", left, func(f flowLine) string { return protocolName(f.Proto) }, nil},
+		{"proto", left, func(f flowLine) string {
+			return strings.TrimSpace(protocolName(f.Proto) + " " + f.Application.String())
+		}, nil},
 		{"bytes", right, func(f flowLine) string { return octets(f.Bytes) }, func(f flowLine) string { return fmt.Sprint(f.Bytes) }},
 		{"packets", right, func(f flowLine) string { return count(f.Packets) }, func(f flowLine) string { return fmt.Sprint(f.Packets) }},
 		{"sampled", right, func(f flowLine) string { return "1:" + fmt.Sprint(f.Rate) }, func(f flowLine) string { return fmt.Sprint(f.Rate) }},
