@@ -58,9 +58,9 @@ func (p *progress) next() <-chan struct{} {
 type committer struct {
 	*Ledger
 	batch  flow.Batch
-	leaves []merkle.Hash // of the rows as they came back from the database
+	leaves []merkle.Hash // of rows as they came back from the database
 	nodes  []merkle.Hash
-	tags   []byte
+	tags   []byte // of the leaves of the rows that the database holds; none: they are lost
 	block  []byte
 
 	failed      int // attempts that patience counts
@@ -223,6 +223,7 @@ func (c *committer) remove(index uint64) error {
 	if err := c.spool.Remove(index); err != nil {
 		return fmt.Errorf("commit batch %d: %w", index, err)
 	}
+	c.memory.release(index)
 	return nil
 }
 
@@ -278,12 +279,11 @@ func (c *committer) append(b *sealed) error {
 	return nil
 }
 
-// writeTags writes the tags of c.leaves, the leaves of h; none if they are lost.
+// writeTags writes c.tags, which are those of the leaves of h.
 func (c *committer) writeTags(h *Header) error {
-	if len(c.leaves) == 0 {
+	if len(c.tags) == 0 {
 		return nil
 	}
-	c.tags = appendTags(c.tags[:0], c.leaves)
 	return c.write(tagsFile, c.reader.tags, c.tags, int64(h.FirstSeq)*tagSize)
 }
 

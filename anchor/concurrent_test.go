@@ -25,8 +25,6 @@ func (l lockedSpool) Append(index uint64, kind uint8, meta, block []byte) error 
 	return l.s.Append(index, kind, meta, block)
 }
 
-func (l lockedSpool) Spare() (meta, block []byte) { return l.s.Spare() }
-
 func (l lockedSpool) Records() []storage.SpoolRecord {
 	l.Lock()
 	defer l.Unlock()
@@ -72,6 +70,12 @@ func (l lockedRows) ReadFlows(ctx context.Context, table string, log, index, cou
 	l.Lock()
 	defer l.Unlock()
 	return l.r.ReadFlows(ctx, table, log, index, count, dst)
+}
+
+func (l lockedRows) HoldsFlows(ctx context.Context, table string, log, index uint64, block []byte) (bool, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.r.HoldsFlows(ctx, table, log, index, block)
 }
 
 func (l lockedRows) ReadEvents(ctx context.Context, log, index, count uint64) ([][]byte, error) {

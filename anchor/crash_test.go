@@ -22,7 +22,7 @@ type chacha struct{ *rand.ChaCha8 }
 func (c chacha) Read(p []byte) (int, error) { return c.ChaCha8.Read(p) }
 
 func testSeams(w *world) seams {
-	return seams{files: w, rows: worldRows{w}, spool: worldSpool{w}, retry: time.Millisecond,
+	return seams{files: w, rows: worldRows{w}, spool: worldSpool{w}, retry: time.Millisecond, held: w.held,
 		random: chacha{rand.NewChaCha8([32]byte{byte(w.ops), byte(w.ops >> 8)})}}
 }
 
@@ -231,7 +231,13 @@ func everyOperationMayFail(t *testing.T) {
 	for seed, n := range []int{3, 300, 0, 1, 256} {
 		batches = append(batches, dayBatch(uint64(seed), n))
 	}
+	t.Run("records read from the spool", func(t *testing.T) { failEverywhere(t, batches, 0) })
+	t.Run("records held in memory", func(t *testing.T) { failEverywhere(t, batches, maxHeld) })
+}
+
+func failEverywhere(t *testing.T, batches []*flow.Batch, held int) {
 	h := &history{w: newWorld(t.TempDir()), batches: batches}
+	h.w.held = held
 	if err := h.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -263,16 +269,16 @@ func everyOperationMayFail(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			for fault := 1; fault <= total; fault += step {
-				failAt(t, batches, fault, c.how, c.crash, c.keepUnsynced)
+				failAt(t, batches, held, fault, c.how, c.crash, c.keepUnsynced)
 			}
 		})
 	}
 }
 
-func failAt(t *testing.T, batches []*flow.Batch, fault int, how outcome, crash, keepUnsynced bool) {
+func failAt(t *testing.T, batches []*flow.Batch, held, fault int, how outcome, crash, keepUnsynced bool) {
 	t.Helper()
 	h := &history{w: newWorld(t.TempDir()), batches: batches}
-	h.w.fault, h.w.how, h.w.crash = fault, how, crash
+	h.w.held, h.w.fault, h.w.how, h.w.crash = held, fault, how, crash
 	for opens := 0; ; opens++ {
 		err := h.open()
 		if err == nil {

@@ -18,12 +18,17 @@ const LossEvent = "loss"
 type record struct {
 	*sealed
 	block  []byte
-	damage error // its rows cannot be read, and block is nil
+	tags   []byte // of the leaves made of block, if neither has left this process since
+	damage error  // its rows cannot be read, and block is nil
 }
 
-// take reads the record of a batch. All that must be readable of it is what the
-// log needs, and of a batch that the log has not even that.
+// take reads the record of a batch, unless it is held in memory. All that must be
+// readable of it is what the log needs, and of a batch that the log has not even
+// that.
 func (c *committer) take(index uint64) (*record, error) {
+	if m := c.memory.find(index); m != nil {
+		return &record{sealed: &m.sealed, block: m.block, tags: m.tags}, nil
+	}
 	kind, meta, block, err := c.spool.Read(index)
 	r := &record{block: block}
 	if isCorrupt(err) {
@@ -46,16 +51,16 @@ func isCorrupt(err error) bool {
 	return errors.As(err, &corrupt)
 }
 
-// recall looks for the rows of b in the database, where an earlier attempt may
+// recall looks for the rows of r in the database, where an earlier attempt may
 // have stored them. ErrReadBack: they are not there as they were sealed.
-func (c *committer) recall(ctx context.Context, b *sealed) error {
-	if b.header.Flags&Events != 0 {
-		return c.readBackEvents(ctx, b)
+func (c *committer) recall(ctx context.Context, r *record) error {
+	if r.header.Flags&Events != 0 {
+		return c.readBackEvents(ctx, r)
 	}
-	err := c.readBack(ctx, tableFlows, b)
+	err := c.readBack(ctx, tableFlows, r)
 	if errors.Is(err, ErrReadBack) {
-		if err = c.readBack(ctx, tableQuarantine, b); err == nil {
-			err = c.rows.DiscardFlows(ctx, c.ID(), b.header.Index) // a crash came before
+		if err = c.readBack(ctx, tableQuarantine, r); err == nil {
+			err = c.rows.DiscardFlows(ctx, c.ID(), r.header.Index) // a crash came before
 		}
 	}
 	return err
@@ -63,7 +68,7 @@ func (c *committer) recall(ctx context.Context, b *sealed) error {
 
 // recallOrLose is what is done for a batch whose rows cannot be read.
 func (c *committer) recallOrLose(ctx context.Context, r *record) error {
-	err := c.recall(ctx, r.sealed)
+	err := c.recall(ctx, r)
 	switch {
 	case err == nil:
 		c.log.Warn().Err(r.damage).Uint64("batch", r.header.Index).
@@ -87,7 +92,7 @@ func (c *committer) restore(ctx context.Context, r *record) error {
 	if r.damage != nil || r.header.Flags&Empty != 0 {
 		return nil
 	}
-	err := c.recall(ctx, r.sealed)
+	err := c.recall(ctx, r)
 	if errors.Is(err, ErrReadBack) {
 		c.log.Warn().Err(err).Uint64("batch", r.header.Index).Uint64("rows", r.header.Rows).
 			Msg("the log has this batch and the database does not: its rows are stored again from the spool")
@@ -118,7 +123,7 @@ func (c *committer) lose(ctx context.Context, r *record, missing error) error {
 	c.log.Error().Err(r.damage).AnErr("database", missing).Uint64("batch", h.Index).Uint64("rows", h.Rows).
 		Msg("ROWS ARE LOST: the spool record of a batch is damaged and the database does not have it. The log goes on, and verify will report the batch missing. " +
 			"If there is a copy of the record, put it into the directory spool and start again: its rows will be stored")
-	c.leaves = c.leaves[:0]
+	c.tags = c.tags[:0]
 	return nil
 }
 

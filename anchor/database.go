@@ -42,6 +42,8 @@ type rows interface {
 	// ReadFlows replaces dst by the rows of a batch. errRows: there are others
 	// than count rows.
 	ReadFlows(ctx context.Context, table string, log, index, count uint64, dst *flow.Batch) error
+	// HoldsFlows says whether the rows of a batch are those of block, octet by octet.
+	HoldsFlows(ctx context.Context, table string, log, index uint64, block []byte) (bool, error)
 	// ReadEvents returns the bodies of a batch in order; errRows likewise.
 	ReadEvents(ctx context.Context, log, index, count uint64) ([][]byte, error)
 	// DiscardFlows deletes the rows of a batch from the table flows.
@@ -84,6 +86,10 @@ func (d *database) ReadFlows(ctx context.Context, table string, log, index, coun
 		return fmt.Errorf("%w: %s has %d of batch %d, want %d", errRows, table, dst.Len(), index, count)
 	}
 	return err
+}
+
+func (d *database) HoldsFlows(ctx context.Context, table string, log, index uint64, block []byte) (bool, error) {
+	return d.db.HoldsFlows(ctx, storage.Table(table), log, index, block)
 }
 
 func (d *database) ReadEvents(ctx context.Context, log, index, count uint64) (bodies [][]byte, err error) {

@@ -37,6 +37,7 @@ type world struct {
 	how   outcome
 	crash bool // nothing happens any more after the fault
 	hit   string
+	held  int // sealed records that the ledger holds in memory
 
 	live    map[string]*inode // names as a running process sees them
 	durable map[string]*inode // names that survive a crash
@@ -195,8 +196,6 @@ func (f *worldFile) Sync() error {
 // removal is not synced until the next record is.
 type worldSpool struct{ *world }
 
-func (worldSpool) Spare() (meta, block []byte) { return nil, nil }
-
 func (w worldSpool) Append(index uint64, kind uint8, meta, block []byte) error {
 	if w.listed[index] {
 		return fmt.Errorf("record %d is there already", index)
@@ -319,6 +318,31 @@ func (w worldRows) ReadFlows(_ context.Context, table string, _, index, count ui
 		}
 		return nil
 	}, nil)
+}
+
+func (w worldRows) HoldsFlows(_ context.Context, table string, _, index uint64, block []byte) (same bool, err error) {
+	err = w.op("compare "+table, func() error {
+		var want, got flow.Batch
+		if _, err := storage.ViewRecords(block, &want); err != nil {
+			return err
+		}
+		for _, b := range w.flows[table][index] {
+			got.Append(&b, 0, b.Len())
+		}
+		if got.Len() != want.Len() {
+			return nil
+		}
+		for i := range want.Len() {
+			a, errA := AppendRow(nil, &want, i)
+			b, errB := AppendRow(nil, &got, i)
+			if err := errors.Join(errA, errB); err != nil || !bytes.Equal(a, b) {
+				return err
+			}
+		}
+		same = true
+		return nil
+	}, nil)
+	return same, err
 }
 
 func (w worldRows) ReadEvents(_ context.Context, _, index, count uint64) (bodies [][]byte, err error) {

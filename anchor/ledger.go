@@ -88,6 +88,7 @@ type Ledger struct {
 	spool  spool
 
 	sealing  sealing
+	memory   memory
 	progress progress
 	signing  sync.Mutex // one Checkpoint at a time
 	pledged  Checkpoint // signed before this process began; Size 0: none
@@ -97,13 +98,10 @@ type Ledger struct {
 // Append returns nil; after an error it may be there when the spool is opened
 // anew, and another Append of its index replaces it.
 type spool interface {
-	// Spare returns empty slices, or nil, with the memory for the next record.
-	Spare() (meta, block []byte)
-	// Append takes meta and block over unless it fails.
 	Append(index uint64, kind uint8, meta, block []byte) error
 	Records() []storage.SpoolRecord // ascending
 	// Read and ReadMeta return a *storage.CorruptError for what cannot be read.
-	// What Read returns is good until the record is removed or another one read.
+	// What Read returns is good until another one is read.
 	Read(index uint64) (kind uint8, meta, block []byte, err error)
 	ReadMeta(index uint64) (kind uint8, meta []byte, err error)
 	Remove(index uint64) error
@@ -117,6 +115,7 @@ type seams struct {
 	spool  spool
 	random io.Reader
 	retry  time.Duration
+	held   int // sealed records in memory
 }
 
 // Open opens or begins the ledger in o.Dir. It checks the whole log, cuts what a
@@ -127,14 +126,14 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 		return nil, errors.New("open ledger: want a database and a spool")
 	}
 	return open(ctx, o, seams{
-		files: osFiles{}, rows: &database{db: o.DB}, spool: o.Spool, random: rand.Reader, retry: 100 * time.Millisecond,
+		files: osFiles{}, rows: &database{db: o.DB}, spool: o.Spool, random: rand.Reader, retry: 100 * time.Millisecond, held: maxHeld,
 	})
 }
 
 func open(ctx context.Context, o Options, s seams) (_ *Ledger, err error) {
 	l := &Ledger{
 		site: o.Site, clock: o.Clock, random: s.random, finalized: o.Finalized, onCommitted: o.OnCommitted, derive: o.Derive,
-		log: o.Log, retry: s.retry, files: s.files, dir: o.Dir, rows: s.rows, spool: s.spool,
+		log: o.Log, retry: s.retry, memory: memory{limit: s.held}, files: s.files, dir: o.Dir, rows: s.rows, spool: s.spool,
 	}
 	if l.clock == nil {
 		l.clock = time.Now

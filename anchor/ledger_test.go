@@ -303,14 +303,19 @@ func TestEventNow_FailedEventIsNotSealedLater(t *testing.T) {
 func flippedBitIsNotAnchored(t *testing.T) {
 	for name, c := range map[string]struct {
 		tables     []string // whose inserts flip a bit
+		held       int
 		committed  bool
 		mismatches float64
 	}{
-		"in flows only": {[]string{tableFlows}, true, 2},
-		"everywhere":    {[]string{tableFlows, tableQuarantine}, false, 3},
+		"in flows only":              {[]string{tableFlows}, 0, true, 2},
+		"everywhere":                 {[]string{tableFlows, tableQuarantine}, 0, false, 3},
+		"in flows only, record held": {[]string{tableFlows}, maxHeld, true, 2},
+		"everywhere, record held":    {[]string{tableFlows, tableQuarantine}, maxHeld, false, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
+			f.w.held = c.held
+			f.reopen()
 			f.mustCommit()
 			f.w.corrupt = func(table string, b *flow.Batch) error {
 				if slices.Contains(c.tables, table) {

@@ -20,36 +20,36 @@ const patience = 12
 // were sealed. It is never committed as it is.
 var ErrReadBack = errors.New("read-back mismatch")
 
-// store brings the rows of r into the database and back, and leaves in c.leaves
-// those of what came back, whose root is that of the header. If r has lost its
-// rows and the database does not have them either, c.leaves is empty.
+// store brings the rows of r into the database and back, and leaves in c.tags
+// those of the leaves of what came back, whose root is that of the header. If r has
+// lost its rows and the database does not have them either, c.tags is empty.
 func (c *committer) store(ctx context.Context, r *record) error {
-	b, h := r.sealed, &r.header
-	c.leaves = c.leaves[:0]
+	h := &r.header
+	c.tags = c.tags[:0]
 	switch {
 	case h.Flags&Empty != 0:
 		return nil
 	case r.damage != nil:
 		return c.recallOrLose(ctx, r)
 	case h.Flags&Events != 0:
-		err := c.insert(ctx, tableEvents, r, func() error { return c.readBackEvents(ctx, b) })
+		err := c.insert(ctx, tableEvents, r, func() error { return c.readBackEvents(ctx, r) })
 		if errors.Is(err, ErrReadBack) {
-			c.mismatch(b, err)
+			c.mismatch(h, err)
 		}
 		return err
 	}
-	err := c.insert(ctx, tableFlows, r, func() error { return c.readBack(ctx, tableFlows, b) })
+	err := c.insert(ctx, tableFlows, r, func() error { return c.readBack(ctx, tableFlows, r) })
 	if errors.Is(err, errRefused) || errors.Is(err, errUnwilling) && c.lostPatience(h.Index) {
 		c.log.Error().Err(err).Uint64("batch", h.Index).Msg("batch goes to quarantine: its rows are recorded but not in flows and aggregates")
-		return c.quarantine(ctx, b, r.block)
+		return c.quarantine(ctx, r)
 	}
 	if errors.Is(err, ErrReadBack) { // once more: what was read may be at fault, not what is stored
-		c.mismatch(b, err)
-		err = c.readBack(ctx, tableFlows, b)
+		c.mismatch(h, err)
+		err = c.readBack(ctx, tableFlows, r)
 	}
 	if errors.Is(err, ErrReadBack) {
-		c.mismatch(b, err)
-		return c.quarantine(ctx, b, r.block)
+		c.mismatch(h, err)
+		return c.quarantine(ctx, r)
 	}
 	if err != nil {
 		return err
@@ -88,48 +88,58 @@ func (c *committer) lostPatience(index uint64) bool {
 	return c.failed >= patience
 }
 
-func (c *committer) mismatch(b *sealed, err error) {
+func (c *committer) mismatch(h *Header, err error) {
 	c.metrics.mismatches.Inc()
-	c.log.Error().Err(err).Uint64("batch", b.header.Index).Uint64("rows", b.header.Rows).
+	c.log.Error().Err(err).Uint64("batch", h.Index).Uint64("rows", h.Rows).
 		Msg("rows of a batch came back other than they were sealed: check memory and disk of the database's machine")
 }
 
-// quarantine stores the rows of b in a table of their own and takes what `flows` may
+// quarantine stores the rows of r in a table of their own and takes what `flows` may
 // have of them out, so that every row is there once. flows cannot take the batch
 // a second time: its token is used up.
-func (c *committer) quarantine(ctx context.Context, b *sealed, block []byte) error {
-	if err := c.rows.Insert(ctx, tableQuarantine, c.token(b.header.Index), block); err != nil {
+func (c *committer) quarantine(ctx context.Context, r *record) error {
+	index := r.header.Index
+	if err := c.rows.Insert(ctx, tableQuarantine, c.token(index), r.block); err != nil {
 		return err
 	}
-	if err := c.readBack(ctx, tableQuarantine, b); err != nil {
+	if err := c.readBack(ctx, tableQuarantine, r); err != nil {
 		if errors.Is(err, ErrReadBack) {
-			c.mismatch(b, err)
+			c.mismatch(&r.header, err)
 		}
 		return err
 	}
-	if err := c.rows.DiscardFlows(ctx, c.ID(), b.header.Index); err != nil {
+	if err := c.rows.DiscardFlows(ctx, c.ID(), index); err != nil {
 		return err
 	}
 	c.metrics.quarantined.Inc()
 	return nil
 }
 
-// readBack is the gate: nothing enters the log whose rows do not hash to the
-// root they were sealed under.
-func (c *committer) readBack(ctx context.Context, table string, b *sealed) error {
-	h := &b.header
+// readBack is the gate: nothing enters the log whose rows are not those of the
+// root they were sealed under. Rows that come back octet by octet as they stand in
+// the block that was hashed are; all others are hashed.
+func (c *committer) readBack(ctx context.Context, table string, r *record) error {
+	h := &r.header
+	if len(r.tags) > 0 {
+		if same, err := c.rows.HoldsFlows(ctx, table, c.ID(), h.Index, r.block); err != nil {
+			return err
+		} else if same {
+			c.tags = append(c.tags[:0], r.tags...)
+			return nil
+		}
+	}
 	err := c.rows.ReadFlows(ctx, table, c.ID(), h.Index, h.Rows, &c.batch)
 	if err == nil {
-		err = c.compare(h, func() error { return Leaves(c.leaves, &c.batch, b.key) })
+		err = c.compare(h, func() error { return Leaves(c.leaves, &c.batch, r.key) })
 	}
 	return readBackError(h, table, err)
 }
 
-func (c *committer) readBackEvents(ctx context.Context, b *sealed) error {
-	h := &b.header
+func (c *committer) readBackEvents(ctx context.Context, r *record) error {
+	h := &r.header
 	bodies, err := c.rows.ReadEvents(ctx, c.ID(), h.Index, h.Rows)
 	if err == nil {
-		err = c.compare(h, func() error { return EventLeaves(c.leaves, bodies, b.key) })
+		err = c.compare(h, func() error { return EventLeaves(c.leaves, bodies, r.key) })
 	}
 	return readBackError(h, tableEvents, err)
 }
@@ -144,6 +154,7 @@ func (c *committer) compare(h *Header, hash func() error) error {
 	if root := merkle.Root(c.nodes); root != h.RowRoot {
 		return fmt.Errorf("%w: root is %x, want %x", errRows, root, h.RowRoot)
 	}
+	c.tags = appendTags(c.tags[:0], c.leaves)
 	return nil
 }
 

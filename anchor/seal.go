@@ -36,8 +36,9 @@ type sealing struct {
 	events   [][]byte // bodies waiting for SealEvents
 	buffered int      // their octets
 
-	leaves, nodes []merkle.Hash
-	meta, block   []byte // of the record being made; nil: the spool has taken them
+	rows   flow.Batch    // laid over the block of the record being made
+	leaves []merkle.Hash // of them
+	other  made          // a record not of flows
 }
 
 // FirstDay is the number of leading records of b that were received on one UTC
@@ -86,12 +87,22 @@ func (l *Ledger) Seal(ctx context.Context, b *flow.Batch, counts []flow.Exporter
 		h.MinReceived, h.MaxReceived = slices.Min(b.TimeReceived), slices.Max(b.TimeReceived)
 	}
 	err = l.seal(ctx, h, kind, table,
-		func(leaves []merkle.Hash, key SaltKey) error { return Leaves(leaves, b, key) },
 		func(dst []byte) []byte {
 			if h.Rows == 0 {
 				return dst
 			}
 			return storage.AppendFlowsBlock(dst, l.ID(), l.site, s.next, b)
+		},
+		func(block []byte, leaves []merkle.Hash, key SaltKey) error {
+			if h.Rows == 0 {
+				return nil
+			}
+			// Of the block, not of b: who finds the octets of the block in the
+			// database knows that these are the rows that were hashed.
+			if _, err := storage.ViewRecords(block, &s.rows); err != nil {
+				return err
+			}
+			return Leaves(leaves, &s.rows, key)
 		})
 	if err != nil {
 		return 0, err
@@ -100,47 +111,64 @@ func (l *Ledger) Seal(ctx context.Context, b *flow.Batch, counts []flow.Exporter
 	return s.last.Index, nil
 }
 
-// seal completes h, writes the spool record and moves the end of the chain. The
-// caller holds the lock.
+// seal completes h, writes the spool record and moves the end of the chain. encode
+// makes the block, hash the leaves. The caller holds the lock.
 func (l *Ledger) seal(ctx context.Context, h Header, kind uint8, table []byte,
-	hash func([]merkle.Hash, SaltKey) error, encode func([]byte) []byte,
+	encode func([]byte) []byte, hash func([]byte, []merkle.Hash, SaltKey) error,
 ) error {
 	s := &l.sealing
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	record := sealed{table: table}
-	if _, err := io.ReadFull(l.random, record.key[:]); err != nil {
-		return fmt.Errorf("seal batch %d: make salt key: %w", s.next, err)
+	r := &s.other
+	if kind == recordFlows {
+		r = l.memory.blank()
 	}
-	s.leaves = slices.Grow(s.leaves[:0], int(h.Rows))[:h.Rows]
-	if err := hash(s.leaves, record.key); err != nil {
-		return fmt.Errorf("seal batch %d: %w", s.next, err)
+	err := l.make(r, h, table, encode, hash)
+	if err == nil {
+		err = l.spool.Append(s.next, kind, r.meta, r.block)
 	}
-	s.nodes = appendNodes(s.nodes[:0], s.leaves)
-	h.RowRoot = merkle.Root(s.nodes)
-	now := l.clock()
-	l.complete(&h, now)
-	if err := h.Validate(); err != nil {
-		return fmt.Errorf("seal batch %d: %w", s.next, err)
-	}
-	record.header, record.nodes = h, s.nodes
-	if s.meta == nil {
-		s.meta, s.block = l.spool.Spare()
-	}
-	s.meta = record.append(s.meta[:0])
-	s.block = encode(s.block[:0])
-	if err := l.spool.Append(h.Index, kind, s.meta, s.block); err != nil {
+	if err != nil {
 		// The record may be on disk. If we go on, the next batch takes its place
 		// there; if we die first, it counts as sealed: either way its rows are
 		// there once or not at all.
-		return fmt.Errorf("seal batch %d: %w", h.Index, err)
+		if kind == recordFlows {
+			l.memory.back(r)
+		}
+		return fmt.Errorf("seal batch %d: %w", s.next, err)
 	}
 	// A crash here: the batch is sealed and will be committed at the next start,
 	// though nobody was told.
-	s.meta, s.block = nil, nil
-	s.next, s.last, s.restart, s.at = h.Index+1, h, false, now
+	s.next, s.last, s.restart, s.at = s.next+1, r.header, false, r.at
+	if kind == recordFlows {
+		l.memory.keep(r)
+	}
 	l.progress.wake()
+	return nil
+}
+
+// make makes r the record of the next batch, in the memory of the one it was.
+func (l *Ledger) make(r *made, h Header, table []byte, encode func([]byte) []byte, hash func([]byte, []merkle.Hash, SaltKey) error) error {
+	s := &l.sealing
+	r.table = table
+	if _, err := io.ReadFull(l.random, r.key[:]); err != nil {
+		return fmt.Errorf("make salt key: %w", err)
+	}
+	r.block = encode(r.block[:0])
+	s.leaves = slices.Grow(s.leaves[:0], int(h.Rows))[:h.Rows]
+	if err := hash(r.block, s.leaves, r.key); err != nil {
+		return err
+	}
+	r.tags = appendTags(r.tags[:0], s.leaves)
+	r.nodes = appendNodes(r.nodes[:0], s.leaves)
+	h.RowRoot = merkle.Root(r.nodes)
+	r.at = l.clock()
+	l.complete(&h, r.at)
+	if err := h.Validate(); err != nil {
+		return err
+	}
+	r.header = h
+	r.meta = r.sealed.append(r.meta[:0])
 	return nil
 }
 
@@ -262,8 +290,8 @@ func (l *Ledger) sealEvents(ctx context.Context) (int, error) {
 		octets += len(body)
 	}
 	err := l.seal(ctx, h, recordEvents, nil,
-		func(leaves []merkle.Hash, key SaltKey) error { return EventLeaves(leaves, bodies, key) },
-		func(dst []byte) []byte { return appendEventsBlock(dst, l.ID(), s.next, bodies) })
+		func(dst []byte) []byte { return appendEventsBlock(dst, l.ID(), s.next, bodies) },
+		func(_ []byte, leaves []merkle.Hash, key SaltKey) error { return EventLeaves(leaves, bodies, key) })
 	if err != nil {
 		return 0, err
 	}

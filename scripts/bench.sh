@@ -37,7 +37,7 @@ stages() {
 	for lanes in '' avx2 generic; do TIDEMARK_LANES=$lanes stage ./anchor '^Benchmark(Leaves|Tree)$'; done
 	stage ./storage '^Benchmark(AppendFlowsBlock|SpoolAppend)$'
 	stage ./profile/aggregate '^BenchmarkDerive$'
-	stage ./storage '^Benchmark(InsertFlows|ReadFlows)$' # engine included
+	stage ./storage '^Benchmark(InsertFlows|ReadFlows|HoldsFlows)$' # engine included
 }
 
 line() { # one CPU for the line, the others for the generator

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"tidemark/collector/flow"
 )
@@ -12,6 +13,7 @@ import (
 func AppendFlowsBlock(dst []byte, log uint64, site string, index uint64, b *flow.Batch) []byte {
 	rows := b.Len()
 	columns := append(recordColumns(), enrichmentColumns()...)
+	dst = slices.Grow(dst, blockSize(columns, len(site), b))
 
 	dst = AppendBlock(dst, 4+len(columns), rows)
 	dst = AppendNumber(dst, "log", log, rows)
@@ -26,6 +28,22 @@ func AppendFlowsBlock(dst []byte, log uint64, site string, index uint64, b *flow
 		dst = c.append(dst, b, rows)
 	}
 	return dst
+}
+
+// blockSize is at least as many octets as a block takes. Grown by appending, it
+// would be copied several times, into memory that is touched for the first time.
+func blockSize(columns []column, site int, b *flow.Batch) int {
+	const (
+		header = 200                   // more than the longest name and type
+		beside = 2*8 + 1 + 4           // log, batch_index, site, pos
+		length = binary.MaxVarintLen16 // of a value's length, flow.MaxExtension
+	)
+	size := (4+len(columns))*header + site + b.Len()*beside
+	for _, c := range columns {
+		size += b.Len() * c.width
+	}
+	x := &b.Ext
+	return size + 8*(b.Len()+len(x.Keys)+len(x.ValueEnds)) + length*len(x.DataEnds) + len(x.Data)
 }
 
 func appendHeader(dst []byte, name, typ string) []byte {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"slices"
+	"unsafe"
 
 	"tidemark/collector/flow"
 )
@@ -15,10 +16,11 @@ type word interface {
 // flow.Batch, as it goes through a Native block.
 type column struct {
 	name, typ string
+	width     int // octets of a value, 0: not fixed
 	append    func(dst []byte, b *flow.Batch, rows int) []byte
 	read      func(r *blockReader, b *flow.Batch, rows int)
-	grow      func(b *flow.Batch, rows int) // by zeros
-	view      func(v *blockView, b *flow.Batch, rows int)
+	grow      func(b *flow.Batch, rows int)               // by zeros
+	view      func(v *blockView, b *flow.Batch, rows int) // of fixed width
 }
 
 // fixed describes a column of fixed width.
@@ -29,8 +31,9 @@ func fixed[T word](name, typ string, field func(*flow.Batch) *[]T) column {
 		*s = slices.Grow(*s, rows)[:n+rows]
 		clear((*s)[n:])
 	}
+	var one T
 	return column{
-		name: name, typ: typ, grow: grow,
+		name: name, typ: typ, width: int(unsafe.Sizeof(one)), grow: grow,
 		append: func(dst []byte, b *flow.Batch, rows int) []byte {
 			return appendWire(dst, (*field(b))[:rows])
 		},
@@ -88,7 +91,7 @@ func recordColumns() []column {
 		fixed("quality", "UInt16", func(b *flow.Batch) *[]uint16 { return &b.Quality }),
 		fixed("src_as", "UInt32", func(b *flow.Batch) *[]uint32 { return &b.SrcAS }),
 		fixed("dst_as", "UInt32", func(b *flow.Batch) *[]uint32 { return &b.DstAS }),
-		{name: "extensions", typ: "Map(UInt64, Array(String))", append: appendExtensions, read: readExtensions, view: viewExtensions},
+		{name: "extensions", typ: "Map(UInt64, Array(String))", append: appendExtensions, read: readExtensions},
 	}
 }
 

@@ -119,6 +119,9 @@ func TestInsertFlows_ReadsBackEveryRecordColumn(t *testing.T) {
 		t.Fatal(err)
 	}
 	requireEqual(t, &got, recordOf(want))
+	requireHolds(t, db, log, 7, want, true)
+	want.Packets[99_998] ^= 1 << 63
+	requireHolds(t, db, log, 7, want, false)
 	var sites, names string
 	var devices uint64
 	err := db.Conn().QueryRow(t.Context(), `SELECT any(site), min(name), countIf(src_device = 0) FROM flows WHERE batch_index = 7`).Scan(&sites, &names, &devices)
@@ -127,6 +130,14 @@ func TestInsertFlows_ReadsBackEveryRecordColumn(t *testing.T) {
 	}
 	if sites != "home" || names != fmt.Sprintf("%016x-7-0", uint64(log)) || devices != 0 {
 		t.Errorf("got site %q, first name %q, %d rows without device", sites, names, devices)
+	}
+}
+
+func requireHolds(t *testing.T, db *storage.DB, log, index uint64, b *flow.Batch, want bool) {
+	t.Helper()
+	same, err := db.HoldsFlows(t.Context(), storage.Flows, log, index, storage.AppendFlowsBlock(nil, log, "home", index, b))
+	if err != nil || same != want {
+		t.Errorf("batch %d is the same: %v, %v, want %v", index, same, err, want)
 	}
 }
 
@@ -152,10 +163,12 @@ func TestReadFlows_MissingAndDoubledRowsAreErrors(t *testing.T) {
 		if err := db.ReadFlows(t.Context(), 1, uint64(index), &got); err == nil {
 			t.Errorf("after %s: no error", statement)
 		}
+		requireHolds(t, db, 1, uint64(index), randomBatch(uint64(index), 1000), false)
 	}
 	if err := db.ReadFlows(t.Context(), 1, 3, &got); err != nil || got.Len() != 1000 {
 		t.Errorf("untouched batch: got %d rows, %v", got.Len(), err)
 	}
+	requireHolds(t, db, 1, 3, randomBatch(3, 1000), true)
 }
 
 func TestReadFlowsFrom_QuarantineIsATableOfItsOwn(t *testing.T) {
@@ -235,6 +248,24 @@ func BenchmarkReadFlows(b *testing.B) {
 	for b.Loop() {
 		if err := db.ReadFlows(b.Context(), 1, 1, &got); err != nil {
 			b.Fatal(err)
+		}
+	}
+	reportRows(b, batch.Len(), before)
+}
+
+// BenchmarkHoldsFlows is the read-back of a batch that is still in memory.
+func BenchmarkHoldsFlows(b *testing.B) {
+	db := openTables(b)
+	batch := randomBatch(1, 1_000_000)
+	if err := db.InsertFlows(b.Context(), 1, "home", 1, batch); err != nil {
+		b.Fatal(err)
+	}
+	block := storage.AppendFlowsBlock(nil, 1, "home", 1, batch)
+	before := cpuTime(b)
+	b.ResetTimer()
+	for b.Loop() {
+		if same, err := db.HoldsFlows(b.Context(), storage.Flows, 1, 1, block); err != nil || !same {
+			b.Fatal(same, err)
 		}
 	}
 	reportRows(b, batch.Len(), before)

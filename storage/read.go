@@ -79,10 +79,7 @@ func (db *DB) ReadEnriched(ctx context.Context, log, index uint64, dst *flow.Bat
 }
 
 func (db *DB) readFlows(ctx context.Context, statement string, columns []column, table Table, log, index, begin, end uint64, dst *flow.Batch) (err error) {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
-		"table": string(table), "log": fmt.Sprint(log), "batch_index": fmt.Sprint(index), "begin": fmt.Sprint(begin), "end": fmt.Sprint(end),
-	}))
-	body, err := db.conn.QueryFormat(ctx, "Native", statement)
+	body, err := db.queryFlows(ctx, statement, table, log, index, begin, end)
 	if err != nil {
 		return err
 	}
@@ -99,6 +96,14 @@ func (db *DB) readFlows(ctx context.Context, statement string, columns []column,
 	dst.ExportTime = slices.Grow(dst.ExportTime, dst.Len())[:dst.Len()]
 	clear(dst.ExportTime)
 	return r.checkPositions(begin)
+}
+
+// queryFlows returns the answer to one of the statements that read a batch.
+func (db *DB) queryFlows(ctx context.Context, statement string, table Table, log, index, begin, end uint64) (io.ReadCloser, error) {
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
+		"table": string(table), "log": fmt.Sprint(log), "batch_index": fmt.Sprint(index), "begin": fmt.Sprint(begin), "end": fmt.Sprint(end),
+	}))
+	return db.conn.QueryFormat(ctx, "Native", statement)
 }
 
 // blockReader reads Native blocks. Its first error sticks.

@@ -55,7 +55,7 @@ func (e *CorruptError) Error() string {
 
 // Spool holds sealed batches until the database has them, one file for each. A
 // record that Append has returned nil for survives kill -9 and power loss. It is
-// safe for concurrent use by one process.
+// safe for concurrent use by one process; one goroutine at a time calls Read.
 type Spool struct {
 	files     spoolFiles
 	appending sync.Mutex // one record is written at a time
@@ -63,7 +63,8 @@ type Spool struct {
 	mu      sync.Mutex
 	records map[uint64]SpoolRecord
 	size    int64
-	memory  spoolMemory
+
+	meta, block []byte // of the record read last
 }
 
 // SpoolRecord names a record.
@@ -126,10 +127,9 @@ func (s *Spool) inspect(name string) (SpoolRecord, error) {
 	return SpoolRecord{Index: index, Size: size}, err
 }
 
-// Append writes a record and returns when it is on disk, under its name; meta and
-// block are the spool's from then on. After an error they are the caller's, the
-// record is not in the spool of this process, may or may not be there after a
-// restart, and may be appended again. A full disk is ErrSpoolFull.
+// Append writes a record and returns when it is on disk, under its name. After an
+// error the record is not in the spool of this process, may or may not be there
+// after a restart, and may be appended again. A full disk is ErrSpoolFull.
 func (s *Spool) Append(index uint64, kind uint8, meta, block []byte) error {
 	if err := s.append(index, kind, meta, block); err != nil {
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -170,7 +170,6 @@ func (s *Spool) append(index uint64, kind uint8, meta, block []byte) error {
 	defer s.mu.Unlock()
 	s.records[index] = r
 	s.size += r.Size
-	s.memory.keep(&spoolContent{index, kind, meta, block})
 	return nil
 }
 
@@ -251,6 +250,5 @@ func (s *Spool) drop(index uint64, do func(name string) error) error {
 	}
 	delete(s.records, index)
 	s.size -= r.Size
-	s.memory.release(index)
 	return nil
 }

@@ -11,40 +11,29 @@ import (
 )
 
 // Read returns the contents of a record after checking them; a failed check is a
-// *CorruptError. The slices are good until the record is removed or the next one
-// is read. What this process has appended last may come from memory.
+// *CorruptError. The slices are good until the next record is read.
 func (s *Spool) Read(index uint64) (kind uint8, meta, block []byte, err error) {
-	s.mu.Lock()
-	c, known := s.memory.lend(index)
-	s.mu.Unlock()
-	if !known {
-		err = s.load(index, c)
-		s.mu.Lock()
-		s.memory.settle(c, err == nil)
-		s.mu.Unlock()
-	}
-	if err != nil {
+	if kind, err = s.load(index); err != nil {
 		return 0, nil, nil, fmt.Errorf("read spooled batch %d: %w", index, err)
 	}
-	return c.kind, c.meta, c.block, nil
+	return kind, s.meta, s.block, nil
 }
 
-// load reads a record from the disk into the memory of c.
-func (s *Spool) load(index uint64, c *spoolContent) error {
+// load reads a record into the memory of the one before.
+func (s *Spool) load(index uint64) (kind uint8, err error) {
 	r, err := s.openRecord(index)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer r.file.Close()
 	if want := spoolHeader + int64(r.meta) + int64(r.block); r.size != want {
-		return r.corrupt("got %d octets, want %d", r.size, want)
+		return 0, r.corrupt("got %d octets, want %d", r.size, want)
 	}
-	c.index, c.kind = index, r.kind
-	if c.meta, err = r.read(c.meta, "meta", r.meta, r.metaSum); err != nil {
-		return err
+	if s.meta, err = r.read(s.meta, "meta", r.meta, r.metaSum); err != nil {
+		return 0, err
 	}
-	c.block, err = r.read(c.block, "block", r.block, r.blockSum)
-	return err
+	s.block, err = r.read(s.block, "block", r.block, r.blockSum)
+	return r.kind, err
 }
 
 // ReadMeta is Read without the block, which may be damaged.

@@ -21,28 +21,28 @@ type FlowsBlock struct {
 // are left out, and so is ExportTime. b is for reading, as long as block lives.
 func ViewFlows(block []byte, b *flow.Batch) (FlowsBlock, error) {
 	*b = flow.Batch{}
+	return viewFlows(block, b, (*blockView).passExtensions)
+}
+
+// ViewRecords is ViewFlows with the extensions, whose values are copied into the
+// memory that b has for them from an earlier call.
+func ViewRecords(block []byte, b *flow.Batch) (FlowsBlock, error) {
+	*b = flow.Batch{Ext: flow.Extensions{DataEnds: b.Ext.DataEnds[:0], Data: b.Ext.Data[:0]}}
+	return viewFlows(block, b, (*blockView).extensions)
+}
+
+func viewFlows(block []byte, b *flow.Batch, extensions func(v *blockView, b *flow.Batch, rows int)) (FlowsBlock, error) {
 	v := &blockView{rest: block}
-	columns := append(recordColumns(), enrichmentColumns()...)
-	if n := v.uvarint(); n != uint64(4+len(columns)) {
-		v.fail("got %d columns, want %d", n, 4+len(columns))
-	}
-	rows := int(min(v.uvarint(), maxBatchRows+1))
-	if rows > maxBatchRows {
-		v.fail("more than %d rows", maxBatchRows)
-		rows = 0
-	}
-	var whose FlowsBlock
-	v.header("log", "UInt64")
-	whose.Log = v.repeated(rows)
-	v.header("site", "LowCardinality(String)")
-	whose.Site = v.lowCardinality(rows)
-	v.header("batch_index", "UInt64")
-	whose.Index = v.repeated(rows)
+	whose, rows := v.begin()
 	v.header("pos", "UInt32")
 	v.take(4 * rows)
-	for _, c := range columns {
+	for _, c := range append(recordColumns(), enrichmentColumns()...) {
 		v.header(c.name, c.typ)
-		c.view(v, b, rows)
+		if c.width == 0 {
+			extensions(v, b, rows)
+		} else {
+			c.view(v, b, rows)
+		}
 	}
 	if len(v.rest) > 0 {
 		v.fail("%d octets behind the last column", len(v.rest))
@@ -52,6 +52,26 @@ func ViewFlows(block []byte, b *flow.Batch) (FlowsBlock, error) {
 		return FlowsBlock{}, fmt.Errorf("block of flows: %w", v.err)
 	}
 	return whose, nil
+}
+
+// begin takes what stands before the positions.
+func (v *blockView) begin() (whose FlowsBlock, rows int) {
+	want := uint64(4 + len(recordColumns()) + len(enrichmentColumns()))
+	if n := v.uvarint(); n != want {
+		v.fail("got %d columns, want %d", n, want)
+	}
+	rows = int(min(v.uvarint(), maxBatchRows+1))
+	if rows > maxBatchRows {
+		v.fail("more than %d rows", maxBatchRows)
+		rows = 0
+	}
+	v.header("log", "UInt64")
+	whose.Log = v.repeated(rows)
+	v.header("site", "LowCardinality(String)")
+	whose.Site = v.lowCardinality(rows)
+	v.header("batch_index", "UInt64")
+	whose.Index = v.repeated(rows)
+	return whose, rows
 }
 
 // blockView is what is left of a block in memory. Its first error sticks.
@@ -87,10 +107,7 @@ func (v *blockView) uvarint() uint64 {
 	return n
 }
 
-func (v *blockView) text() string {
-	n := v.uvarint()
-	return string(v.take(int(min(n, uint64(len(v.rest)+1)))))
-}
+func (v *blockView) text() string { return string(v.octets()) }
 
 // header takes the name and type of a column. An Enum8 may have other names: a
 // spool may hold a batch that an older program has sealed.
@@ -142,9 +159,9 @@ func viewColumn[T word](v *blockView, rows int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(p))), rows)
 }
 
-// viewExtensions passes over extensions and keeps where those of each row end,
+// passExtensions passes over extensions and keeps where those of each row end,
 // by which a batch knows its length; the rows own none.
-func viewExtensions(v *blockView, b *flow.Batch, rows int) {
+func (v *blockView) passExtensions(b *flow.Batch, rows int) {
 	keys := lastEnd(viewColumn[uint64](v, rows))
 	b.Ext.Ends = make([]uint64, rows)
 	v.take(8 * keys)
@@ -152,9 +169,28 @@ func viewExtensions(v *blockView, b *flow.Batch, rows int) {
 		if v.err != nil {
 			return
 		}
-		n := v.uvarint()
-		v.take(int(min(n, uint64(len(v.rest)+1))))
+		v.octets()
 	}
+}
+
+func (v *blockView) extensions(b *flow.Batch, rows int) {
+	x := &b.Ext
+	x.Ends = viewColumn[uint64](v, rows)
+	x.Keys = viewColumn[uint64](v, lastEnd(x.Ends))
+	x.ValueEnds = viewColumn[uint64](v, len(x.Keys))
+	for range lastEnd(x.ValueEnds) {
+		x.Data = append(x.Data, v.octets()...)
+		x.DataEnds = append(x.DataEnds, uint64(len(x.Data)))
+		if v.err != nil {
+			return
+		}
+	}
+}
+
+// octets takes a length and as many octets.
+func (v *blockView) octets() []byte {
+	n := v.uvarint()
+	return v.take(int(min(n, uint64(len(v.rest)+1))))
 }
 
 func lastEnd(ends []uint64) int {
