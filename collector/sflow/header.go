@@ -66,7 +66,7 @@ func (h *headerReader) ethernet() bool {
 	h.b.DstMAC[h.r], h.b.SrcMAC[h.r] = mac(v), mac(v[6:])
 	h.b.Presence[h.r] |= flow.HasSrcMAC | flow.HasDstMAC
 	kind := binary.BigEndian.Uint16(v[12:])
-	for tags := 0; kind == 0x8100 || kind == 0x88a8 || kind == 0x9100; tags++ {
+	for tags := 0; isTag(kind); tags++ {
 		v := h.cut(4)
 		if v == nil {
 			return false
@@ -216,33 +216,21 @@ func (h *headerReader) ipv6() bool {
 	}
 }
 
-// vxlan keeps the network identifier of a VXLAN packet (RFC 7348, Section 5) as
-// layer2SegmentId, whose first octet says what it is of. What travels inside a
-// tunnel (VXLAN, GRE, IP in IP) is not read: the row is about the outer packet.
-func (h *headerReader) vxlan(protocol uint8) {
-	const port, valid = 4789, 0x08
-	if protocol != protocolUDP || h.b.DstPort[h.r] != port || len(h.rest) < 12 {
-		return
-	}
-	if v := h.rest[4:12]; v[0]&valid != 0 { // behind the rest of the UDP header
-		h.b.Extend(layer2SegmentID, []byte{1, 0, 0, 0, 0, v[4], v[5], v[6]})
-	}
-}
-
-// transport reads ports, flags, ICMP type and code.
+// transport reads ports, flags, ICMP type and code, and the ends of what a tunnel carries.
 func (h *headerReader) transport(protocol uint8) bool {
 	b, r := h.b, h.r
-	switch protocol {
-	case protocolTCP, protocolUDP, 33, 132, 136: // DCCP, SCTP, UDP-Lite: ports at the same place
+	switch {
+	case hasPorts(protocol):
 		v := h.cut(4)
 		if v == nil {
 			return false
 		}
 		b.SrcPort[r], b.DstPort[r] = binary.BigEndian.Uint16(v), binary.BigEndian.Uint16(v[2:])
 		if protocol != protocolTCP {
-			h.vxlan(protocol)
-			if protocol == protocolUDP {
-				h.payload(4) // length and checksum
+			const lengthAndChecksum = 4
+			if protocol == protocolUDP && len(h.rest) > lengthAndChecksum {
+				h.udpTunnel(h.rest[lengthAndChecksum:])
+				h.payload(lengthAndChecksum)
 			}
 			return true
 		}
@@ -252,12 +240,18 @@ func (h *headerReader) transport(protocol uint8) bool {
 		b.TCPFlags[r] = binary.BigEndian.Uint16(v[8:]) & 0x0fff
 		b.Presence[r] |= flow.HasTCPFlags
 		h.payload(int(v[8]>>4)*4 - 14) // window, checksum, urgent pointer, options
-	case protocolICMP, protocolICMPv6:
+	case protocol == protocolICMP, protocol == protocolICMPv6:
 		v := h.cut(2)
 		if v == nil {
 			return false
 		}
 		b.DstPort[r] = binary.BigEndian.Uint16(v)
+	case protocol == protocolIPv4:
+		h.innerIPv4(h.rest)
+	case protocol == protocolIPv6:
+		h.innerIPv6(h.rest)
+	case protocol == protocolGRE:
+		h.gre(h.rest)
 	}
 	return true
 }

@@ -114,34 +114,95 @@ func TestHeader_PayloadIsNotKept(t *testing.T) {
 	})
 }
 
-// A tunnel's row is about the outer packet; nothing inside it takes its place.
-func TestHeader_InsideOfTunnelsIsNotRead(t *testing.T) {
-	inner := ipv4Of(6, 60, 0, tcpOf(40000, 22, 2))
+// A tunnel's row is about the outer packet; the ends of the inner one stand beside
+// it, and nothing behind its ports.
+func TestHeader_TunnelsShowBothPackets(t *testing.T) {
+	const secret = "SECRET"
+	inner := ipv4Of(6, 60, 0, join(tcpOf(40000, 22, 2), []byte(secret)))
 	copy(inner[12:], ip("198.51.100.1"))
 	copy(inner[16:], ip("198.51.100.2"))
-	vxlan := join([]byte{0x08, 0, 0, 0, 0x12, 0x34, 0x56, 0}, ethernet(typeIPv4, inner))
-	udp := udpOf(50000, 4789)
+	inner6 := ipv6Of(17, 20, join(udpOf(5353, 53), []byte(secret)))
+	frame := ethernet(typeIPv4, inner)
+	vni := []byte{0x08, 0, 0, 0, 0x12, 0x34, 0x56, 0}
 	for name, c := range map[string]struct {
 		packet  []byte
 		proto   uint8
 		dstPort uint16
+		six     bool // the inner packet is of IPv6
+		frame   bool // there is an inner Ethernet header
 	}{
-		"vxlan":    {ipv4Of(17, 200, 0, join(udp, vxlan)), 17, 4789},
-		"gre":      {ipv4Of(47, 200, 0, join([]byte{0, 0, 8, 0}, inner)), 47, 0},
-		"ip in ip": {ipv4Of(4, 200, 0, inner), 4, 0},
-		"6in4":     {ipv4Of(41, 200, 0, ipv6Of(6, 20, tcpOf(1, 22, 2))), 41, 0},
+		"vxlan":                {ipv4Of(17, 200, 0, join(udpOf(50000, 4789), vni, frame)), 17, 4789, false, true},
+		"vxlan of old linux":   {ipv4Of(17, 200, 0, join(udpOf(50000, 8472), vni, frame)), 17, 8472, false, true},
+		"vxlan, inner tags":    {ipv4Of(17, 200, 0, join(udpOf(50000, 4789), vni, ethernet(0x88a8, join(vlan(5, 0x8100), vlan(6, typeIPv6), inner6)))), 17, 4789, true, true},
+		"geneve with options":  {ipv4Of(17, 200, 0, join(udpOf(50000, 6081), []byte{1, 0, 0x65, 0x58, 0, 0, 1, 0, 9, 9, 9, 9}, frame)), 17, 6081, false, true},
+		"gre":                  {ipv4Of(47, 200, 0, join([]byte{0, 0, 8, 0}, inner)), 47, 0, false, false},
+		"gre with all fields":  {ipv4Of(47, 200, 0, join([]byte{0xb0, 0, 0x86, 0xdd}, make([]byte, 12), inner6)), 47, 0, true, false},
+		"gre of frames":        {ipv4Of(47, 200, 0, join([]byte{0x20, 0, 0x65, 0x58, 0, 0, 0, 1}, frame)), 47, 0, false, true},
+		"ip in ip":             {ipv4Of(4, 200, 0, inner), 4, 0, false, false},
+		"ip in ip, in options": {join([]byte{0x46}, ipv4Of(4, 200, 0, nil)[1:], []byte{1, 1, 1, 1}, inner), 4, 0, false, false},
+		"6in4":                 {ipv4Of(41, 200, 0, inner6), 41, 0, true, false},
 	} {
 		b := one(t, headerEthernet, 250, ethernet(typeIPv4, c.packet))
 		want(t, name+": protocol", b.Proto[0], c.proto)
 		want(t, name+": port", b.DstPort[0], c.dstPort)
 		want(t, name+": octets", b.Bytes[0], 200)
-		for _, a := range [][16]byte{b.SrcAddr[0], b.DstAddr[0]} {
-			if strings.HasPrefix(netip.AddrFrom16(a).Unmap().String(), "198.51.100.") {
-				t.Errorf("%s: address %v is the inner one", name, a)
+		want(t, name+": outer source", b.SrcAddr[0], netip.MustParseAddr("::ffff:10.0.0.1").As16())
+		want(t, name+": outer destination", b.DstAddr[0], netip.MustParseAddr("::ffff:10.0.0.2").As16())
+		if c.six {
+			want(t, name+": inner source", extension(t, b, 0, 0, sourceIPv6Address), string(ip("2001:db8::1")))
+			want(t, name+": inner destination", extension(t, b, 0, 0, destIPv6Address), string(ip("2001:db8::2")))
+			want(t, name+": inner protocol", extension(t, b, 0, 0, protocolIdentifier), "\x11")
+			want(t, name+": inner port", extension(t, b, 0, 0, destTransportPort), "\x00\x35")
+		} else {
+			want(t, name+": inner source", extension(t, b, 0, 0, sourceIPv4Address), string(ip("198.51.100.1")))
+			want(t, name+": inner destination", extension(t, b, 0, 0, destIPv4Address), string(ip("198.51.100.2")))
+			want(t, name+": inner protocol", extension(t, b, 0, 0, protocolIdentifier), "\x06")
+			want(t, name+": inner port", extension(t, b, 0, 0, destTransportPort), "\x00\x16")
+		}
+		if c.frame {
+			want(t, name+": inner source MAC", extension(t, b, 0, 0, sourceMACAddress), string(srcMAC))
+			want(t, name+": inner destination MAC", extension(t, b, 0, 0, destinationMACAddress), string(dstMAC))
+		}
+		if strings.HasPrefix(name, "vxlan") {
+			want(t, name+": network identifier", extension(t, b, 0, 0, layer2SegmentID), "\x01\x00\x00\x00\x00\x12\x34\x56")
+		}
+		b.Ext.Each(0, func(key uint64, v []byte) {
+			if strings.Contains(string(v), secret) {
+				t.Errorf("%s: extension %#x holds the inner payload", name, key)
+			}
+		})
+	}
+}
+
+// IPv6 carries tunnels too; a fragment, a header that is cut and a tunnel of
+// another kind have no inner ends.
+func TestHeader_TunnelsThatCannotBeReadHaveNoInnerEnds(t *testing.T) {
+	inner := ipv4Of(6, 60, 0, tcpOf(40000, 22, 2))
+	b := one(t, headerIPv6, 250, ipv6Of(60, 80, join([]byte{4, 0, 1, 4, 0, 0, 0, 0}, inner))) // RFC 2473, with its options
+	want(t, "in IPv6", extension(t, b, 0, 0, destTransportPort), "\x00\x16")
+	want(t, "outer", b.SrcAddr[0], netip.MustParseAddr("2001:db8::1").As16())
+	for name, packet := range map[string][]byte{
+		"later fragment":     ipv4Of(4, 200, 7, inner),
+		"cut inner header":   ipv4Of(4, 200, 0, inner[:19]),
+		"no IPv4":            ipv4Of(4, 200, 0, ipv6Of(6, 20, tcpOf(1, 22, 2))),
+		"GRE with routing":   ipv4Of(47, 200, 0, join([]byte{0x40, 0, 8, 0}, make([]byte, 8), inner)),
+		"GRE version 1":      ipv4Of(47, 200, 0, join([]byte{0x20, 1, 0x88, 0x0b}, make([]byte, 4), inner)),
+		"GRE cut":            ipv4Of(47, 200, 0, []byte{0xb0, 0, 8, 0, 1}),
+		"VXLAN without flag": ipv4Of(17, 200, 0, join(udpOf(1, 4789), make([]byte, 8), ethernet(typeIPv4, inner))),
+		"VXLAN cut":          ipv4Of(17, 200, 0, join(udpOf(1, 4789), []byte{8, 0, 0, 0})),
+		"Geneve, options":    ipv4Of(17, 200, 0, join(udpOf(1, 6081), []byte{0x3f, 0, 8, 0, 0, 0, 1, 0}, inner)),
+	} {
+		b := one(t, headerIPv4, 250, packet)
+		for _, id := range []uint64{sourceIPv4Address, destIPv4Address, sourceIPv6Address, destTransportPort} {
+			if v, ok := b.Ext.Value(0, id); ok {
+				t.Errorf("%s: extension %d is %x", name, id, v)
 			}
 		}
-		if name == "vxlan" {
-			want(t, "network identifier", extension(t, b, 0, 0, layer2SegmentID), "\x01\x00\x00\x00\x00\x12\x34\x56")
-		}
 	}
+	b = one(t, headerIPv4, 250, ipv4Of(4, 200, 0, ipv4Of(6, 60, 9, []byte{1, 2, 3, 4})))
+	if _, ok := b.Ext.Value(0, destTransportPort); ok {
+		t.Error("a later inner fragment has ports")
+	}
+	b = one(t, headerIPv4, 250, ipv4Of(4, 200, 0, ipv4Of(4, 100, 0, inner)))
+	want(t, "of a tunnel in a tunnel the outer one: protocol", extension(t, b, 0, 0, protocolIdentifier), "\x04")
 }

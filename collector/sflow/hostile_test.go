@@ -17,7 +17,11 @@ func samples() map[string][]byte {
 	v6 := raw(headerIPv6, 500, ipv6Of(0, 300, join([]byte{44, 0, 0, 0, 0, 0, 0, 0}, []byte{17, 0, 0, 0, 0, 0, 0, 9}, udpOf(1, 2))))
 	mpls := raw(headerMPLS, 200, join([]byte{0, 1, 1, 64}, ipv4Of(1, 84, 0, []byte{8, 0, 0, 0})))
 	gateway := record(extendedGateway, join(words(1), ip("10.0.0.253"), words(64500, 64501, 64502, 1, 2, 2, 1, 2, 0, 100)))
+	frame := join([]byte{8, 0, 0, 0, 0, 0, 7, 0}, ethernet(0x8100, join(vlan(7, typeIPv6), ipv6Of(17, 8, udpOf(1, 2)))))
+	vxlan := raw(headerEthernet, 300, ethernet(typeIPv4, ipv4Of(17, 250, 0, join(udpOf(1, portVXLAN), frame))))
+	gre := raw(headerIPv4, 300, ipv4Of(protocolGRE, 250, 0, join([]byte{0x20, 0, 8, 0, 0, 0, 0, 1}, ipv4Of(6, 60, 0, tcpOf(1, 2, 2)))))
 	return map[string][]byte{
+		"tunnels":  datagramOf(flowSampleOf(1, vxlan), flowSampleOf(2, gre)),
 		"flow":     datagramOf(flowSampleOf(1, tcp, record(extendedSwitch, words(1, 2, 3, 4))), flowSampleOf(2, v6), flowSampleOf(3, mpls)),
 		"expanded": datagramOf(expandedSampleOf(1, tcp, gateway)),
 		"discard":  datagramOf(discardSampleOf(1, 258, tcp, record(1038, opaque([]byte("nf_drop"))))),
