@@ -28,6 +28,14 @@ func few() Behaviour {
 	return b
 }
 
+// volume is few() with octets: a day's with the outside, and how many were sent
+// for each received.
+func volume(bytesDay, outIn float64) Behaviour {
+	b := few()
+	b.BytesDay, b.OutIn = bytesDay, outIn
+	return b
+}
+
 // TestClassify_TellsKindsApart: devices as any expert would describe them.
 func TestClassify_TellsKindsApart(t *testing.T) {
 	tests := []struct {
@@ -50,6 +58,18 @@ func TestClassify_TellsKindsApart(t *testing.T) {
 		{"Windows PC", Facts{Vendor: "Dell Inc.", Domains: []string{"www.msftconnecttest.com"}, Services: []Service{uses(6, 445, 1, false)}, Behaviour: NoBehaviour()}, "computer", NotIoT},
 		{"phone", Facts{Domains: []string{"e1.whatsapp.net"}, Services: []Service{uses(6, 5228, 1, true)}, Hostnames: []string{"galaxy-s21"}, Behaviour: NoBehaviour()}, "phone", NotIoT},
 		{"domain controller", Facts{Vendor: "VMware, Inc.", Services: []Service{serves(6, 88, 30), serves(6, 389, 30), serves(17, 53, 30)}, Behaviour: NoBehaviour()}, "server", NotIoT},
+		{"something that uploads all day", Facts{Services: []Service{uses(6, 443, 4, true)}, Behaviour: volume(3e7, 40)}, "camera", IsIoT},
+		{"something that reports all day", Facts{Services: []Service{uses(6, 443, 4, true)}, Behaviour: volume(3e5, 1.4)}, "", IsIoT},
+		{"vacuum that uploads its maps", Facts{Vendor: "iRobot Corporation", Services: []Service{uses(6, 443, 2, true)}, Behaviour: volume(2e6, 12)}, "appliance", IsIoT},
+		{"television of a maker of telephones", Facts{Vendor: "Samsung Electronics Co.,Ltd", Services: []Service{uses(6, 443, 12, true)}, Behaviour: volume(2e9, 0.02)}, "tv", IsIoT},
+		{"telephone that plays films", Facts{Vendor: "Samsung Electronics Co.,Ltd", Services: []Service{uses(6, 443, 12, true), uses(6, 5228, 1, true)}, Behaviour: volume(2e9, 0.02)}, "", IoTUnknown},
+		{"quiet virtual machine", Facts{Vendor: "VMware, Inc.", Services: []Service{uses(6, 443, 1, true)}, Behaviour: few()}, "", NotIoT},
+		{"plug of a maker of routers", Facts{Vendor: "TP-LINK TECHNOLOGIES CO.,LTD.", Services: []Service{uses(6, 443, 3, true)}, Behaviour: volume(3e5, 1.1)}, "smart-home", IsIoT},
+		{"router of a maker of plugs", Facts{Vendor: "TP-LINK TECHNOLOGIES CO.,LTD.", Services: []Service{serves(17, 67, 9), serves(17, 53, 9)}, Behaviour: NoBehaviour()}, "infrastructure", NotIoT},
+		{"meter", Facts{Vendor: "Janitza electronics GmbH", Services: []Service{serves(6, 502, 1)}, Behaviour: NoBehaviour()}, "energy", IsIoT},
+		{"meter or controller", Facts{Services: []Service{serves(6, 502, 1)}, Behaviour: few()}, "", IsIoT},
+		{"controller that publishes", Facts{Vendor: "Siemens AG", Services: []Service{uses(6, 1883, 1, false)}, Behaviour: few()}, "plc", IsIoT},
+		{"recorder on a storage", Facts{Vendor: "Synology Incorporated", Services: []Service{uses(6, 554, 6, false), serves(6, 5001, 1)}, Behaviour: NoBehaviour()}, "nvr", IsIoT},
 		{"sound is not Sonos", Facts{Vendor: "sonoscape", Behaviour: NoBehaviour()}, "", IoTUnknown},
 	}
 	r := rules(t)
