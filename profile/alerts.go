@@ -5,7 +5,9 @@ import (
 	_ "embed"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -107,25 +109,73 @@ func (s *Scorer) Explain(ctx context.Context, id uint64) (Incident, error) {
 	return *i, nil
 }
 
-// Ack acknowledges an incident: who, and why. Later findings of the same kind
-// and target are counted but not told again until it closes.
-func (s *Scorer) Ack(ctx context.Context, id uint64, actor, reason string) error {
+// Judge is what a person says of an incident, and why: without a verdict it is
+// acknowledged, later findings are counted, and people are told again only if it
+// grows. What is expected is closed, and excluded from now on but for hard
+// families: the exclusions are returned. The other verdicts acknowledge too.
+func (s *Scorer) Judge(ctx context.Context, id uint64, v Verdict, by By) ([]Exclusion, error) {
 	i, err := s.incident(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if i.State == StateAcknowledged || i.State == StateClosed {
-		return fmt.Errorf("acknowledge alert %s: it is %s already, by %s", i.Name(), i.State, i.Actor)
+	switch {
+	case strings.TrimSpace(by.Actor) == "" || strings.TrimSpace(by.Reason) == "":
+		return nil, fmt.Errorf("alert %s: %w: want an actor and a reason", i.Name(), ErrRefused)
+	case v == "" && (i.State == StateAcknowledged || i.State == StateClosed):
+		return nil, fmt.Errorf("acknowledge alert %s: %w: it is %s already, by %s", i.Name(), ErrRefused, i.State, i.Actor)
+	case v != "" && i.Verdict == v:
+		return nil, fmt.Errorf("alert %s: %w: %s says it is %s already", i.Name(), ErrRefused, i.Actor, v)
 	}
+	if err := s.judge(ctx, i, v, by); err != nil || v != VerdictExpected {
+		return nil, err
+	}
+	var hide []Exclusion
+	for k := range i.Lines {
+		if x, ok := i.Lines[k].exclusion(i.device.ID); ok && !slices.Contains(hide, x) {
+			hide = append(hide, x)
+		}
+	}
+	return s.Exclude(ctx, hide, by)
+}
+
+// exclusion is what hides a line from now on; false: nothing may, or can without
+// hiding more.
+func (l *Line) exclusion(device uint64) (Exclusion, bool) {
+	x := Exclusion{Device: device, Family: l.Family, Proto: l.Proto, Port: l.Port}
+	if x.Port == 0 {
+		x.Proto = 0
+	}
+	if of := l.subject(device); of.peerDevice != 0 {
+		x.Peer = l.Peer
+	} else if of.peer.IsValid() {
+		x.Peer = network(of.peer)
+	}
+	return x, !slices.Contains(hardFamilies, l.Family)
+}
+
+// Ack acknowledges an incident without a verdict.
+func (s *Scorer) Ack(ctx context.Context, id uint64, actor, reason string) error {
+	_, err := s.Judge(ctx, id, "", By{Actor: actor, Reason: reason})
+	return err
+}
+
+func (s *Scorer) judge(ctx context.Context, i *Incident, v Verdict, by By) error {
 	devices, err := s.devicesByID(ctx, []uint64{i.Device})
 	if err != nil {
-		return fmt.Errorf("acknowledge alert %s: %w", i.Name(), err)
+		return fmt.Errorf("judge alert %s: %w", i.Name(), err)
 	}
 	i.device = devices[i.Device]
 	i.Version++
-	i.State, i.Actor, i.Reason, i.due = StateAcknowledged, actor, reason, i.Told > 0
+	i.Verdict, i.Actor, i.Reason, i.due = v, by.Actor, by.Reason, i.Told > 0
+	kind := "alert_acknowledged"
+	switch {
+	case v == VerdictExpected:
+		i.State, kind = StateClosed, "alert_closed"
+	case i.State != StateClosed:
+		i.State = StateAcknowledged
+	}
 	i.mark()
-	if err := s.tell(ctx, "alert_acknowledged", i); err != nil {
+	if err := s.tell(ctx, kind, i); err != nil {
 		return err
 	}
 	if err := s.saveIncidents(ctx, []*Incident{i}); err != nil {

@@ -46,6 +46,10 @@ const (
 // raise turns findings into incidents, closes what has been quiet, writes each
 // change to the ledger and then to the table.
 func (s *Scorer) raise(ctx context.Context, found []finding, watermark time.Time) error {
+	found, err := s.exclude(ctx, found)
+	if err != nil {
+		return err
+	}
 	b, err := s.open(ctx, found, watermark)
 	if err != nil {
 		return err
@@ -463,21 +467,22 @@ func (s *Scorer) service(proto uint8, port uint16) string {
 // that were looked at, else those of any batch. Detectors read aggregates of
 // days, in which a batch newer than those looked at may already stand.
 func (s *Scorer) flowsOf(ctx context.Context, f *finding) ([]string, error) {
-	flows, err := s.flowsIn(ctx, f, f.after, f.upto, f.Until)
+	flows, err := s.flowsIn(ctx, f, f.Role, f.after, f.upto, f.Until)
 	if err != nil || len(flows) > 0 {
 		return flows, err
 	}
-	return s.flowsIn(ctx, f, 0, math.MaxInt64, f.Until.AddDate(0, 0, 1))
+	return s.flowsIn(ctx, f, "unknown", 0, math.MaxInt64, f.Until.AddDate(0, 0, 1))
 }
 
-// flowsIn names up to 20 of the flows of a finding in batches (after, upto].
-func (s *Scorer) flowsIn(ctx context.Context, f *finding, after, upto uint64, until time.Time) ([]string, error) {
+// flowsIn names up to 20 of the flows of a finding in batches (after, upto] in
+// which the device plays a role.
+func (s *Scorer) flowsIn(ctx context.Context, f *finding, role string, after, upto uint64, until time.Time) ([]string, error) {
 	addr := f.PeerAddr
 	if !addr.IsValid() {
 		addr = netip.IPv6Unspecified()
 	}
 	return column[string](ctx, s, flowsOfSQL, map[string]any{
-		"log": f.log, "after": after, "upto": upto, "device": f.Device, "peer": f.Peer, "peer_device": f.PeerDevice,
+		"log": f.log, "after": after, "upto": upto, "device": f.Device, "role": role, "peer": f.Peer, "peer_device": f.PeerDevice,
 		"address": addr, "proto": uint64(f.Proto), "port": uint64(f.Port), "since": f.Since, "until": until,
 	})
 }

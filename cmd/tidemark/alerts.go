@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/profile"
@@ -38,7 +38,8 @@ alert: it grows while more is found, and closes after a quiet day.
    tidemark alerts --fail-on high               exit code 3 if there is one
    tidemark alerts explain 0123456789abcdef     expected, observed, risk term by term
    tidemark alerts explain --sql 0123456789abcdef
-   tidemark alerts ack --reason "new firmware" 0123456789abcdef`,
+   tidemark alerts ack --reason "new firmware" 0123456789abcdef
+   tidemark alerts expected --reason "the backup moved" 0123456789abcdef`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "closed and acknowledged ones too"},
 			&cli.StringFlag{Name: "device", Usage: "of this `DEVICE`, named by MAC, address, id or label"},
@@ -47,7 +48,7 @@ alert: it grows while more is found, and closes after a quiet day.
 			outputFlag(listForms),
 		},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "no argument, or the command explain or ack"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument, or the command explain, ack, expected, false-positive or malicious"); err != nil {
 				return err
 			}
 			return withStore(c, func(s *store) error { return s.alerts(c) })
@@ -63,19 +64,26 @@ alert: it grows while more is found, and closes after a quiet day.
 					return withStore(c, func(s *store) error { return s.explain(c) })
 				},
 			},
-			{
-				Name: "ack", Usage: "acknowledge an alert; who and why becomes part of the record", ArgsUsage: "ALERT",
-				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "reason", Usage: "`TEXT`: why it is no trouble, or who takes care of it (required)"},
-					&cli.StringFlag{Name: "as", Usage: "`NAME` of who acts, beside the operating system's user"},
-				},
-				Action: func(c *cli.Context) error {
-					if err := errors.Join(wantArgs(c, 1, 1, "one ALERT"), wantFlag(c, "reason")); err != nil {
-						return err
-					}
-					return ack(c)
-				},
-			},
+			judgeCommand("ack", "acknowledge an alert: people are told again only if it grows", ""),
+			judgeCommand("expected", "say that this is wanted: close the alert, and hide the same for 90 days", profile.VerdictExpected),
+			judgeCommand("false-positive", "say that nothing happened: acknowledge the alert, and count it as wrong", profile.VerdictFalsePositive),
+			judgeCommand("malicious", "say that it was an attack: acknowledge the alert, and count it as right", profile.VerdictMalicious),
+		},
+	}
+}
+
+func judgeCommand(name, usage string, v profile.Verdict) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: usage + "; who and why becomes part of the record", ArgsUsage: "ALERT",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "reason", Usage: "`TEXT`: why, or who takes care of it (required)"},
+			&cli.StringFlag{Name: "as", Usage: "`NAME` of who acts, beside the operating system's user"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := errors.Join(wantArgs(c, 1, 1, "one ALERT"), wantFlag(c, "reason")); err != nil {
+				return err
+			}
+			return judge(c, v)
 		},
 	}
 }
@@ -257,59 +265,60 @@ func (a alertView) write(w io.Writer) error {
 	return err
 }
 
-// ackRequest is what the daemon is asked when it runs.
-type ackRequest struct {
-	Alert  string `json:"alert"`
-	Actor  string `json:"actor"`
-	Reason string `json:"reason"`
+// judgement is what the daemon is asked when it runs.
+type judgement struct {
+	Alert   string          `json:"alert"`
+	Verdict profile.Verdict `json:"verdict"` // empty: acknowledged
+	Actor   string          `json:"actor"`
+	Reason  string          `json:"reason"`
 }
 
-// ack goes through whoever holds the ledger: the daemon, or this process.
-func ack(c *cli.Context) error {
-	req := ackRequest{c.Args().First(), actor(c.String("as")), c.String("reason")}
+// judge goes through whoever holds the ledger: the daemon, or this process.
+func judge(c *cli.Context, v profile.Verdict) error {
+	req := judgement{c.Args().First(), v, actor(c.String("as")), c.String("reason")}
 	if _, err := profile.ParseIncident(req.Alert); err != nil {
 		return usageError{err}
 	}
-	var done struct{}
-	err := newDaemonClient(c.String("data-dir")).post(c.Context, "/v1/ack", req, &done)
-	if errors.Is(err, errNoDaemon) {
-		err = withStore(c, func(s *store) (err error) {
-			n, err := openNode(c.Context, s.cfg, s.dir, s.db, nodeDeps{log: s.log, metrics: prometheus.NewRegistry()})
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, n.close()) }()
-			return n.work(c.Context, func(ctx context.Context) error { return n.ack(ctx, req) })
-		})
+	hidden, err := askNode(c, "/v1/ack", req, func(ctx context.Context, n *node) ([]string, error) { return n.judge(ctx, req) })
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		fmt.Fprintf(c.App.ErrWriter, "acknowledged %s as %s; it is part of the record\n", req.Alert, req.Actor)
+	word := "acknowledged " + req.Alert
+	if v != "" {
+		word = req.Alert + " is " + string(v)
 	}
-	return err
+	fmt.Fprintf(c.App.ErrWriter, "%s, as %s; it is part of the record\n", word, req.Actor)
+	if v == profile.VerdictExpected {
+		fmt.Fprintf(c.App.ErrWriter, "%s hide the same for 90 days; scans, floods and the like are never hidden this way: `tidemark exclusions`\n", plural(len(hidden), "exclusion"))
+	}
+	return nil
 }
 
-func (n *node) ack(ctx context.Context, req ackRequest) error {
+// judge returns the exclusions that it made.
+func (n *node) judge(ctx context.Context, req judgement) ([]string, error) {
 	id, err := profile.ParseIncident(req.Alert)
 	if err != nil {
-		return usageError{err}
-	}
-	if strings.TrimSpace(req.Reason) == "" || strings.TrimSpace(req.Actor) == "" {
-		return usageError{errors.New("acknowledge: want an actor and a reason")}
+		return nil, usageError{err}
 	}
 	n.scoring.Lock()
 	defer n.scoring.Unlock()
-	err = n.scorer.Ack(ctx, id, req.Actor, req.Reason)
-	if isNameFault(err) {
-		return usageError{err}
+	made, err := n.scorer.Judge(ctx, id, req.Verdict, profile.By{Actor: req.Actor, Reason: req.Reason, At: time.Now().UTC()})
+	if isNameFault(err) || errors.Is(err, profile.ErrRefused) {
+		err = usageError{err}
 	}
-	return err
+	names := []string{}
+	for i := range made {
+		names = append(names, made[i].Name())
+	}
+	return names, err
 }
 
 func (d *daemon) handleAck(w http.ResponseWriter, r *http.Request) {
-	var req ackRequest
+	var req judgement
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&req); err != nil {
-		answer(w, nil, usageError{fmt.Errorf("acknowledge: %w", err)})
+		answer(w, nil, usageError{fmt.Errorf("judge an alert: %w", err)})
 		return
 	}
-	answer(w, struct{}{}, d.node.ack(r.Context(), req))
+	hidden, err := d.node.judge(r.Context(), req)
+	answer(w, hidden, err)
 }

@@ -12,6 +12,7 @@ import (
 
 type listedAlert struct {
 	ID       string   `json:"id"`
+	Device   string   `json:"device"`
 	State    string   `json:"state"`
 	Level    string   `json:"level"`
 	Family   string   `json:"family"`
@@ -100,6 +101,7 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 			}
 		}
 	}
+	s.exclusions(worst)
 	var left []listedAlert
 	s.read(&left, "alerts", "--output", "json")
 	for _, a := range left {
@@ -109,6 +111,25 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 	}
 	if report := s.intact(trust); report.Events < uint64(len(alerts))+2 {
 		t.Errorf("%d events verified, want at least %d", report.Events, len(alerts)+2)
+	}
+}
+
+// exclusions adds, lists and removes what shall not alert.
+func (s *site) exclusions(worst listedAlert) {
+	s.t.Helper()
+	s.says(exitUsage, []string{"[0].scope: got none", "nothing was changed"}, "exclusions", "add", "--reason", "all of it")
+	file := filepath.Join(s.root, "exclusions.yaml")
+	bad := "- {device: " + worst.Device + ", family: sacn, reason: a}\n- {peer: 192.0.2.0/24, hours: late}\n- {kind: camera, for: ever, colour: red}\n"
+	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.says(exitUsage, []string{"line 3", "colour", "nothing was changed"}, "exclusions", "add", "--reason", "r", "--file", file)
+	s.says(exitOK, []string{"would have hidden"}, "exclusions", "preview", "--device", worst.Device)
+	id := strings.TrimSpace(s.want(exitOK, "exclusions", "add", "--device", worst.Device, "--service", "tcp/22", "--for", "30d", "--reason", "backup").stdout)
+	s.says(exitOK, []string{id, "tcp/22", "backup"}, "exclusions")
+	s.want(exitOK, "exclusions", "remove", "--reason", "over", id)
+	if n := s.number("SELECT countIf(kind = 'exclusion_added') * 10 + countIf(kind = 'exclusion_removed') FROM events"); n != 11 {
+		s.t.Errorf("events of exclusions: got %d, want one of each", n)
 	}
 }
 

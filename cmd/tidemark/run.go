@@ -256,6 +256,7 @@ func (d *daemon) controlHandler() http.Handler {
 	mux.HandleFunc("POST /v1/device", func(w http.ResponseWriter, r *http.Request) { d.handleDevice(w, r) })
 	mux.HandleFunc("GET /v1/sources", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.node.identities.watch.Status(), nil) })
 	mux.HandleFunc("POST /v1/ack", func(w http.ResponseWriter, r *http.Request) { d.handleAck(w, r) })
+	mux.HandleFunc("POST /v1/exclusions", func(w http.ResponseWriter, r *http.Request) { d.handleExclusions(w, r) })
 	mux.HandleFunc("GET /v1/notify", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.notifier.Status(), nil) })
 	mux.HandleFunc("POST /v1/kind", func(w http.ResponseWriter, r *http.Request) { d.handleKind(w, r) })
 	mux.HandleFunc("GET /v1/anchor", func(w http.ResponseWriter, r *http.Request) {
