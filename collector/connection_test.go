@@ -74,14 +74,19 @@ func FuzzConnection(f *testing.F) {
 		}
 
 		messages, broken, partial := messagesIn(stream)
-		d, want, rows := netflow.New(netflow.Config{}), flow.Result{}, 0
+		want, rows := flow.Result{}, 0
+		d := netflow.New(netflow.Config{Abandoned: func(_ flow.Datagram, _ uint32, _ flow.Protocol, sets int) {
+			want.Undecodable[flow.ReasonTemplateUnknown] += uint32(sets)
+		}})
+		session := flow.Datagram{Exporter: from.Addr().As16(), Transport: flow.TCP, Connection: 1}
 		for _, m := range messages {
-			r := d.Decode(new(flow.Batch), flow.Datagram{Exporter: from.Addr().As16(), Transport: flow.TCP, Connection: 1}, m)
+			r := d.Decode(new(flow.Batch), session, m)
 			rows += r.Flows
 			for i, n := range r.Undecodable {
 				want.Undecodable[i] += n
 			}
 		}
+		d.End(session)
 		if broken {
 			want.Undecodable[flow.ReasonMalformed]++
 		}
