@@ -448,3 +448,18 @@ func TestScore_FlowsOfAnotherBatchAreNamed(t *testing.T) {
 		t.Fatalf("want one alert with its flows: %+v", list)
 	}
 }
+
+// Somebody watches the camera while it scans: that flow is no evidence of it.
+func TestScore_FlowsAreThoseOfTheRole(t *testing.T) {
+	s := newSite(t, only("scan"))
+	s.add(life(monday, 8)...)
+	s.score()
+	at := monday.AddDate(0, 0, 8).Add(12 * time.Hour)
+	s.add(talk{at: at, lasts: 20 * time.Second, from: "10.0.0.9", to: "10.0.0.2", mac: sensor, dmac: camera, port: 80, out: 500, in: 3000})
+	s.add(scan(at, "10.0.0.2", camera)...)
+	s.score()
+	list := s.alerts(profile.AlertFilter{})
+	if len(list) != 1 || len(list[0].Flows) != 20 || !strings.HasSuffix(list[0].Flows[0], "-2") {
+		t.Fatalf("want one alert with 20 flows, from the first of the scan on: %+v", list)
+	}
+}
