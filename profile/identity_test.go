@@ -134,23 +134,50 @@ func TestDevices_RandomMACsWithOneHostNameAreOne(t *testing.T) {
 	}
 }
 
-func TestDevices_GatewaysOwnAddressInANetworkOfItsOwnIsNoDevice(t *testing.T) {
-	s := newSite(t, profile.Config{})
-	s.add(hours(monday, 10, "10.0.0.2", "52.1.1.1", camera)...)
+// behind are hourly questions of the camera to an address behind the router.
+func behind(addr string, proto uint8, port uint16) (out []talk) {
 	for h := range 10 {
-		s.add(talk{at: monday.Add(time.Duration(h) * time.Hour), from: "10.0.0.2", to: "10.99.0.1", mac: camera, dmac: router, port: 53, proto: 17, out: 70, in: 150})
+		out = append(out, talk{at: monday.Add(time.Duration(h) * time.Hour), from: "10.0.0.2", to: addr, mac: camera, dmac: router, port: port, proto: proto, out: 70, in: 150})
 	}
+	return out
+}
+
+func TestDevices_WhatARouterToldOfIsNoDevice(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(behind("10.99.0.7", 6, 8080)...)
 	s.add(talk{at: monday, from: "10.0.0.2", to: "8.8.8.8", mac: camera, dmac: router, port: 53, proto: 17, out: 70, in: 150})
 	s.commit()
-	if got := s.names(profile.DeviceFilter{}); !slices.Contains(got, "10.99.0.1") {
-		t.Fatalf("listed %v: nothing tells yet that 10.99.0.1 is a router's own", got)
+	if got := s.names(profile.DeviceFilter{}); !slices.Contains(got, "10.99.0.7") {
+		t.Fatalf("listed %v: nothing tells yet that 10.99.0.7 is a router's own", got)
 	}
-	i := profile.Interval{Device: byAddress("10.99.0.1"), Addr: netip.MustParseAddr("10.99.0.1"), MAC: router, Source: "neighbour", Gateway: true}
+	i := profile.Interval{Device: byAddress("10.99.0.7"), Addr: netip.MustParseAddr("10.99.0.7"), MAC: router, Source: "neighbour", Gateway: true}
 	if err := s.SaveIntervals(t.Context(), []profile.Interval{i}, s.received); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.names(profile.DeviceFilter{}); !slices.Equal(got, []string{"10.0.0.2"}) {
 		t.Errorf("listed %v, want the camera only", got)
+	}
+}
+
+// TestDevices_RoutersAreKnownByPlaceAndTalk: nobody told of them, and no MAC shows
+// them. Either alone is not enough, or a device could be lost.
+func TestDevices_RoutersAreKnownByPlaceAndTalk(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(behind("10.99.0.1", 17, 53)...)                   // first of its network, answers DNS
+	s.add(behind("10.98.0.77", 17, 123)...)                 // alone in its network, answers NTP
+	s.add(hours(monday, 10, "10.97.0.1", "52.1.1.1", 0)...) // first of its network, but it deals with the outside
+	s.add(behind("10.97.0.5", 17, 53)...)                   // answers DNS, but it is one of many
+	s.add(behind("10.97.0.254", 6, 9100)...)                // last of its network, and it prints
+	s.add(talk{at: monday, from: "10.0.0.2", to: "8.8.8.8", mac: camera, dmac: router, port: 53, proto: 17, out: 70, in: 150})
+	s.commit()
+	s.add(behind("10.96.0.1", 6, 443)...) // first of its network and alone there: a web server would look so
+	s.add(behind("10.95.0.1", 6, 443)...) // the same,
+	s.add(behind("10.95.0.1", 17, 53)...) // and it answers DNS
+	s.commit()
+	got := s.names(profile.DeviceFilter{})
+	slices.Sort(got)
+	if want := []string{"10.0.0.2", "10.96.0.1", "10.97.0.1", "10.97.0.254", "10.97.0.5"}; !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %v", got, want)
 	}
 }
 

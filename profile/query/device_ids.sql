@@ -1,9 +1,12 @@
 -- Which devices a filter selects, in order, and how many without the limit. Left
 -- out are: a MAC that turned out to be a gateway's; addresses told to be routers'
 -- own; what is known by address only and either has just answered once or twice
--- (what a scanner stirs up), or was later seen with a MAC of its own; and what is
--- seen with a gateway's MAC although its neighbours in the /24 (/64) show MACs of
--- their own, so that no router lies between.
+-- (what a scanner stirs up), or was later seen with a MAC of its own; what is seen
+-- with a gateway's MAC although its neighbours in the /24 (/64) show MACs of their
+-- own, so that no router lies between; and what has a router's address (the first
+-- or last of a /24, or alone in a network behind a gateway) and a router's talk:
+-- DNS, DHCP, NTP, SNMP, syslog, routing, ICMP, and if it offers that, pages of its
+-- own to the site.
 -- Tables that only some filters and orders need are read for those only; the wide
 -- rows of the devices pass through one join.
 WITH
@@ -77,6 +80,34 @@ WITH
         WHERE stations.until >= bare.seen
             OR shown = 'gateway' AND bitShiftRight(toUInt128(bare.addr), bitShiftRight(toUInt128(bare.addr), 32) = 65535 ? 8 : 64) IN (SELECT link FROM links)
     ),
+    placed_like_routers AS
+    (
+        SELECT DISTINCT device
+        FROM
+        (
+            SELECT
+                device, bitShiftRight(toUInt128(addr), 32) = 65535 AS is4,
+                bitShiftRight(toUInt128(addr), is4 ? 8 : 64) AS link, addr, identity,
+                uniqExact(device) OVER (PARTITION BY link) AS neighbours
+            FROM device_lives
+            ARRAY JOIN addresses AS addr
+            WHERE site = {site:String} AND identity != 'mac'
+        )
+        WHERE is4 AND bitAnd(toUInt128(addr), 255) IN (1, 254) OR NOT is4 AND bitAnd(toUInt128(addr), 18446744073709551615) = 1
+            OR identity = 'gateway' AND neighbours = 1 AND link NOT IN (SELECT link FROM links)
+    ),
+    talking_like_routers AS
+    (
+        WITH
+            proto IN (1, 2, 58, 89, 103, 112) OR scope = 'multicast' OR port IN (53, 67, 68, 123, 161, 162, 179, 514, 520, 521, 546, 547, 1985, 3784, 5351) AS plumbing,
+            role = 'server' AND scope = 'lan' AND port IN (22, 23, 80, 443, 8080, 8443) AS managed
+        SELECT device
+        FROM edges
+        WHERE device IN (SELECT device FROM placed_like_routers)
+            AND (role != 'server' OR edges.bytes_out > 0) -- what was only tried on it is not its own
+        GROUP BY device
+        HAVING countIf(NOT plumbing AND NOT managed) = 0 AND (countIf(managed) = 0 OR countIf(plumbing AND role != 'client' AND scope = 'lan') > 0)
+    ),
     matched AS
     (
         SELECT canon.target = 0 ? m.device : canon.target AS id
@@ -139,7 +170,7 @@ SELECT
 FROM known
 LEFT JOIN words ON words.device = known.id
 WHERE known.id NOT IN (SELECT device FROM routers)
-    AND (own_mac != 0 OR known.id NOT IN (SELECT id FROM hidden))
+    AND (own_mac != 0 OR known.id NOT IN (SELECT id FROM hidden) AND known.id NOT IN (SELECT device FROM talking_like_routers))
     AND ({state:String} = '' OR state = {state:String})
     AND ({kind:String} = '' OR known.id IN (SELECT device FROM of_kind))
     AND ({known_by:String} = '' OR known_by = {known_by:String})
