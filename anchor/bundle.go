@@ -2,11 +2,14 @@ package anchor
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/hex"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/transparency-dev/formats/proof"
 	"golang.org/x/mod/sumdb/note"
@@ -15,17 +18,18 @@ import (
 	"tidemark/collector/flow"
 )
 
-const bundleFormat = "tidemark-bundle/v1"
-
 // MaxBundle is the longest bundle in octets.
 const MaxBundle = 1 << 20
+
+// bundleVersion stands behind the header in the extra data of the tlog-proof.
+const bundleVersion = 2
 
 // ErrBundle is the class of all faults of a bundle's form.
 var ErrBundle = errors.New("invalid bundle")
 
 // Bundle is the evidence for one flow: the row, its place in the batch, the
 // batch's place in the log, the log's checkpoint and where that was anchored.
-// docs/formats/bundle.md describes the file.
+// The file is a C2SP tlog-proof; docs/formats/bundle.md describes it.
 type Bundle struct {
 	Name       flow.Name
 	Row        flow.Batch // one record, without enrichment
@@ -34,246 +38,263 @@ type Bundle struct {
 	Header     Header
 	LogKey     string // note verifier key that Checkpoint is signed by
 	LogProof   []merkle.Hash
-	Checkpoint []byte // signed note
+	Checkpoint []byte // signed note; witnesses may have cosigned it
 	Exporters  []byte // exporter table of the batch, nil: left out
 	Anchor     *BundleAnchor
 }
 
 // BundleAnchor says where the first Size batches of the log, the flow's among
 // them, were anchored; the verifier asks the chain. The log key may have signed
-// a later state: Consistency leads from the one to the other.
+// a later state.
 type BundleAnchor struct {
-	Log         ChainLog
-	Size        uint64
-	Root        merkle.Hash
-	Consistency []merkle.Hash // from Size to that of Checkpoint, empty if they are equal
+	Log  ChainLog
+	Size uint64
+	Root merkle.Hash
+	// Inclusion proves that the flow's batch is in the anchored log. nil in
+	// evidence and bundles of version 1, where Consistency does, which leads from
+	// Size to the size of Checkpoint, empty if they are equal.
+	Inclusion   []merkle.Hash
+	Consistency []merkle.Hash
 	Tx          [32]byte
 	Block       ChainBlock
 }
 
-type bundleFile struct {
-	Format    string        `json:"format"`
-	Flow      string        `json:"flow"`
-	Row       bundleRow     `json:"row"`
-	Salt      string        `json:"salt"`
-	RowProof  []string      `json:"row_proof"`
-	Header    bundleHeader  `json:"header"`
-	LogKey    string        `json:"log_key"`
-	LogProof  string        `json:"log_proof"`
-	Exporters string        `json:"exporter_table,omitempty"`
-	Anchor    *anchorFields `json:"anchor,omitempty"`
-}
-
-// bundleHeader is a Header spelled out.
-type bundleHeader struct {
-	Schema         uint16   `json:"schema"`
-	Flags          []string `json:"flags"`
-	LogID          string   `json:"log_id"`
-	Index          uint64   `json:"batch_index,string"`
-	FirstSeq       uint64   `json:"first_seq,string"`
-	Rows           uint64   `json:"rows,string"`
-	MinReceived    string   `json:"min_received"`
-	MaxReceived    string   `json:"max_received"`
-	Sealed         string   `json:"sealed"`
-	EthBlockNumber uint64   `json:"eth_block_number,string"`
-	EthBlockHash   string   `json:"eth_block_hash"`
-	RowRoot        string   `json:"row_root"`
-	ExporterTable  string   `json:"exporter_table_hash"`
-	PrevLeaf       string   `json:"prev_header_leaf"`
-	SchemaHash     string   `json:"schema_hash"`
-}
-
-type anchorFields struct {
-	ChainID     uint64   `json:"chain_id,string"`
-	Contract    string   `json:"contract"`
-	ID          string   `json:"id"`
-	Size        uint64   `json:"size,string"`
-	Root        string   `json:"root"`
-	Consistency []string `json:"consistency_proof"`
-	Tx          string   `json:"transaction"`
-	Block       uint64   `json:"block,string"`
-	BlockHash   string   `json:"block_hash"`
-	BlockTime   string   `json:"block_time"`
-}
-
-func flagNames() [16]string {
-	var names [16]string
-	for i := range names {
-		if names[i] = Flags(1 << i).String(); names[i] == "" {
-			names[i] = fmt.Sprintf("bit_%d", i)
-		}
-	}
-	return names
-}
-
-func spellHeader(h *Header) bundleHeader {
-	names := flagNames()
-	x := func(p [32]byte) string { return hex.EncodeToString(p[:]) }
-	return bundleHeader{Schema: h.SchemaID, Flags: spellBits(uint16(h.Flags), &names), LogID: x(h.LogID), Index: h.Index,
-		FirstSeq: h.FirstSeq, Rows: h.Rows, MinReceived: spellTime(h.MinReceived), MaxReceived: spellTime(h.MaxReceived),
-		Sealed: spellTime(h.Sealed), EthBlockNumber: h.EthBlockNumber, EthBlockHash: x(h.EthBlockHash), RowRoot: x(h.RowRoot),
-		ExporterTable: x(h.ExporterTable), PrevLeaf: x(h.PrevLeaf), SchemaHash: x(h.SchemaHash)}
-}
-
-func (f *bundleHeader) parse(c *fieldReader) Header {
-	names := flagNames()
-	h := Header{SchemaID: f.Schema, Flags: Flags(c.bits("header.flags", f.Flags, &names)), LogID: c.hash("header.log_id", f.LogID),
-		Index: f.Index, FirstSeq: f.FirstSeq, Rows: f.Rows, MinReceived: c.time("header.min_received", f.MinReceived),
-		MaxReceived: c.time("header.max_received", f.MaxReceived), Sealed: c.time("header.sealed", f.Sealed),
-		EthBlockNumber: f.EthBlockNumber, EthBlockHash: c.hash("header.eth_block_hash", f.EthBlockHash),
-		RowRoot: c.hash("header.row_root", f.RowRoot), ExporterTable: c.hash("header.exporter_table_hash", f.ExporterTable),
-		PrevLeaf: c.hash("header.prev_header_leaf", f.PrevLeaf), SchemaHash: c.hash("header.schema_hash", f.SchemaHash)}
-	if err := h.Validate(); err != nil {
-		c.fail("header", "%v", err)
-	}
-	return h
-}
-
-func spellAnchor(a *BundleAnchor) *anchorFields {
-	if a == nil {
-		return nil
-	}
-	return &anchorFields{ChainID: a.Log.ChainID, Contract: hex0x(a.Log.Contract[:]), ID: hex0x(a.Log.ID[:]), Size: a.Size, Root: hex.EncodeToString(a.Root[:]),
-		Consistency: spellHashes(a.Consistency), Tx: hex0x(a.Tx[:]), Block: a.Block.Number, BlockHash: hex0x(a.Block.Hash[:]), BlockTime: spellTime(a.Block.Time * int64(time.Second))}
-}
-
-func (f *anchorFields) parse(c *fieldReader) *BundleAnchor {
-	a := &BundleAnchor{Log: ChainLog{ChainID: f.ChainID}, Size: f.Size, Block: ChainBlock{Number: f.Block}}
-	for _, field := range []struct {
-		name, text string
-		dst        []byte
-	}{{"contract", f.Contract, a.Log.Contract[:]}, {"id", f.ID, a.Log.ID[:]}, {"transaction", f.Tx, a.Tx[:]}, {"block_hash", f.BlockHash, a.Block.Hash[:]}} {
-		if err := parseHex(field.dst, field.text, "0x"); err != nil {
-			c.fail("anchor."+field.name, "%v", err)
-		}
-	}
-	a.Root = c.hash("anchor.root", f.Root)
-	var err error
-	if a.Consistency, err = parseHashes(f.Consistency); err != nil {
-		c.fail("anchor.consistency_proof", "%v", err)
-	}
-	ns := c.time("anchor.block_time", f.BlockTime)
-	if a.Block.Time = ns / int64(time.Second); ns%int64(time.Second) != 0 {
-		c.fail("anchor.block_time", "got %q, want whole seconds", f.BlockTime)
-	}
-	return a
-}
-
 // Marshal returns the bundle's file.
 func (b *Bundle) Marshal() ([]byte, error) {
-	row, err := spellRow(&b.Row, 0)
+	extra, err := b.appendExtra(b.Header.Append(nil))
+	if err != nil {
+		return nil, fmt.Errorf("write bundle of flow %v: %w", b.Name, err)
+	}
+	p := proof.TLogProof{Index: b.Header.Index, Hashes: b.LogProof, Checkpoint: b.Checkpoint, ExtraData: extra}.Marshal()
+	if len(p) > MaxBundle {
+		return nil, fmt.Errorf("bundle of flow %v has %d octets, want at most %d", b.Name, len(p), MaxBundle)
+	}
+	return p, nil
+}
+
+// appendExtra appends what stands behind the header.
+func (b *Bundle) appendExtra(dst []byte) ([]byte, error) {
+	_, key, err := parseLogKey(b.LogKey)
 	if err != nil {
 		return nil, err
 	}
-	f := bundleFile{Format: bundleFormat, Flow: b.Name.String(), Row: row, Salt: hex.EncodeToString(b.Salt[:]), RowProof: spellHashes(b.RowProof),
-		Header: spellHeader(&b.Header), LogKey: b.LogKey, LogProof: string(b.TLogProof()),
-		Exporters: base64.StdEncoding.EncodeToString(b.Exporters), Anchor: spellAnchor(b.Anchor)}
-	p, err := marshalStrict(f)
-	if err == nil && len(p) > MaxBundle {
-		err = fmt.Errorf("bundle of flow %v has %d octets, want at most %d", b.Name, len(p), MaxBundle)
+	row, err := AppendRow(nil, &b.Row, 0)
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	dst = append(append(dst, bundleVersion), key...)
+	dst = append(binary.BigEndian.AppendUint32(dst, b.Name.Pos), b.Salt[:]...)
+	dst = appendCounted(dst, row)
+	dst = append(dst, byte(len(b.RowProof)))
+	for i := range b.RowProof {
+		dst = append(dst, b.RowProof[i][:]...)
+	}
+	dst = appendCounted(dst, b.Exporters)
+	if b.Anchor == nil {
+		return append(dst, 0), nil
+	}
+	return b.appendAnchor(append(dst, 1))
 }
 
-// TLogProof is the outer half of the bundle as a C2SP tlog-proof, which any
-// verifier of such proofs reads: the batch header, in extra, is a leaf of the log.
-func (b *Bundle) TLogProof() []byte {
-	return proof.TLogProof{Index: b.Header.Index, Hashes: b.LogProof, Checkpoint: b.Checkpoint, ExtraData: b.Header.Append(nil)}.Marshal()
+// appendAnchor appends where the log was anchored. The root there and the proof
+// of it follow from LogProof and at most one hash more.
+func (b *Bundle) appendAnchor(dst []byte) ([]byte, error) {
+	a := b.Anchor
+	signed, err := unverifiedCheckpoint(b.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	var edge *merkle.Hash
+	if at := merkle.Edge(b.Header.Index, signed.Size, a.Size); at >= 0 && at < len(a.Inclusion) {
+		edge = &a.Inclusion[at]
+	}
+	path, err := merkle.Older(b.LogProof, b.Header.Index, signed.Size, a.Size, edge)
+	if err == nil && !slices.Equal(path, a.Inclusion) {
+		err = fmt.Errorf("%w: the anchored log is not the beginning of the signed one", ErrAltered)
+	}
+	if err != nil {
+		return nil, err
+	}
+	be := binary.BigEndian
+	dst = append(be.AppendUint64(dst, a.Log.ChainID), a.Log.Contract[:]...)
+	dst = be.AppendUint64(append(dst, a.Log.ID[:]...), a.Size)
+	dst = be.AppendUint64(append(dst, a.Tx[:]...), a.Block.Number)
+	dst = be.AppendUint64(append(dst, a.Block.Hash[:]...), uint64(a.Block.Time))
+	if edge != nil {
+		dst = append(dst, edge[:]...)
+	}
+	return dst, nil
+}
+
+func appendCounted(dst, p []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(dst, uint32(len(p))), p...)
 }
 
 // ParseBundle reads a bundle's file: its form only, see VerifyBundle for the rest.
 func ParseBundle(p []byte) (*Bundle, error) {
-	refuse := func(err error) (*Bundle, error) { return nil, fmt.Errorf("%w: %w", ErrBundle, err) }
 	if len(p) > MaxBundle {
-		return refuse(fmt.Errorf("%d octets or more, want at most %d", len(p), MaxBundle))
+		return nil, fmt.Errorf("%w: %d octets or more, want at most %d", ErrBundle, len(p), MaxBundle)
 	}
-	var f bundleFile
-	if err := unmarshalStrict(p, &f); err != nil {
-		return refuse(err)
+	read := parseBundle
+	if bytes.HasPrefix(bytes.TrimLeft(p, " \t\r\n"), []byte("{")) {
+		read = parseBundleV1
 	}
-	if f.Format != bundleFormat {
-		return refuse(fmt.Errorf("format %.40q, want %q", f.Format, bundleFormat))
-	}
-	b := &Bundle{LogKey: f.LogKey}
-	var err error
-	if b.Name, err = flow.ParseName(f.Flow); err != nil || b.Name.String() != f.Flow {
-		return refuse(fmt.Errorf("flow name %.80q", f.Flow))
-	}
-	if err := f.Row.append(&b.Row); err != nil {
-		return refuse(fmt.Errorf("row: %w", err))
-	}
-	if err := parseHex(b.Salt[:], f.Salt, ""); err != nil {
-		return refuse(fmt.Errorf("salt: %w", err))
-	}
-	if b.RowProof, err = parseHashes(f.RowProof); err != nil {
-		return refuse(fmt.Errorf("row_proof: %w", err))
-	}
-	var c fieldReader
-	b.Header = f.Header.parse(&c)
-	if f.Anchor != nil {
-		b.Anchor = f.Anchor.parse(&c)
-	}
-	if c.err != nil {
-		return refuse(c.err)
-	}
-	if f.Exporters != "" {
-		if b.Exporters, err = base64.StdEncoding.Strict().DecodeString(f.Exporters); err != nil {
-			return refuse(fmt.Errorf("exporter_table: %w", err))
-		}
-	}
-	if err := b.parseLogProof(f.LogProof); err != nil {
-		return refuse(fmt.Errorf("log_proof: %w", err))
+	b, err := read(p)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBundle, err)
 	}
 	return b, nil
 }
 
-func spellHashes(hashes []merkle.Hash) []string {
-	text := make([]string, len(hashes))
-	for i := range hashes {
-		text[i] = base64.StdEncoding.EncodeToString(hashes[i][:])
+func parseBundle(p []byte) (*Bundle, error) {
+	outer, err := parseTLogProof(p)
+	if err != nil {
+		return nil, err
 	}
-	return text
-}
-
-func parseHashes(text []string) ([]merkle.Hash, error) {
-	if len(text) > merkle.MaxPath {
-		return nil, fmt.Errorf("%d hashes, want at most %d", len(text), merkle.MaxPath)
+	signed, err := unverifiedCheckpoint(outer.Checkpoint)
+	if err != nil {
+		return nil, err
 	}
-	hashes := make([]merkle.Hash, len(text))
-	for i, s := range text {
-		h, err := base64.StdEncoding.Strict().DecodeString(s)
-		if err != nil || len(h) != len(hashes[i]) {
-			return nil, fmt.Errorf("hash %d: got %.60q, want base64 of %d octets", i, s, len(hashes[i]))
+	b := &Bundle{LogProof: outer.Hashes, Checkpoint: outer.Checkpoint}
+	r := octetReader{p: outer.ExtraData}
+	if b.Header, err = ParseHeader(r.take(HeaderSize)); err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	if b.Header.Index != outer.Index {
+		return nil, fmt.Errorf("index %d, but the header is batch %d", outer.Index, b.Header.Index)
+	}
+	if v := r.octet(); v != bundleVersion {
+		return nil, fmt.Errorf("version %d, want %d", v, bundleVersion)
+	}
+	if b.LogKey, err = note.NewEd25519VerifierKey(signed.Origin, r.take(ed25519.PublicKeySize)); err != nil {
+		return nil, fmt.Errorf("log key: %w", err)
+	}
+	b.Name = flow.Name{Log: binary.BigEndian.Uint64(b.Header.LogID[:]), Batch: b.Header.Index, Pos: uint32(r.uint(4))}
+	copy(b.Salt[:], r.take(saltSize))
+	if row := r.counted(); r.err == nil {
+		if err := parseRow(&b.Row, row); err != nil {
+			return nil, fmt.Errorf("row: %w", err)
 		}
-		hashes[i] = merkle.Hash(h)
 	}
-	return hashes, nil
+	b.RowProof = make([]merkle.Hash, 0, merkle.MaxPath)
+	for range r.octet() {
+		b.RowProof = append(b.RowProof, r.hash())
+	}
+	if table := r.counted(); len(table) > 0 {
+		b.Exporters = table
+	}
+	switch anchored := r.octet(); {
+	case anchored > 1:
+		return nil, fmt.Errorf("anchored: got %d, want 0 or 1", anchored)
+	case anchored == 1 && r.err == nil:
+		if b.Anchor, err = r.anchor(b, signed.Size); err != nil {
+			return nil, fmt.Errorf("anchor: %w", err)
+		}
+	}
+	if r.err == nil && len(r.p) > 0 {
+		r.err = fmt.Errorf("extra holds %d octets too many", len(r.p))
+	}
+	return b, r.err
 }
 
-// parseLogProof reads the tlog-proof. It repeats the header, in octets, for
-// readers that know no JSON; it must be the one that is spelled out.
-func (b *Bundle) parseLogProof(text string) error {
-	var p proof.TLogProof
-	if err := p.Unmarshal([]byte(text)); err != nil {
-		return err
+// anchor reads an anchor of the log whose state at size was signed.
+func (r *octetReader) anchor(b *Bundle, size uint64) (*BundleAnchor, error) {
+	a := &BundleAnchor{Log: ChainLog{ChainID: r.uint(8)}}
+	copy(a.Log.Contract[:], r.take(20))
+	a.Log.ID = r.hash()
+	a.Size, a.Tx = r.uint(8), r.hash()
+	a.Block = ChainBlock{Number: r.uint(8), Hash: r.hash(), Time: int64(r.uint(8))}
+	const year9999 = 253402300799
+	if a.Block.Time < 0 || a.Block.Time > year9999 {
+		return nil, fmt.Errorf("block time %d is no time", a.Block.Time)
 	}
-	if !bytes.Equal(p.Marshal(), []byte(text)) {
-		return errors.New("is not in its one form")
+	if r.err != nil {
+		return nil, r.err
 	}
-	if len(p.Hashes) > merkle.MaxPath {
-		return fmt.Errorf("%d hashes, want at most %d", len(p.Hashes), merkle.MaxPath)
+	var edge *merkle.Hash
+	if len(r.p) > 0 {
+		h := r.hash()
+		edge = &h
 	}
-	if p.Index != b.Header.Index {
-		return fmt.Errorf("index %d, but the header is batch %d", p.Index, b.Header.Index)
+	var err error
+	if a.Inclusion, err = merkle.Older(b.LogProof, b.Header.Index, size, a.Size, edge); err == nil {
+		a.Root, err = merkle.RootFromInclusion(b.Header.Index, a.Size, b.Header.Leaf(), a.Inclusion)
 	}
-	if !bytes.Equal(p.ExtraData, b.Header.Append(nil)) {
-		return errors.New("extra is not the header that is spelled out")
+	return a, err
+}
+
+// octetReader reads fields one after another; its first error sticks, and what
+// it returns from then on is zero.
+type octetReader struct {
+	p   []byte
+	err error
+}
+
+// take returns the next n octets.
+func (r *octetReader) take(n uint64) []byte {
+	if r.err == nil && n > uint64(len(r.p)) {
+		r.err = fmt.Errorf("extra ends %d octets early", n-uint64(len(r.p)))
 	}
-	if err := checkSignatures(p.Checkpoint); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
+	if r.err != nil {
+		return make([]byte, min(n, HeaderSize))
 	}
-	b.LogProof, b.Checkpoint = p.Hashes, p.Checkpoint
-	return nil
+	taken := r.p[:n:n]
+	r.p = r.p[n:]
+	return taken
+}
+
+func (r *octetReader) octet() byte { return r.take(1)[0] }
+
+// uint reads a big-endian integer of n octets.
+func (r *octetReader) uint(n uint64) (v uint64) {
+	for _, octet := range r.take(n) {
+		v = v<<8 | uint64(octet)
+	}
+	return v
+}
+
+func (r *octetReader) hash() merkle.Hash { return merkle.Hash(r.take(32)) }
+
+// counted reads octets behind their number.
+func (r *octetReader) counted() []byte { return r.take(r.uint(4)) }
+
+// parseTLogProof reads a C2SP tlog-proof with extra data in its one form. The
+// library's reader takes others too, and no line beyond 64 KiB.
+func parseTLogProof(p []byte) (t proof.TLogProof, err error) {
+	head, signed, ok := strings.Cut(string(p), "\n\n")
+	lines := strings.Split(head, "\n")
+	if !ok || len(lines) < 3 || lines[0] != "c2sp.org/tlog-proof@v1" || !strings.HasPrefix(lines[1], "extra ") || !strings.HasPrefix(lines[2], "index ") {
+		return t, errors.New("no C2SP tlog-proof with extra data")
+	}
+	if len(lines)-3 > merkle.MaxPath {
+		return t, fmt.Errorf("%d hashes, want at most %d", len(lines)-3, merkle.MaxPath)
+	}
+	if t.ExtraData, err = base64.StdEncoding.Strict().DecodeString(lines[1][len("extra "):]); err != nil {
+		return t, fmt.Errorf("extra: %w", err)
+	}
+	if t.Index, err = strconv.ParseUint(lines[2][len("index "):], 10, 64); err != nil {
+		return t, fmt.Errorf("index: %w", err)
+	}
+	if t.Hashes, err = parseHashes(lines[3:]); err != nil {
+		return t, err
+	}
+	t.Checkpoint = []byte(signed)
+	if !bytes.Equal(t.Marshal(), p) {
+		return t, errors.New("the tlog-proof is not in its one form")
+	}
+	if err := checkSignatures(t.Checkpoint); err != nil {
+		return t, fmt.Errorf("checkpoint: %w", err)
+	}
+	return t, nil
+}
+
+// unverifiedCheckpoint is what a signed note says; OpenCheckpoint verifies it.
+func unverifiedCheckpoint(signed []byte) (Checkpoint, error) {
+	at := bytes.LastIndex(signed, []byte("\n\n"))
+	if at < 0 {
+		return Checkpoint{}, fmt.Errorf("%w: no signature", ErrCheckpoint)
+	}
+	return ParseCheckpoint(string(signed[:at+1]))
 }
 
 // checkSignatures refuses a note whose signature lines could be written in
@@ -281,8 +302,8 @@ func (b *Bundle) parseLogProof(text string) error {
 // that opens notes does not look at them.
 func checkSignatures(signed []byte) error {
 	at := bytes.LastIndex(signed, []byte("\n\n"))
-	if at < 0 {
-		return errors.New("no signature")
+	if at < 0 || at+2 == len(signed) || signed[len(signed)-1] != '\n' {
+		return errors.New("no signature, or a line cut short")
 	}
 	for line := range bytes.Lines(signed[at+2:]) {
 		fields := bytes.Split(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
@@ -294,14 +315,4 @@ func checkSignatures(signed []byte) error {
 		}
 	}
 	return nil
-}
-
-// logVerifier is the verifier of the key that the bundle itself names.
-func (b *Bundle) logVerifier() (*Trust, note.Verifier, error) {
-	origin, key, err := parseLogKey(b.LogKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	v, err := LogVerifier(origin, key)
-	return &Trust{Origin: origin, Key: key, LogID: LogID(origin, key)}, v, err
 }

@@ -1,7 +1,12 @@
 package anchor
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"tidemark/anchor/merkle"
+	"tidemark/anchor/witness"
 	"tidemark/collector/flow"
 )
 
@@ -68,14 +74,7 @@ func (c *toldChain) Block(_ context.Context, number uint64) (ChainBlock, error) 
 // the flow in number 2, anchored at size 4, signed at size 5.
 func madeBundle(t testing.TB) (*Bundle, *Trust, *toldChain) {
 	t.Helper()
-	skey, vkey, err := note.GenerateKey(chacha{rand.NewChaCha8([32]byte{1})}, "example.com/golden")
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := note.NewSigner(skey)
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, vkey := goldenKey(t)
 	origin, key, err := ParseLogKey(vkey)
 	if err != nil {
 		t.Fatal(err)
@@ -128,10 +127,24 @@ func madeBundle(t testing.TB) (*Bundle, *Trust, *toldChain) {
 	}
 	a := ChainAnchor{Size: 4, Root: merkle.Root(tree[:4]), Tx: [32]byte{0xaa, 31: 9}, Block: ChainBlock{Number: 77, Hash: [32]byte{0xbb}, Time: testClock.Unix() + 60}}
 	b.Anchor = &BundleAnchor{Log: *trust.Chain, Size: 4, Root: a.Root, Tx: a.Tx, Block: a.Block}
-	if b.Anchor.Consistency, err = merkle.Consistency(nil, 4, 5, merkle.Leaves(tree)); err != nil {
+	if b.Anchor.Inclusion, err = merkle.Inclusion(nil, 2, 4, merkle.Leaves(tree)); err != nil {
 		t.Fatal(err)
 	}
 	return b, trust, &toldChain{id: trust.Chain.ChainID, log: *trust.Chain, final: 90, anchors: []ChainAnchor{a}, blocks: map[uint64]ChainBlock{seen.Number: seen}}
+}
+
+// goldenKey is the log key of madeBundle.
+func goldenKey(t testing.TB) (note.Signer, string) {
+	t.Helper()
+	skey, vkey, err := note.GenerateKey(chacha{rand.NewChaCha8([32]byte{1})}, "example.com/golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer, vkey
 }
 
 // goldenRows are 700 rows that look like flows.
@@ -170,7 +183,7 @@ func verifyFile(t testing.TB, p []byte, trust *Trust, chain ChainReader) (code i
 	if err != nil {
 		return 2, err.Error()
 	}
-	r, err := VerifyBundle(context.Background(), b, trust, chain)
+	r, err := VerifyBundle(context.Background(), b, Given{Trust: trust, Chain: chain})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,4 +192,25 @@ func verifyFile(t testing.TB, p []byte, trust *Trust, chain ChainReader) (code i
 		t.Fatal(err)
 	}
 	return r.ExitCode(), out.String()
+}
+
+// madeCosigned is madeBundle with the cosignature of a witness, which its trust
+// file names.
+func madeCosigned(t testing.TB, at time.Time) (*Bundle, *Trust, *toldChain) {
+	t.Helper()
+	b, trust, chain := madeBundle(t)
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
+	const name = "witness.example.net/one"
+	raw := append([]byte{4}, key.Public().(ed25519.PublicKey)...)
+	id := sha256.Sum256(append([]byte(name+"\n"), raw...))
+	w, err := witness.NewVerifier(fmt.Sprintf("%s+%x+%s", name, id[:4], base64.StdEncoding.EncodeToString(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := bytes.Cut(b.Checkpoint, []byte("\n\n"))
+	sig := ed25519.Sign(key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s\n", at.Unix(), text))
+	line := append(binary.BigEndian.AppendUint64(id[:4:4], uint64(at.Unix())), sig...)
+	b.Checkpoint = fmt.Appendf(b.Checkpoint, "— %s %s\n", name, base64.StdEncoding.EncodeToString(line))
+	trust.Witnesses = []*witness.Verifier{w}
+	return b, trust, chain
 }

@@ -1,42 +1,52 @@
 package anchor
 
 import (
-	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// A verifier that shares no code with this package agrees about the golden
-// bundle, and about changes to each part of it.
+// Both verifiers agree about the golden bundle, and this one refuses changes to
+// each octet that it can judge without a chain.
 func TestBundle_SecondVerifierAgrees(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed: the second verifier cannot run")
+	t.Parallel()
+	second := startSecondVerifier(t)
+	b, _, _ := madeBundle(t)
+	p := bundleFileOf(t, b)
+	if code, said := second.verify(p, "trust-v1.json"); code != ExitUnanchored || !strings.Contains(said, "10.0.0.3 port 49152 -> 2001:db8::1 port 443") {
+		t.Fatalf("golden bundle: exit code %d, want %d:\n%s", code, ExitUnanchored, said)
 	}
-	original, err := os.ReadFile(filepath.Join("testdata", "bundle-v1.json"))
+	outer, err := parseTLogProof(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "bundle.json")
-	verify := func(p string) (int, string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(p), 0o600); err != nil {
-			t.Fatal(err)
+	// What stands behind chain, contract and id is for the chain to confirm.
+	claims := len(outer.ExtraData) - 8 - 32 - 8 - 32 - 8
+	for i := range outer.ExtraData {
+		changed := outer
+		changed.ExtraData = slices.Clone(outer.ExtraData)
+		if changed.ExtraData[i] ^= 1; i < claims {
+			second.refuses(fmt.Sprintf("octet %d of the extra data", i), changed.Marshal(), "trust-v1.json")
 		}
-		out, err := exec.Command(python, filepath.Join("..", "scripts", "verify_bundle.py"), path, filepath.Join("testdata", "trust-v1.json")).CombinedOutput()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return exit.ExitCode(), string(out)
-		} else if err != nil {
-			t.Fatal(err)
+		if i%16 == 0 {
+			changed.ExtraData = outer.ExtraData[:i]
+			second.refuses(fmt.Sprintf("extra data cut at %d", i), changed.Marshal(), "trust-v1.json")
 		}
-		return 0, string(out)
 	}
-	if code, out := verify(string(original)); code != ExitUnanchored {
-		t.Fatalf("golden bundle: exit code %d, want %d:\n%s", code, ExitUnanchored, out)
+	for at := strings.Index(string(p), "\nindex ") + 1; at < len(p); at += 3 {
+		changed := slices.Clone(p)
+		changed[at] ^= 1
+		second.refuses(fmt.Sprintf("octet %d of the file", at), changed, "trust-v1.json")
+	}
+}
+
+func TestBundle_SecondVerifierReadsVersion1(t *testing.T) {
+	second := startSecondVerifier(t)
+	original := string(goldenV1(t))
+	if code, said := second.verify([]byte(original), "trust-v1.json"); code != ExitUnanchored {
+		t.Fatalf("golden bundle: exit code %d, want %d:\n%s", code, ExitUnanchored, said)
 	}
 	for _, change := range [][2]string{
 		{`"bytes": "1234"`, `"bytes": "1235"`},
@@ -55,12 +65,33 @@ func TestBundle_SecondVerifierAgrees(t *testing.T) {
 		{`"root": "98`, `"root": "99`},
 		{`"contract": "0xab`, `"contract": "0xac`},
 	} {
-		changed := strings.Replace(string(original), change[0], change[1], 1)
-		if changed == string(original) {
+		changed := strings.Replace(original, change[0], change[1], 1)
+		if changed == original {
 			t.Fatalf("%s is not in the golden bundle", change[0])
 		}
-		if code, out := verify(changed); code != ExitFailed {
-			t.Errorf("%s: exit code %d, want %d:\n%s", change[1], code, ExitFailed, out)
-		}
+		second.refuses(change[1], []byte(changed), "trust-v1.json")
 	}
+}
+
+func TestBundle_SecondVerifierChecksWitnesses(t *testing.T) {
+	second := startSecondVerifier(t)
+	b, trust, _ := madeCosigned(t, testClock.Add(time.Minute))
+	p := bundleFileOf(t, b)
+	if code, said := second.verify(p, "trust-v1-witness.json"); code != ExitUnanchored || !strings.Contains(said, "witness witness.example.net/one saw the log") {
+		t.Errorf("exit code %d:\n%s", code, said)
+	}
+	if code, said := second.verify(p, "trust-v1.json"); code != ExitUnanchored || !strings.Contains(said, "not verified") {
+		t.Errorf("without its key: exit code %d:\n%s", code, said)
+	}
+	if code, said := second.verify(p, "trust-v1.json", "--witness", trust.Witnesses[0].String()); code != ExitUnanchored || !strings.Contains(said, "saw the log") {
+		t.Errorf("with its key beside the trust file: exit code %d:\n%s", code, said)
+	}
+	line := strings.LastIndex(string(p), " ") + 1
+	for at := line + 8; at < len(p)-4; at += 5 { // behind the hash of the key
+		changed := slices.Clone(p)
+		changed[at] = map[bool]byte{true: 'A', false: 'B'}[changed[at] != 'A']
+		second.refuses(fmt.Sprintf("octet %d of the cosignature", at-line), changed, "trust-v1-witness.json")
+	}
+	early, _, _ := madeCosigned(t, testClock.Add(-time.Hour))
+	second.refuses("seen before it claims to be sealed", bundleFileOf(t, early), "trust-v1-witness.json")
 }

@@ -1,22 +1,26 @@
 package anchor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"tidemark/anchor/merkle"
 	"tidemark/collector/flow"
 )
 
 func TestBundle_Golden(t *testing.T) {
 	b, trust, chain := madeBundle(t)
 	p := bundleFileOf(t, b)
-	golden(t, "bundle-v1.json", p)
+	golden(t, "bundle-v2.txt", p)
 	file, err := trust.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -24,6 +28,28 @@ func TestBundle_Golden(t *testing.T) {
 	golden(t, "trust-v1.json", file)
 	if code, said := verifyFile(t, p, trust, chain); code != ExitOK {
 		t.Errorf("exit code %d:\n%s", code, said)
+	}
+}
+
+// goldenV1 is a bundle of version 1, of the same flow as madeBundle.
+func goldenV1(t testing.TB) []byte {
+	t.Helper()
+	p, err := os.ReadFile(filepath.Join("testdata", "bundle-v1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestBundle_Version1IsStillRead(t *testing.T) {
+	want, trust, chain := madeBundle(t)
+	code, said := verifyFile(t, goldenV1(t), trust, chain)
+	if _, now := verifyFile(t, bundleFileOf(t, want), trust, chain); code != ExitOK || said != now {
+		t.Errorf("exit code %d:\n%s\nwant\n%s", code, said, now)
+	}
+	got, err := ParseBundle(goldenV1(t))
+	if err != nil || got.Name != want.Name || got.Header != want.Header || got.Anchor.Root != want.Anchor.Root {
+		t.Errorf("version 1 is %+v, %v", got, err)
 	}
 }
 
@@ -147,12 +173,60 @@ func mutations(v any, path string, whole func() []byte, set func(any), f func(pa
 	try("null", nil)
 }
 
-// A bundle has one meaning: whatever single value of it changes, nobody may
-// take it for verified any more.
+// A bundle has one meaning: whatever single octet of it changes, in the file or
+// in what it spells, nobody may take it for verified any more.
 func TestBundle_EverySingleChangeIsRefused(t *testing.T) {
 	b, trust, chain := madeBundle(t)
+	p := bundleFileOf(t, b)
+	for i := range p {
+		for _, c := range []byte{p[i] ^ 1, p[i] ^ 2, p[i] ^ 0x20, '0', 'A', '\n', ' '} {
+			changed := slices.Clone(p)
+			if changed[i] = c; c == p[i] {
+				continue
+			}
+			if code, said := verifyFile(t, changed, trust, chain); code == ExitOK {
+				t.Errorf("octet %d as %q near %q is accepted:\n%s", i, c, p[max(i-20, 0):i], said)
+			}
+		}
+	}
+	outer, err := parseTLogProof(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extra := outer.ExtraData
+	table := bytes.Index(extra, b.Exporters) - 4
+	try := func(what string, at int, changed []byte) {
+		outer.ExtraData = changed
+		code, said := verifyFile(t, outer.Marshal(), trust, chain)
+		if code != 2 && code != ExitFailed {
+			t.Errorf("%s at %d is accepted: exit code %d\n%s", what, at, code, said)
+		}
+	}
+	for i := range extra {
+		for bit := range 8 {
+			changed := slices.Clone(extra)
+			changed[i] ^= 1 << bit
+			try("a bit", i, changed)
+		}
+		try("an octet less", i, slices.Delete(slices.Clone(extra), i, i+1))
+		try("an octet more", i, slices.Insert(slices.Clone(extra), i, 0))
+		try("an end", i, extra[:i])
+	}
+	// What is an extra may be left out, and is said to be missing.
+	b.Exporters = nil
+	if code, _ := verifyFile(t, bundleFileOf(t, b), trust, chain); code != ExitOK || table < 0 {
+		t.Errorf("without exporter table: exit code %d", code)
+	}
+	b.Anchor = nil
+	if code, _ := verifyFile(t, bundleFileOf(t, b), trust, chain); code != ExitUnanchored {
+		t.Errorf("without anchor: exit code %d", code)
+	}
+}
+
+func TestBundle_EverySingleChangeOfVersion1IsRefused(t *testing.T) {
+	_, trust, chain := madeBundle(t)
 	var v any
-	d := json.NewDecoder(strings.NewReader(string(bundleFileOf(t, b))))
+	d := json.NewDecoder(strings.NewReader(string(goldenV1(t))))
 	d.UseNumber()
 	if err := d.Decode(&v); err != nil {
 		t.Fatal(err)
@@ -263,27 +337,32 @@ func fieldOrder() []string {
 
 func TestBundle_RefusesWhatIsTooLongOrNotOneValue(t *testing.T) {
 	b, _, _ := madeBundle(t)
-	p := bundleFileOf(t, b)
-	cases := map[string][]byte{
-		"empty":          nil,
-		"two values":     append(append([]byte{}, p...), p...),
-		"over a MiB":     append(append([]byte{}, p...), make([]byte, MaxBundle)...),
-		"a field twice":  []byte(strings.Replace(string(p), `"proto": 6,`, `"proto": 6, "proto": 6,`, 1)),
-		"field in caps":  []byte(strings.Replace(string(p), `"proto"`, `"PROTO"`, 1)),
-		"fields swapped": []byte(strings.Replace(string(p), `"src_port": 49152,`+"\n"+`    "dst_port": 443,`, `"dst_port": 443, "src_port": 49152,`, 1)),
-		"trailing text":  append(append([]byte{}, p...), 'x'),
-	}
-	for name, c := range cases {
-		if string(c) == string(p) {
+	now, v1 := string(bundleFileOf(t, b)), string(goldenV1(t))
+	for name, c := range map[string]string{
+		"empty":          "",
+		"two values":     v1 + v1,
+		"two bundles":    now + now,
+		"over a MiB":     v1 + strings.Repeat(" ", MaxBundle),
+		"a field twice":  strings.Replace(v1, `"proto": 6,`, `"proto": 6, "proto": 6,`, 1),
+		"field in caps":  strings.Replace(v1, `"proto"`, `"PROTO"`, 1),
+		"fields swapped": strings.Replace(v1, `"src_port": 49152,`+"\n"+`    "dst_port": 443,`, `"dst_port": 443, "src_port": 49152,`, 1),
+		"trailing text":  v1 + "x",
+		"no extra":       strings.Replace(now, "extra ", "extras ", 1),
+		"carriage":       strings.Replace(now, "\n", "\r\n", 1),
+		"many hashes":    strings.Replace(now, "\n\n", strings.Repeat("\n"+strings.Repeat("A", 43)+"=", merkle.MaxPath)+"\n\n", 1),
+	} {
+		if c == now || c == v1 {
 			t.Fatalf("%s: nothing was changed", name)
 		}
-		if _, err := ParseBundle(c); !errors.Is(err, ErrBundle) {
+		if _, err := ParseBundle([]byte(c)); !errors.Is(err, ErrBundle) {
 			t.Errorf("%s: got %v, want ErrBundle", name, err)
 		}
 	}
-	for i := range p[:len(p)-2] {
-		if _, err := ParseBundle(p[:i]); err == nil {
-			t.Fatalf("the first %d of %d octets are a bundle", i, len(p))
+	for _, p := range []string{now, v1} {
+		for i := range p[:len(p)-2] {
+			if _, err := ParseBundle([]byte(p[:i])); err == nil {
+				t.Fatalf("the first %d of %d octets are a bundle", i, len(p))
+			}
 		}
 	}
 }
@@ -306,6 +385,13 @@ func TestBundle_EveryRowComesBack(t *testing.T) {
 		}
 		if got, err := AppendRow(nil, &back, 0); err != nil || string(got) != string(want) {
 			t.Fatalf("seed %d: row came back as %x, %v, want %x", seed, got, err, want)
+		}
+		var parsed flow.Batch
+		if err := parseRow(&parsed, want); err != nil {
+			t.Fatalf("seed %d: parse the row's octets: %v", seed, err)
+		}
+		if got, err := AppendRow(nil, &parsed, 0); err != nil || string(got) != string(want) {
+			t.Fatalf("seed %d: octets came back as %x, %v, want %x", seed, got, err, want)
 		}
 	}
 }
@@ -354,20 +440,23 @@ func TestTrust_RoundTripAndRefusals(t *testing.T) {
 func FuzzBundle_AcceptsOnlyItsOneForm(f *testing.F) {
 	b, trust, chain := madeBundle(f)
 	f.Add(bundleFileOf(f, b))
+	f.Add(goldenV1(f))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		b, err := ParseBundle(p)
 		if err != nil {
 			return
 		}
-		again, err := b.Marshal()
-		if err != nil {
-			t.Fatalf("accepted, but cannot be written: %v", err)
+		if b.Anchor == nil || b.Anchor.Inclusion != nil { // version 2
+			again, err := b.Marshal()
+			if err != nil {
+				t.Fatalf("accepted, but cannot be written: %v", err)
+			}
+			if _, err := ParseBundle(again); err != nil {
+				t.Fatalf("written, but not accepted: %v", err)
+			}
 		}
-		if _, err := ParseBundle(again); err != nil {
-			t.Fatalf("written, but not accepted: %v", err)
-		}
-		if _, err := VerifyBundle(context.Background(), b, trust, chain); err != nil {
+		if _, err := VerifyBundle(context.Background(), b, Given{Trust: trust, Chain: chain}); err != nil {
 			t.Fatal(err)
 		}
 	})

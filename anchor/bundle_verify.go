@@ -14,13 +14,9 @@ import (
 
 // BundleReport is what VerifyBundle found.
 type BundleReport struct {
-	Flow          string `json:"flow"`
-	Log           string `json:"log_id"`
-	Origin        string `json:"origin"`
-	OriginChecked bool   `json:"origin_checked"` // against a trust file
-	Development   bool   `json:"development_chain"`
-	State         State  `json:"state"` // of the anchor
-	Sealed        string `json:"sealed"`
+	Flow string `json:"flow"`
+	proofReport
+	Sealed string `json:"sealed"`
 	// Anchored is the time of the block that anchored the flow, and AnchoredAfter
 	// how many seconds that is after the time the seal claims.
 	Anchored      string  `json:"anchored,omitempty"`
@@ -28,48 +24,22 @@ type BundleReport struct {
 	ChainID       uint64  `json:"chain_id,omitempty"`
 	Block         uint64  `json:"block,omitempty"`
 	Transaction   string  `json:"transaction,omitempty"`
-	Faults        []Fault `json:"faults"`
 	Note          string  `json:"note,omitempty"` // what was not checked, and why
-	unreachable   bool
-	notAsked      bool // the chain
-}
-
-// ExitCode is the exit code of a command that ends with r.
-func (r *BundleReport) ExitCode() int {
-	switch {
-	case len(r.Faults) > 0:
-		return ExitFailed
-	case r.unreachable:
-		return ExitUnreachable
-	case !r.OriginChecked:
-		return ExitOriginNotChecked
-	case r.State != Finalized:
-		return ExitUnanchored
-	}
-	return ExitOK
-}
-
-func (r *BundleReport) fault(kind Kind, format string, args ...any) {
-	f := Fault{Class: Integrity, Kind: kind, Detail: fmt.Sprintf(format, args...)}
-	if kind == TimeFault {
-		f.Class = TimeClaim
-	}
-	r.Faults = append(r.Faults, f)
+	notAsked      bool    // the chain
 }
 
 // VerifyBundle checks a bundle with nothing of ours at hand: the file, what the
 // verifier trusts, and a chain. Without trust the origin is not checked; without
 // chain the state is Unanchored. An error means that ctx ended: everything else
 // is in the report.
-func VerifyBundle(ctx context.Context, b *Bundle, trust *Trust, chain ChainReader) (*BundleReport, error) {
-	r := &BundleReport{Flow: b.Name.String(), Log: fmt.Sprintf("%x", b.Header.LogID), State: Unanchored,
-		Sealed: spellTime(b.Header.Sealed), OriginChecked: trust != nil, Faults: []Fault{}}
+func VerifyBundle(ctx context.Context, b *Bundle, t Given) (*BundleReport, error) {
+	r := &BundleReport{Flow: b.Name.String(), Sealed: spellTime(b.Header.Sealed), proofReport: newProofReport(t)}
 	r.checkRow(b)
-	checkpoint := r.checkLog(b, trust)
+	checkpoint := r.checkLog(b, t)
 	if len(r.Faults) > 0 {
 		return r, nil // what the chain says of something else does not matter
 	}
-	r.checkAnchor(ctx, b, checkpoint, trust, chain)
+	r.checkAnchor(ctx, b, checkpoint, t)
 	return r, ctx.Err()
 }
 
@@ -77,106 +47,89 @@ func VerifyBundle(ctx context.Context, b *Bundle, trust *Trust, chain ChainReade
 func (r *BundleReport) checkRow(b *Bundle) {
 	h := &b.Header
 	if b.Name.Batch != h.Index || b.Name.Log != binary.BigEndian.Uint64(h.LogID[:]) {
-		r.fault(HeaderAltered, "flow %v is not of batch %d of log %x", b.Name, h.Index, h.LogID)
+		r.fault(HeaderAltered, nil, "flow %v is not of batch %d of log %x", b.Name, h.Index, h.LogID)
 	}
 	if h.Flags&Events != 0 {
-		r.fault(HeaderAltered, "batch %d holds events, not flows", h.Index)
+		r.fault(HeaderAltered, nil, "batch %d holds events, not flows", h.Index)
 	}
 	encoded, err := AppendRow(nil, &b.Row, 0)
 	if err != nil {
-		r.fault(RowAltered, "%v", err)
+		r.fault(RowAltered, nil, "%v", err)
 		return
 	}
 	if err := merkle.VerifyInclusion(uint64(b.Name.Pos), h.Rows, LeafHash(encoded, b.Salt), b.RowProof, h.RowRoot); err != nil {
-		r.fault(RowAltered, "the row is not the one that was sealed: %v", err)
+		r.fault(RowAltered, nil, "the row is not the one that was sealed: %v", err)
 	}
 	if t := b.Row.TimeReceived[0]; t < h.MinReceived || t > h.MaxReceived {
-		r.fault(RowAltered, "received at %s, but the batch from %s to %s", spellTime(t), spellTime(h.MinReceived), spellTime(h.MaxReceived))
+		r.fault(RowAltered, nil, "received at %s, but the batch from %s to %s", spellTime(t), spellTime(h.MinReceived), spellTime(h.MaxReceived))
 	}
 	if b.Exporters != nil && ExporterTableHash(b.Exporters) != h.ExporterTable {
-		r.fault(TableAltered, "hash of the exporter table is %x, want %x", ExporterTableHash(b.Exporters), h.ExporterTable)
-	}
-	if h.SchemaHash != SchemaHash() {
-		r.fault(HeaderAltered, "the batch follows schema %x, this program %x", h.SchemaHash, SchemaHash())
+		r.fault(TableAltered, nil, "hash of the exporter table is %x, want %x", ExporterTableHash(b.Exporters), h.ExporterTable)
 	}
 }
 
 // checkLog checks the outer half: the header is in the log of the checkpoint,
 // which the log's key signed.
-func (r *BundleReport) checkLog(b *Bundle, trust *Trust) Checkpoint {
-	own, verifier, err := b.logVerifier()
-	if err != nil {
-		r.fault(OriginDiffers, "%v", err)
-		return Checkpoint{}
+func (r *BundleReport) checkLog(b *Bundle, t Given) Checkpoint {
+	checkpoint, ok := r.open(b.LogKey, b.Checkpoint, t)
+	if !ok {
+		return checkpoint
 	}
-	r.Origin = own.Origin
-	if trust != nil && (!own.Key.Equal(trust.Key) || own.Origin != trust.Origin) {
-		r.fault(OriginDiffers, "signed by the key %x of %q, want %x of %q", own.Key, own.Origin, trust.Key, trust.Origin)
-		return Checkpoint{}
-	}
-	if b.Header.LogID != own.LogID {
-		r.fault(OriginDiffers, "log id is %x, but its origin and key give %x", b.Header.LogID, own.LogID)
-	}
-	checkpoint, err := OpenCheckpoint(b.Checkpoint, verifier)
-	if err != nil {
-		r.fault(CheckpointBad, "%v", err)
-		return Checkpoint{}
-	}
+	r.checkHeader(&b.Header)
 	if err := merkle.VerifyInclusion(b.Header.Index, checkpoint.Size, b.Header.Leaf(), b.LogProof, checkpoint.Root); err != nil {
-		r.fault(HeaderAltered, "the batch is not in the signed log: %v", err)
+		r.fault(HeaderAltered, nil, "the batch is not in the signed log: %v", err)
 	}
 	return checkpoint
 }
 
 // checkAnchor compares the checkpoint with the chain. The contract keeps only
 // the newest checkpoint, so an older one is proved by its Anchored event.
-func (r *BundleReport) checkAnchor(ctx context.Context, b *Bundle, checkpoint Checkpoint, trust *Trust, chain ChainReader) {
+func (r *BundleReport) checkAnchor(ctx context.Context, b *Bundle, checkpoint Checkpoint, t Given) {
 	if b.Anchor == nil {
 		r.Note = "the bundle names no anchor: make it again once its batch is anchored"
 		return
 	}
 	a := b.Anchor
 	r.ChainID, r.Block, r.Transaction = a.Log.ChainID, a.Block.Number, hex0x(a.Tx[:])
-	r.Development = DevelopmentChain(a.Log.ChainID) || chain != nil && chain.Development()
-	if err := a.checkCheckpoint(b.Header.Index, checkpoint); err != nil {
-		r.fault(CheckpointBad, "%v", err)
+	r.Development = DevelopmentChain(a.Log.ChainID) || t.Chain != nil && t.Chain.Development()
+	if err := a.checkCheckpoint(&b.Header, checkpoint); err != nil {
+		r.fault(CheckpointBad, nil, "%v", err)
 		return
 	}
-	if trust != nil {
-		if trust.Chain == nil {
-			r.Note = "the trust file names no contract: the anchor was not checked"
-			return
-		}
-		if a.Log != *trust.Chain {
-			r.fault(OriginDiffers, "anchored as %x in contract %x of chain %d, want %x in %x of %d", a.Log.ID, a.Log.Contract, a.Log.ChainID,
-				trust.Chain.ID, trust.Chain.Contract, trust.Chain.ChainID)
-			return
-		}
-	}
-	if chain == nil {
+	switch {
+	case t.Trust != nil && t.Trust.Chain == nil:
+		r.Note = "the trust file names no contract: the anchor was not checked"
+		return
+	case !r.sameLog(a.Log, t.Trust):
+		return
+	case t.Chain == nil:
 		r.Note, r.notAsked = "the chain was not asked: give the RPC URL of a node you trust", true
 		return
 	}
-	if err := r.askChain(ctx, &b.Header, a, chain); errors.Is(err, ErrUnreachable) {
+	if err := r.askChain(ctx, &b.Header, a, t.Chain); errors.Is(err, ErrUnreachable) {
 		r.unreachable, r.State, r.Note = true, Unanchored, err.Error()
 		return
 	} else if err != nil {
-		r.fault(ChainDisagrees, "%v", err)
+		r.fault(ChainDisagrees, nil, "%v", err)
 		return
 	}
 	after := time.Duration(a.Block.Time*int64(time.Second) - b.Header.Sealed)
 	r.Anchored, r.AnchoredAfter = spellTime(a.Block.Time*int64(time.Second)), after.Seconds()
 	if after < -ClockTolerance {
-		r.fault(TimeFault, "claims to be sealed %v after the block that anchored it", -after)
+		r.fault(TimeFault, nil, "claims to be sealed %v after the block that anchored it", -after)
 	}
 }
 
-// checkCheckpoint checks that what was anchored holds batch index and is the
-// beginning of what the log key signed.
-func (a *BundleAnchor) checkCheckpoint(index uint64, signed Checkpoint) error {
+// checkCheckpoint checks that what was anchored holds the batch of h and belongs
+// to what the log key signed. h nil: no batch in particular.
+func (a *BundleAnchor) checkCheckpoint(h *Header, signed Checkpoint) error {
 	switch {
-	case index >= a.Size:
-		return fmt.Errorf("batch %d is not among the %d that were anchored", index, a.Size)
+	case a.Size > signed.Size:
+		return fmt.Errorf("%d batches were anchored, but only %d signed", a.Size, signed.Size)
+	case h != nil && h.Index >= a.Size:
+		return fmt.Errorf("batch %d is not among the %d that were anchored", h.Index, a.Size)
+	case a.Inclusion != nil:
+		return merkle.VerifyInclusion(h.Index, a.Size, h.Leaf(), a.Inclusion, a.Root)
 	case a.Size != signed.Size:
 		return merkle.VerifyConsistency(a.Size, signed.Size, a.Consistency, a.Root, signed.Root)
 	case a.Root != signed.Root || len(a.Consistency) != 0:
@@ -195,7 +148,7 @@ func (r *BundleReport) askChain(ctx context.Context, h *Header, a *BundleAnchor,
 	}
 	fault, err := checkEthBlock(ctx, chain, h)
 	if fault != "" {
-		r.fault(TimeFault, "%s", fault)
+		r.fault(TimeFault, nil, "%s", fault)
 	}
 	return err
 }
@@ -237,6 +190,7 @@ func (r *BundleReport) WriteText(w io.Writer) error {
 	t.line("flow      %s", r.Flow)
 	t.line("log       %s (%s)", r.Log, r.Origin)
 	t.line("sealed    %s, by the collector's clock", r.Sealed)
+	r.writeWitnesses(t)
 	if r.Anchored != "" {
 		t.line("anchored  %s, %v after, in block %d of chain %d", r.Anchored, time.Duration(r.AnchoredAfter*float64(time.Second)).Round(time.Second), r.Block, r.ChainID)
 		t.line("          transaction %s", r.Transaction)

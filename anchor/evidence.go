@@ -31,7 +31,7 @@ var ErrEvidence = errors.New("invalid evidence")
 type Evidence struct {
 	Question   Question
 	LogKey     string // note verifier key that Checkpoint is signed by
-	Checkpoint []byte // signed note
+	Checkpoint []byte // signed note; witnesses may have cosigned it
 	LogProof   []merkle.Hash
 	Batches    []EvidenceBatch // ascending
 	Anchors    []EvidenceAnchor

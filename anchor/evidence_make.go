@@ -12,22 +12,13 @@ import (
 	"tidemark/anchor/chainproof"
 	"tidemark/anchor/merkle"
 	"tidemark/collector/flow"
-	"tidemark/storage"
 )
 
-// GatherOptions say what to gather evidence of. Ledger and DB are required.
+// GatherOptions say what to gather evidence of.
 type GatherOptions struct {
-	Ledger   *Reader
-	DB       *storage.DB
+	Sources
 	Question Question
 	Leaves   []flow.Name // of flows and events
-
-	// Chain and Log say where the log is anchored; nil: the evidence names no
-	// anchor. FromBlock is a block not after the first anchor.
-	Chain      ChainReader
-	Log        *ChainLog
-	FromBlock  uint64
-	Remembered []ChainAnchor // as in ProveOptions
 	// Archive is where the publisher keeps the proofs of blocks; nil: there is none.
 	Archive *chainproof.Archive
 }
@@ -61,7 +52,7 @@ func gather(ctx context.Context, o GatherOptions) (*Evidence, error) {
 		for _, name := range leaves {
 			batches = append(batches, name.Batch)
 		}
-		if anchors, err = findAnchors(ctx, ProveOptions{Chain: o.Chain, Log: o.Log, FromBlock: o.FromBlock, Remembered: o.Remembered}, slices.Compact(batches)); err != nil {
+		if anchors, err = findAnchors(ctx, o.Sources, slices.Compact(batches)); err != nil {
 			return nil, err
 		}
 	}
@@ -70,6 +61,9 @@ func gather(ctx context.Context, o GatherOptions) (*Evidence, error) {
 		return nil, err
 	}
 	if err := o.Ledger.Refresh(); err != nil {
+		return nil, err
+	}
+	if signed, checkpoint, err = o.checkpoint(signed, checkpoint, anchors, leaves[len(leaves)-1].Batch); err != nil {
 		return nil, err
 	}
 	o.Question.Text, o.Question.By = plain(o.Question.Text), plain(o.Question.By)
@@ -91,6 +85,21 @@ func gather(ctx context.Context, o GatherOptions) (*Evidence, error) {
 		return nil, err
 	}
 	return e, e.nameAnchors(o, anchors, checkpoint)
+}
+
+// checkpoint replaces a signed checkpoint by the earliest that witnesses cosigned
+// and that holds the newest anchor, else the last batch and its first anchor.
+func (o *GatherOptions) checkpoint(signed []byte, checkpoint Checkpoint, anchors []ChainAnchor, last uint64) ([]byte, Checkpoint, error) {
+	wanted := []uint64{last}
+	if first := firstAnchor(anchors, last, checkpoint.Size); first != nil {
+		wanted = []uint64{anchors[len(anchors)-1].Size - 1, first.Size - 1}
+	}
+	for _, batch := range wanted {
+		if cosigned, at, err := o.cosigned(batch); cosigned != nil || err != nil {
+			return cosigned, at, err
+		}
+	}
+	return signed, checkpoint, nil
 }
 
 func (e *Evidence) leaveOut(names []flow.Name, why string) {
@@ -238,17 +247,14 @@ func (e *Evidence) nameAnchors(o GatherOptions, anchors []ChainAnchor, checkpoin
 		wanted[newest.Size] = newest
 	}
 	for _, a := range wanted {
-		b := EvidenceAnchor{BundleAnchor: BundleAnchor{Log: *o.Log, Size: a.Size, Root: a.Root, Tx: a.Tx, Block: a.Block}}
-		root, err := o.Ledger.Root(a.Size)
-		if err == nil && root != a.Root {
-			err = fmt.Errorf("%w: the contract anchored root %x at size %d, this log has %x; run `tidemark verify`", ErrAltered, a.Root, a.Size, root)
-		}
+		named, err := o.Ledger.anchorOf(*o.Log, a)
 		if err == nil && a.Size < checkpoint.Size {
-			b.Consistency, err = o.Ledger.Consistency(a.Size, checkpoint.Size)
+			named.Consistency, err = o.Ledger.Consistency(a.Size, checkpoint.Size)
 		}
 		if err != nil {
 			return err
 		}
+		b := EvidenceAnchor{BundleAnchor: *named}
 		if err := b.fromArchive(o.Archive); err != nil {
 			e.Question.Notes = append(e.Question.Notes, plain(err.Error()))
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +38,7 @@ func madeEvidence(t testing.TB) (*Evidence, *Trust, *toldChain) {
 	}
 	e := &Evidence{Question: Question{Text: "three flows", Made: testClock, By: "ada"}, LogKey: b.LogKey, Checkpoint: b.Checkpoint, Batches: []EvidenceBatch{flows},
 		Anchors: []EvidenceAnchor{{BundleAnchor: *b.Anchor}}}
+	e.Anchors[0].Inclusion, e.Anchors[0].Consistency = nil, []merkle.Hash{b.LogProof[2]}
 	// One header of the log has the multi-proof of its inclusion proof, from left to right.
 	e.LogProof = []merkle.Hash{b.LogProof[1], b.LogProof[0], b.LogProof[2]}
 	return e, trust, chain
@@ -54,7 +54,7 @@ func evidenceFileOf(t testing.TB, e *Evidence) []byte {
 }
 
 // checkFile is what a command does with evidence; code 2 is a refused file.
-func checkFile(t testing.TB, p []byte, trust EvidenceTrust) (code int, said string) {
+func checkFile(t testing.TB, p []byte, trust Given) (code int, said string) {
 	t.Helper()
 	e, err := ParseEvidence(p)
 	if err != nil {
@@ -75,16 +75,16 @@ func TestEvidence_Golden(t *testing.T) {
 	e, trust, chain := madeEvidence(t)
 	p := evidenceFileOf(t, e)
 	golden(t, "evidence-v1.json", p)
-	if code, said := checkFile(t, p, EvidenceTrust{Trust: trust, Chain: chain}); code != ExitOK {
+	if code, said := checkFile(t, p, Given{Trust: trust, Chain: chain}); code != ExitOK {
 		t.Errorf("exit code %d:\n%s", code, said)
 	}
-	if code, said := checkFile(t, p, EvidenceTrust{Trust: trust}); code != ExitUnanchored || !strings.Contains(said, "no chain was asked") {
+	if code, said := checkFile(t, p, Given{Trust: trust}); code != ExitUnanchored || !strings.Contains(said, "no chain was asked") {
 		t.Errorf("without a chain: exit code %d:\n%s", code, said)
 	}
-	if code, _ := checkFile(t, p, EvidenceTrust{Chain: chain}); code != ExitOriginNotChecked {
+	if code, _ := checkFile(t, p, Given{Chain: chain}); code != ExitOriginNotChecked {
 		t.Errorf("without trust: exit code %d", code)
 	}
-	if code, _ := checkFile(t, p, EvidenceTrust{Trust: trust, Chain: &toldChain{err: errors.New("away")}}); code != ExitUnreachable {
+	if code, _ := checkFile(t, p, Given{Trust: trust, Chain: &toldChain{err: errors.New("away")}}); code != ExitUnreachable {
 		t.Errorf("with a chain that is away: exit code %d", code)
 	}
 }
@@ -105,7 +105,7 @@ func TestEvidence_EveryChangeIsRefused(t *testing.T) {
 		if strings.TrimSpace(string(p[i])) == "" && strings.TrimSpace(string(changed[i])) == "" {
 			continue
 		}
-		if code, said := checkFile(t, changed, EvidenceTrust{Trust: trust, Chain: chain}); code == ExitOK {
+		if code, said := checkFile(t, changed, Given{Trust: trust, Chain: chain}); code == ExitOK {
 			t.Fatalf("octet %d changed from %q to %q near %q is accepted:\n%s", i, p[i], changed[i], p[max(i-40, 0):i+10], said)
 		}
 	}
@@ -121,28 +121,12 @@ func TestEvidence_EveryChangeIsRefused(t *testing.T) {
 }
 
 func TestEvidence_SecondVerifierAgrees(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed: the second verifier cannot run")
-	}
+	second := startSecondVerifier(t)
 	original, err := os.ReadFile(filepath.Join("testdata", "evidence-v1.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "evidence.json")
-	verify := func(p string) (int, string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(p), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		out, err := exec.Command(python, filepath.Join("..", "scripts", "verify_bundle.py"), path, filepath.Join("testdata", "trust-v1.json")).CombinedOutput()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return exit.ExitCode(), string(out)
-		}
-		return 0, string(out)
-	}
-	if code, out := verify(string(original)); code != ExitUnanchored || !strings.Contains(out, "3 flows and events of 1 batches") {
+	if code, out := second.verify(original, "trust-v1.json"); code != ExitUnanchored || !strings.Contains(out, "3 flows and events of 1 batches") {
 		t.Fatalf("golden evidence: exit code %d, want %d:\n%s", code, ExitUnanchored, out)
 	}
 	e, _, _ := madeEvidence(t)
@@ -170,14 +154,12 @@ func TestEvidence_SecondVerifierAgrees(t *testing.T) {
 		"the contract":        change(func(e *Evidence) { e.Anchors[0].Log.Contract[5] ^= 1 }),
 		"the checkpoint":      strings.Replace(string(original), `golden\n5\n`, `golden\n6\n`, 1),
 	} {
-		if code, out := verify(p); code != ExitFailed {
-			t.Errorf("%s changed: exit code %d, want %d:\n%s", name, code, ExitFailed, out)
-		}
+		second.refuses(name, []byte(p), "trust-v1.json")
 	}
 }
 
 func (s *recordedSite) gatherOptions(names ...flow.Name) GatherOptions {
-	return GatherOptions{Ledger: s.ledger.Reader(), DB: s.db, Chain: s.chain, Log: s.trust.Chain, Leaves: names, Question: Question{Text: "a test", Made: time.Now(), By: "ada"}}
+	return GatherOptions{Sources: s.sources(), Leaves: names, Question: Question{Text: "a test", Made: time.Now(), By: "ada"}}
 }
 
 func TestGather_ManyFlowsShareTheirProof(t *testing.T) {
@@ -202,10 +184,10 @@ func TestGather_ManyFlowsShareTheirProof(t *testing.T) {
 	if n := len(e.Batches[0].Proof); n > 500 {
 		t.Errorf("%d hashes for 234 rows of 700", n)
 	}
-	if code, said := checkFile(t, evidenceFileOf(t, e), EvidenceTrust{Trust: s.trust, Chain: s.chain}); code != ExitOK && code != ExitUnanchored {
+	if code, said := checkFile(t, evidenceFileOf(t, e), Given{Trust: s.trust, Chain: s.chain}); code != ExitOK && code != ExitUnanchored {
 		t.Errorf("exit code %d:\n%s", code, said)
 	}
-	r, err := VerifyEvidence(t.Context(), e, EvidenceTrust{Trust: s.trust, Chain: s.chain})
+	r, err := VerifyEvidence(t.Context(), e, Given{Trust: s.trust, Chain: s.chain})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +221,7 @@ func FuzzParseEvidence(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := VerifyEvidence(t.Context(), e, EvidenceTrust{Trust: trust, Chain: chain}); err != nil {
+		if _, err := VerifyEvidence(t.Context(), e, Given{Trust: trust, Chain: chain}); err != nil {
 			t.Fatal(err)
 		}
 		again, err := e.Marshal()

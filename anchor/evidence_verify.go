@@ -15,19 +15,12 @@ import (
 
 // EvidenceReport is what VerifyEvidence found.
 type EvidenceReport struct {
-	Question      string        `json:"question"` // as the file says
-	Log           string        `json:"log_id"`
-	Origin        string        `json:"origin"`
-	OriginChecked bool          `json:"origin_checked"` // against a trust file
-	Development   bool          `json:"development_chain"`
-	Flows         int           `json:"flows"`
-	Events        int           `json:"events"`
-	State         State         `json:"state"` // of the batch that is protected least
-	Batches       []BatchReport `json:"batches"`
-	Faults        []Fault       `json:"faults"`
-	Notes         []string      `json:"notes,omitempty"`
-
-	unreachable bool
+	Question    string        `json:"question"` // as the file says
+	proofReport               // State is that of the batch that is protected least
+	Flows       int           `json:"flows"`
+	Events      int           `json:"events"`
+	Batches     []BatchReport `json:"batches"`
+	Notes       []string      `json:"notes,omitempty"`
 }
 
 // BatchReport says of when the leaves of a batch are.
@@ -42,54 +35,20 @@ type BatchReport struct {
 	Before *BlockTime `json:"recorded_before,omitempty"`
 }
 
-// EvidenceTrust is what a verifier of evidence brings.
-type EvidenceTrust struct {
-	Trust *Trust      // nil: the origin is not checked
-	Chain ChainReader // a node; nil: none is asked
-	// Blocks are hashes of blocks known to be of the chain and final, by another
-	// way: the proofs in the file lead there without a node.
-	Blocks [][32]byte
-}
-
-// ExitCode is the exit code of a command that ends with r.
-func (r *EvidenceReport) ExitCode() int {
-	switch {
-	case len(r.Faults) > 0:
-		return ExitFailed
-	case r.unreachable:
-		return ExitUnreachable
-	case !r.OriginChecked:
-		return ExitOriginNotChecked
-	case r.State != Finalized:
-		return ExitUnanchored
-	}
-	return ExitOK
-}
-
-func (r *EvidenceReport) fault(kind Kind, batch *uint64, format string, args ...any) {
-	f := Fault{Class: Integrity, Kind: kind, Batch: batch, Detail: fmt.Sprintf(format, args...)}
-	if kind == TimeFault {
-		f.Class = TimeClaim
-	}
-	if len(r.Faults) < maxFaults {
-		r.Faults = append(r.Faults, f)
-	}
-}
-
 func (r *EvidenceReport) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
 // VerifyEvidence checks evidence with nothing of ours at hand. An error means
 // that ctx ended: everything else is in the report.
-func VerifyEvidence(ctx context.Context, e *Evidence, t EvidenceTrust) (*EvidenceReport, error) {
-	r := &EvidenceReport{Question: e.Question.Text, Flows: e.Flows(), Events: e.Events(), State: Unanchored, OriginChecked: t.Trust != nil, Faults: []Fault{}}
+func VerifyEvidence(ctx context.Context, e *Evidence, t Given) (*EvidenceReport, error) {
+	r := &EvidenceReport{Question: e.Question.Text, Flows: e.Flows(), Events: e.Events(), proofReport: newProofReport(t)}
 	for i := range e.Batches {
 		b := &e.Batches[i]
 		r.checkLeaves(b)
 		r.Batches = append(r.Batches, BatchReport{Batch: b.Header.Index, Leaves: len(b.Positions), Sealed: spellTime(b.Header.Sealed), State: Unanchored})
 	}
-	checkpoint := r.checkLog(e, t.Trust)
+	checkpoint := r.checkLog(e, t)
 	if len(r.Faults) > 0 {
 		return r, nil // what the chain says of something else does not matter
 	}
@@ -104,9 +63,6 @@ func VerifyEvidence(ctx context.Context, e *Evidence, t EvidenceTrust) (*Evidenc
 // checkLeaves checks that the leaves of a batch are the ones that were sealed.
 func (r *EvidenceReport) checkLeaves(b *EvidenceBatch) {
 	h := &b.Header
-	if h.SchemaHash != SchemaHash() {
-		r.fault(HeaderAltered, &h.Index, "the batch follows schema %x, this program %x", h.SchemaHash, SchemaHash())
-	}
 	leaves, indices := make([]merkle.Hash, len(b.Positions)), make([]uint64, len(b.Positions))
 	var buf []byte
 	for i, pos := range b.Positions {
@@ -138,29 +94,16 @@ func (r *EvidenceReport) checkLeaves(b *EvidenceBatch) {
 }
 
 // checkLog checks that the batches are in the log that the key signed.
-func (r *EvidenceReport) checkLog(e *Evidence, trust *Trust) Checkpoint {
-	own, verifier, err := (&Bundle{LogKey: e.LogKey}).logVerifier()
-	if err != nil {
-		r.fault(OriginDiffers, nil, "%v", err)
-		return Checkpoint{}
-	}
-	r.Origin, r.Log = own.Origin, fmt.Sprintf("%x", own.LogID)
-	if trust != nil && (!own.Key.Equal(trust.Key) || own.Origin != trust.Origin) {
-		r.fault(OriginDiffers, nil, "signed by the key %x of %q, want %x of %q", own.Key, own.Origin, trust.Key, trust.Origin)
-		return Checkpoint{}
-	}
-	checkpoint, err := OpenCheckpoint(e.Checkpoint, verifier)
-	if err != nil {
-		r.fault(CheckpointBad, nil, "%v", err)
-		return Checkpoint{}
+func (r *EvidenceReport) checkLog(e *Evidence, t Given) Checkpoint {
+	checkpoint, ok := r.open(e.LogKey, e.Checkpoint, t)
+	if !ok {
+		return checkpoint
 	}
 	var indices []uint64
 	var leaves []merkle.Hash
 	for i := range e.Batches {
 		h := &e.Batches[i].Header
-		if h.LogID != own.LogID {
-			r.fault(OriginDiffers, &h.Index, "log id is %x, but origin and key give %x", h.LogID, own.LogID)
-		}
+		r.checkHeader(h)
 		indices, leaves = append(indices, h.Index), append(leaves, h.Leaf())
 	}
 	root, err := merkle.MultiRoot(indices, leaves, checkpoint.Size, e.LogProof)
@@ -174,7 +117,7 @@ func (r *EvidenceReport) checkLog(e *Evidence, trust *Trust) Checkpoint {
 
 // checkAnchors proves what it can of the anchors, and gives each batch the
 // earliest that holds it.
-func (r *EvidenceReport) checkAnchors(ctx context.Context, e *Evidence, checkpoint Checkpoint, t EvidenceTrust) {
+func (r *EvidenceReport) checkAnchors(ctx context.Context, e *Evidence, checkpoint Checkpoint, t Given) {
 	if len(e.Anchors) == 0 {
 		r.note("the evidence names no anchor: gather it again once its batches are anchored")
 	}
@@ -186,12 +129,10 @@ func (r *EvidenceReport) checkAnchors(ctx context.Context, e *Evidence, checkpoi
 	for i := range e.Anchors {
 		a := &e.Anchors[i]
 		r.Development = r.Development || DevelopmentChain(a.Log.ChainID) || t.Chain != nil && t.Chain.Development()
-		if t.Trust != nil && a.Log != *t.Trust.Chain {
-			r.fault(OriginDiffers, nil, "anchored as %x in contract %x of chain %d, want %x in %x of %d", a.Log.ID, a.Log.Contract, a.Log.ChainID,
-				t.Trust.Chain.ID, t.Trust.Chain.Contract, t.Trust.Chain.ChainID)
+		if !r.sameLog(a.Log, t.Trust) {
 			return
 		}
-		if err := a.checkCheckpoint(0, checkpoint); err != nil {
+		if err := a.checkCheckpoint(nil, checkpoint); err != nil {
 			r.fault(CheckpointBad, nil, "anchor of size %d: %v", a.Size, err)
 			return
 		}
@@ -241,7 +182,7 @@ func (r *EvidenceReport) cover(e *Evidence, a *EvidenceAnchor, state State) {
 
 // prove proves the anchor by the blocks that the verifier trusts, else by a node.
 // Unanchored: neither can.
-func (a *EvidenceAnchor) prove(ctx context.Context, t EvidenceTrust) (State, error) {
+func (a *EvidenceAnchor) prove(ctx context.Context, t Given) (State, error) {
 	if a.Chain != nil {
 		facts, err := chainproof.Verify(a.Chain, nil)
 		if err != nil {
@@ -317,6 +258,7 @@ func (r *EvidenceReport) WriteText(w io.Writer) error {
 	t.line("question  %s", r.Question)
 	t.line("log       %s (%s)", r.Log, r.Origin)
 	t.line("holds     %s and %s of %s", plural(uint64(r.Flows), "flow"), plural(uint64(r.Events), "event"), plural(uint64(len(r.Batches)), "batch"))
+	r.writeWitnesses(t)
 	for i, b := range r.Batches {
 		if i == maxRanges {
 			t.line("          ... and %s", plural(uint64(len(r.Batches)-i), "more batch"))

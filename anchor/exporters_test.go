@@ -81,6 +81,9 @@ func TestExporterTable_EveryFieldMatters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for f := range reflect.TypeFor[flow.ExporterCount]().NumField() {
+		if reflect.TypeFor[flow.ExporterCount]().Field(f).Name == "Away" {
+			continue // an estimate, which the table has no place for
+		}
 		counts := exporterCounts()
 		field := reflect.ValueOf(&counts[0]).Elem().Field(f)
 		if field.Kind() == reflect.Array {

@@ -1,7 +1,9 @@
 package anchor
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	fmtlog "github.com/transparency-dev/formats/log"
@@ -71,9 +73,9 @@ func (f *fixture) agreeOnHeader(t *testing.T, index, size uint64, root merkle.Ha
 	if own := tlog.RecordHash(h.Append(nil)); own != tlog.Hash(leaf) {
 		t.Errorf("x/mod/sumdb/tlog: leaf of header %d is %v, want %x", index, own, leaf)
 	}
-	b := &Bundle{Header: h, LogProof: path, Checkpoint: signed}
+	b := &Bundle{Row: *randomBatch(index, 1), Header: h, LogKey: f.l.Reader().VerifierKey(), LogProof: path, Checkpoint: signed}
 	var p fmtproof.TLogProof
-	if err := p.Unmarshal(b.TLogProof()); err != nil || p.Index != index || len(p.Hashes) != len(path) || string(p.ExtraData) != string(h.Append(nil)) {
+	if err := p.Unmarshal(bundleFileOf(t, b)); err != nil || p.Index != index || !slices.Equal(p.Hashes, path) || !bytes.HasPrefix(p.ExtraData, h.Append(nil)) {
 		t.Errorf("formats reads the tlog-proof of header %d as index %d with %d hashes: %v", index, p.Index, len(p.Hashes), err)
 	}
 }

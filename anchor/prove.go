@@ -23,15 +23,13 @@ var (
 	ErrAltered = errors.New("rows are not the ones that were sealed")
 )
 
-// ProveOptions say which flow to prove and where it is. Ledger, DB and Flow are
-// required.
-type ProveOptions struct {
+// Sources are where proofs are made from. Ledger and DB are required.
+type Sources struct {
 	Ledger *Reader
 	DB     *storage.DB
-	Flow   flow.Name
 
-	// Chain and Log say where the log is anchored; nil: the bundle names no
-	// anchor. FromBlock is a block not after the first anchor.
+	// Chain and Log say where the log is anchored; nil: the proof names no anchor.
+	// FromBlock is a block not after the first anchor.
 	Chain     ChainReader
 	Log       *ChainLog
 	FromBlock uint64
@@ -39,6 +37,15 @@ type ProveOptions struct {
 	// to look first. Each is asked of the chain before it is used.
 	Remembered []ChainAnchor
 
+	// Cosigned returns the earliest checkpoint that witnesses cosigned and that
+	// holds a batch, nil if there is none; nil: there are no witnesses.
+	Cosigned func(batch uint64) ([]byte, error)
+}
+
+// ProveOptions say which flow to prove.
+type ProveOptions struct {
+	Sources
+	Flow      flow.Name
 	Exporters bool // put the exporter table of the batch into the bundle
 }
 
@@ -60,7 +67,7 @@ func prove(ctx context.Context, o ProveOptions) (*Bundle, error) {
 	var anchors []ChainAnchor
 	if o.Chain != nil && o.Log != nil {
 		var err error
-		if anchors, err = findAnchors(ctx, o, []uint64{o.Flow.Batch}); err != nil {
+		if anchors, err = findAnchors(ctx, o.Sources, []uint64{o.Flow.Batch}); err != nil {
 			return nil, err
 		}
 	}
@@ -83,6 +90,16 @@ func prove(ctx context.Context, o ProveOptions) (*Bundle, error) {
 	if h.Index >= checkpoint.Size {
 		return nil, fmt.Errorf("%w: the last one has %d batches; wait for the next", ErrNotSigned, checkpoint.Size)
 	}
+	first := firstAnchor(anchors, h.Index, checkpoint.Size)
+	least := h.Index
+	if first != nil {
+		least = first.Size - 1
+	}
+	if cosigned, at, err := o.cosigned(least); err != nil {
+		return nil, err
+	} else if cosigned != nil {
+		signed, checkpoint = cosigned, at
+	}
 	b := &Bundle{Name: o.Flow, Header: h, LogKey: o.Ledger.VerifierKey(), Checkpoint: signed}
 	if b.LogProof, err = o.Ledger.Inclusion(h.Index, checkpoint.Size); err != nil {
 		return nil, err
@@ -99,7 +116,54 @@ func prove(ctx context.Context, o ProveOptions) (*Bundle, error) {
 			return nil, err
 		}
 	}
-	return b, b.anchorAt(o, anchors, checkpoint)
+	if first == nil {
+		return b, nil
+	}
+	b.Anchor, err = o.Ledger.anchorOf(*o.Log, *first)
+	if err == nil {
+		b.Anchor.Inclusion, err = o.Ledger.Inclusion(h.Index, first.Size)
+	}
+	return b, err
+}
+
+// firstAnchor is the first of anchors that holds a batch and is no larger than
+// what was signed, nil if there is none.
+func firstAnchor(anchors []ChainAnchor, batch, signed uint64) *ChainAnchor {
+	i := slices.IndexFunc(anchors, func(a ChainAnchor) bool { return a.Size > batch && a.Size <= signed })
+	if i < 0 {
+		return nil
+	}
+	return &anchors[i]
+}
+
+// anchorOf is an anchor of this log, which must be what was anchored.
+func (r *Reader) anchorOf(log ChainLog, a ChainAnchor) (*BundleAnchor, error) {
+	root, err := r.Root(a.Size)
+	if err == nil && root != a.Root {
+		err = fmt.Errorf("%w: the contract anchored root %x at size %d, this log has %x; run `tidemark verify`", ErrAltered, a.Root, a.Size, root)
+	}
+	return &BundleAnchor{Log: log, Size: a.Size, Root: a.Root, Tx: a.Tx, Block: a.Block}, err
+}
+
+// cosigned is the earliest checkpoint of the log that holds a batch and that
+// witnesses cosigned, nil if there is none.
+func (o *Sources) cosigned(batch uint64) ([]byte, Checkpoint, error) {
+	if o.Cosigned == nil {
+		return nil, Checkpoint{}, nil
+	}
+	signed, err := o.Cosigned(batch)
+	if err != nil || signed == nil {
+		return nil, Checkpoint{}, err
+	}
+	c, err := OpenCheckpoint(signed, o.Ledger.Verifier())
+	if err != nil || c.Size > o.Ledger.Size() {
+		return nil, Checkpoint{}, nil // the file of cosignatures is no evidence: without a sound one there is none
+	}
+	root, err := o.Ledger.Root(c.Size)
+	if err == nil && root != c.Root {
+		err = fmt.Errorf("%w: witnesses cosigned root %x at size %d, this log has %x; run `tidemark verify`", ErrAltered, c.Root, c.Size, root)
+	}
+	return signed, c, err
 }
 
 // proveRow reads the block of the row and proves its place in the batch.
@@ -161,29 +225,10 @@ func blockLeaves(ctx context.Context, db *storage.DB, log uint64, h *Header, key
 	return leaves, nil
 }
 
-// anchorAt names the first of anchors that holds the flow.
-func (b *Bundle) anchorAt(o ProveOptions, anchors []ChainAnchor, checkpoint Checkpoint) error {
-	for _, a := range anchors {
-		if a.Size <= b.Header.Index || a.Size > checkpoint.Size {
-			continue
-		}
-		b.Anchor = &BundleAnchor{Log: *o.Log, Size: a.Size, Root: a.Root, Tx: a.Tx, Block: a.Block}
-		root, err := o.Ledger.Root(a.Size)
-		if err == nil && root != a.Root {
-			err = fmt.Errorf("%w: the contract anchored root %x at size %d, this log has %x; run `tidemark verify`", ErrAltered, a.Root, a.Size, root)
-		}
-		if err == nil && a.Size < checkpoint.Size {
-			b.Anchor.Consistency, err = o.Ledger.Consistency(a.Size, checkpoint.Size)
-		}
-		return err
-	}
-	return nil
-}
-
 // findAnchors finds the anchors of batches, ascending, oldest first. The first
 // that holds a batch proves the most of its age. If the node has forgotten old
 // blocks, the newest anchor that is final, then the newest of all.
-func findAnchors(ctx context.Context, o ProveOptions, batches []uint64) ([]ChainAnchor, error) {
+func findAnchors(ctx context.Context, o Sources, batches []uint64) ([]ChainAnchor, error) {
 	if err := checkContract(ctx, o.Chain, *o.Log); err != nil {
 		return nil, err
 	}
@@ -215,7 +260,7 @@ func findAnchors(ctx context.Context, o ProveOptions, batches []uint64) ([]Chain
 // rememberedAnchors asks the chain for the first anchor of each batch, and the
 // newest, in the blocks where the publisher remembers them: searching all blocks
 // takes a public node long. nil: it does not remember them, or not rightly.
-func rememberedAnchors(ctx context.Context, o ProveOptions, batches []uint64) (found []ChainAnchor) {
+func rememberedAnchors(ctx context.Context, o Sources, batches []uint64) (found []ChainAnchor) {
 	var wanted []ChainAnchor
 	for _, batch := range batches {
 		i := slices.IndexFunc(o.Remembered, func(a ChainAnchor) bool { return a.Size > batch })
@@ -242,7 +287,7 @@ func rememberedAnchors(ctx context.Context, o ProveOptions, batches []uint64) (f
 }
 
 // findAnchor looks for the event that led to head, backwards.
-func findAnchor(ctx context.Context, o ProveOptions, head ChainHead) (ChainAnchor, error) {
+func findAnchor(ctx context.Context, o Sources, head ChainHead) (ChainAnchor, error) {
 	const step = 2000 // blocks; public nodes refuse to search many more at once
 	for end := head.Block.Number + 1; end > o.FromBlock; {
 		begin := max(end-min(end, step), o.FromBlock)

@@ -10,9 +10,12 @@ import (
 	"tidemark/storage/storagetest"
 )
 
+func (s *recordedSite) sources() Sources {
+	return Sources{Ledger: s.ledger.Reader(), DB: s.db, Chain: s.chain, Log: s.trust.Chain}
+}
+
 func (s *recordedSite) proveOptions(batch uint64, pos uint32) ProveOptions {
-	return ProveOptions{Ledger: s.ledger.Reader(), DB: s.db, Flow: flow.Name{Log: s.log(), Batch: batch, Pos: pos},
-		Chain: s.chain, Log: s.trust.Chain}
+	return ProveOptions{Sources: s.sources(), Flow: flow.Name{Log: s.log(), Batch: batch, Pos: pos}}
 }
 
 func TestProve_BundleVerifiesWithoutTheDatabase(t *testing.T) {
@@ -49,8 +52,8 @@ func TestProve_BundleVerifiesWithoutTheDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Anchor.Size != 2 || len(b.Anchor.Consistency) == 0 { // the oldest proves the most
-		t.Errorf("proved again: anchor of size %d with %d hashes, want the first, of 2, with some", b.Anchor.Size, len(b.Anchor.Consistency))
+	if b.Anchor.Size != 2 || len(b.Anchor.Inclusion) != 1 { // the oldest proves the most
+		t.Errorf("proved again: anchor of size %d with %d hashes, want the first, of 2, with 1", b.Anchor.Size, len(b.Anchor.Inclusion))
 	}
 	all, err := s.chain.Anchors(t.Context(), *s.trust.Chain, 0, 0)
 	if err != nil {

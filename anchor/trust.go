@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"tidemark/anchor/witness"
 )
 
 const trustFormat = "tidemark-trust/v1"
@@ -41,6 +43,8 @@ type Trust struct {
 	Chain  *ChainLog // nil: the log was not anchored anywhere when trust was given
 	// FromBlock is a block not after the first anchor: looking for anchors begins there.
 	FromBlock uint64
+	// Witnesses cosign checkpoints of the log, as far as was known.
+	Witnesses []*witness.Verifier
 }
 
 // trustFile is the form of a Trust on disk. See docs/formats/trust.md.
@@ -50,6 +54,8 @@ type trustFile struct {
 	LogID  string      `json:"log_id"`
 	LogKey string      `json:"log_key"`
 	Chain  *trustChain `json:"chain,omitempty"`
+	// Witnesses are note verifier keys.
+	Witnesses []string `json:"witnesses,omitempty"`
 }
 
 type trustChain struct {
@@ -99,6 +105,9 @@ func (t *Trust) Marshal() ([]byte, error) {
 	if c := t.Chain; c != nil {
 		f.Chain = &trustChain{ChainID: c.ChainID, Contract: hex0x(c.Contract[:]), ID: hex0x(c.ID[:]), FromBlock: t.FromBlock}
 	}
+	for _, w := range t.Witnesses {
+		f.Witnesses = append(f.Witnesses, w.String())
+	}
 	return marshalStrict(f)
 }
 
@@ -130,6 +139,16 @@ func ParseTrust(p []byte) (*Trust, error) {
 		if err := f.Chain.parse(t); err != nil {
 			return nil, fmt.Errorf("%w: chain: %w", ErrTrust, err)
 		}
+	}
+	for i, key := range f.Witnesses {
+		v, err := witness.NewVerifier(key)
+		if err == nil && v.String() != key {
+			err = fmt.Errorf("got %.120q, want %q", key, v)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: witnesses[%d]: %w", ErrTrust, i, err)
+		}
+		t.Witnesses = append(t.Witnesses, v)
 	}
 	return t, t.Validate()
 }

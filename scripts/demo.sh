@@ -116,12 +116,12 @@ run verify --trust trust.json
 
 say "9. One flow as evidence: a file that needs neither our database nor our word"
 flow=$("$bin/tidemark" alerts explain --output json "$alert" | grep -o '[0-9a-f]\{16\}-[0-9]*-[0-9]*' | sed -n 1p)
-run prove --flow "$flow" --out bundle.json
+run prove --flow "$flow" --out bundle.txt
 node=$(<data/chain/url)
-mkdir auditor && cp trust.json bundle.json auditor/ && cd auditor
+mkdir auditor && cp trust.json bundle.txt auditor/ && cd auditor
 note "The auditor has two files, a node of the chain, and no access to this collector:"
-show verify-bundle --trust trust.json --rpc "$node" bundle.json
-env -u TIDEMARK_CONFIG TIDEMARK_DATA_DIR="$dir/auditor" "$bin/tidemark" verify-bundle --trust trust.json --rpc "$node" bundle.json
+show verify-bundle --trust trust.json --rpc "$node" bundle.txt
+env -u TIDEMARK_CONFIG TIDEMARK_DATA_DIR="$dir/auditor" "$bin/tidemark" verify-bundle --trust trust.json --rpc "$node" bundle.txt
 cd "$dir"
 
 say "10. Now somebody who has the database alters that flow: one more packet"

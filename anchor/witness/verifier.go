@@ -49,6 +49,11 @@ func NewVerifier(vkey string) (*Verifier, error) {
 	return &Verifier{name: parts[0], hash: binary.BigEndian.Uint32(want), key: key[1:]}, nil
 }
 
+// String is the verifier key, as NewVerifier reads it.
+func (v *Verifier) String() string {
+	return fmt.Sprintf("%s+%08x+%s", v.name, v.hash, base64.StdEncoding.EncodeToString(append([]byte{cosignatureV1}, v.key...)))
+}
+
 // Name is the name of the witness.
 func (v *Verifier) Name() string { return v.name }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/anchor"
+	"tidemark/anchor/witness"
 	"tidemark/collector/flow"
 	"tidemark/profile"
 )
@@ -22,11 +23,12 @@ func proveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "prove",
 		Usage: "write the evidence of one flow into a file that verifies without our database",
-		Description: `   tidemark prove --flow 0123456789abcdef-42-7 --out bundle.json
-   tidemark verify-bundle --trust trust.json --rpc URL bundle.json
+		Description: `   tidemark prove --flow 0123456789abcdef-42-7 --out bundle.txt
+   tidemark verify-bundle --trust trust.json --rpc URL bundle.txt
 
 The bundle holds the record, its path to the batch, the batch's path to the log, the
-signed checkpoint and where that was anchored.`,
+checkpoint that the log and its witnesses signed, and where the log was anchored: about
+2 kB, which verify-bundle spells out.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "flow", Usage: "`NAME` of the flow, as tidemark flows shows it (required)"},
 			&cli.StringFlag{Name: "out", Usage: "write to `FILE` instead of standard output"},
@@ -47,40 +49,14 @@ func (s *store) prove(c *cli.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	ledger, err := openLedger(s.dir)
+	from, err := s.openProofs(c)
 	if err != nil {
 		return err
 	}
-	defer ledger.Close()
-	own, err := ownTrust(s.dir)
+	defer from.close()
+	bundle, err := anchor.Prove(c.Context, anchor.ProveOptions{Sources: from.Sources, Flow: name, Exporters: c.Bool("exporters")})
 	if err != nil {
-		return err
-	}
-	reader, done, err := chainReader(c, s.cfg, own)
-	if err != nil {
-		return err
-	}
-	defer done()
-	known, err := remembered(s.dir, own.Chain)
-	if err != nil {
-		return err
-	}
-	bundle, err := anchor.Prove(c.Context, anchor.ProveOptions{
-		Ledger: ledger, DB: s.db, Flow: name, Chain: reader, Log: own.Chain, FromBlock: own.FromBlock, Remembered: known, Exporters: c.Bool("exporters"),
-	})
-	switch {
-	case errors.Is(err, anchor.ErrNoFlow), errors.Is(err, anchor.ErrNoBatch):
-		return usageError{fmt.Errorf("%w; `tidemark flows` names what there is", err)}
-	case errors.Is(err, anchor.ErrErased):
-		return usageError{err}
-	case errors.Is(err, anchor.ErrAltered):
-		return codedError{exitVerification, err}
-	case errors.Is(err, anchor.ErrNotSigned):
-		return codedError{exitUnanchored, fmt.Errorf("%w; `tidemark anchor now` anchors it", err)}
-	case errors.Is(err, anchor.ErrUnreachable):
-		return codedError{exitUnreachable, err}
-	case err != nil:
-		return err
+		return proofError(err)
 	}
 	text, err := bundle.Marshal()
 	if err != nil {
@@ -106,7 +82,7 @@ func verifyBundleCommand() *cli.Command {
 		Name:      "verify-bundle",
 		Usage:     "check what prove or evidence wrote with nothing but the file, a trust file and a chain",
 		ArgsUsage: "FILE",
-		Description: `   tidemark verify-bundle --trust trust.json --rpc https://node.example.org bundle.json
+		Description: `   tidemark verify-bundle --trust trust.json --rpc https://node.example.org bundle.txt
    tidemark verify-bundle --trust trust.json --block-hash 0x8a3f... evidence.json    offline
 
 The data directory is not used: a copy of this program anywhere will do. Get the trust
@@ -122,6 +98,7 @@ anchored in a final block, or no chain asked; 7 internally consistent, origin NO
 			trustFlag(), outputFlag(pageForms),
 			&cli.StringFlag{Name: "rpc", EnvVars: []string{"TIDEMARK_RPC"}, Usage: "Ethereum JSON-RPC `URL` of a node you trust; without it the chain is not asked"},
 			&cli.StringSliceFlag{Name: "block-hash", Usage: "`HASH` of a final block that you know by another way; may be given many times (evidence only)"},
+			&cli.StringSliceFlag{Name: "witness", Usage: "`KEY` of a witness that you trust, NAME+HASH+KEY, beside those that the trust file names; may be given many times"},
 			&cli.StringFlag{Name: "page", Usage: "write what was checked as a page for people to `FILE` (evidence only)"},
 		},
 		Action: func(c *cli.Context) error {
@@ -140,7 +117,7 @@ func verifyBundle(c *cli.Context) error {
 		return usageError{fmt.Errorf("read bundle: %w; want the file that `tidemark prove` or `tidemark evidence` wrote", err)}
 	}
 	if anchor.IsEvidence(text) {
-		return verifyEvidenceFile(c, path, text)
+		return verifyEvidence(c, path, text)
 	}
 	if c.IsSet("block-hash") || c.IsSet("page") {
 		return usageError{errors.New("--block-hash and --page are for evidence; the bundle of one flow needs --rpc (`tidemark evidence --flow NAME` writes evidence of it)")}
@@ -150,16 +127,12 @@ func verifyBundle(c *cli.Context) error {
 		return codedError{exitVerification, fmt.Errorf("FAILED: %s proves nothing: %w; want the file that `tidemark prove` wrote, unchanged and whole (this one has %s)",
 			path, err, plural(len(text), "octet"))}
 	}
-	trust, err := readTrust(c)
-	if err != nil {
-		return err
-	}
-	reader, done, err := nodeReader(c, trust)
+	given, done, err := givenBy(c)
 	if err != nil {
 		return err
 	}
 	defer done()
-	report, err := anchor.VerifyBundle(c.Context, bundle, trust, reader)
+	report, err := anchor.VerifyBundle(c.Context, bundle, given)
 	if err != nil {
 		return err
 	}
@@ -190,26 +163,27 @@ func nodeReader(c *cli.Context, trust *anchor.Trust) (anchor.ChainReader, func()
 	return anchor.NewChainReader(client), client.Close, nil
 }
 
-// verifyEvidenceFile checks a file of many flows and events.
-func verifyEvidenceFile(c *cli.Context, path string, text []byte) error {
-	trust, err := readTrust(c)
-	if err != nil {
-		return err
+// givenBy is what the flags bring to verify with.
+func givenBy(c *cli.Context) (given anchor.Given, done func(), err error) {
+	if given.Trust, err = readTrust(c); err != nil {
+		return given, nil, err
 	}
-	reader, done, err := nodeReader(c, trust)
-	if err != nil {
-		return err
-	}
-	defer done()
-	known := anchor.EvidenceTrust{Trust: trust, Chain: reader}
 	for _, s := range c.StringSlice("block-hash") {
 		h, err := hex.DecodeString(strings.TrimPrefix(s, "0x"))
 		if err != nil || len(h) != 32 {
-			return usageError{fmt.Errorf("--block-hash: got %.80q, want 64 hexadecimal digits such as a block explorer shows", s)}
+			return given, nil, usageError{fmt.Errorf("--block-hash: got %.80q, want 64 hexadecimal digits such as a block explorer shows", s)}
 		}
-		known.Blocks = append(known.Blocks, [32]byte(h))
+		given.Blocks = append(given.Blocks, [32]byte(h))
 	}
-	return verifyEvidence(c, path, text, known)
+	for _, s := range c.StringSlice("witness") {
+		v, err := witness.NewVerifier(s)
+		if err != nil {
+			return given, nil, usageError{fmt.Errorf("--witness: %w", err)}
+		}
+		given.Witnesses = append(given.Witnesses, v)
+	}
+	given.Chain, done, err = nodeReader(c, given.Trust)
+	return given, done, err
 }
 
 // bundleView is the report with what the flow was, as the bundle says.

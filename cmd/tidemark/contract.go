@@ -14,6 +14,7 @@ import (
 	"tidemark/anchor/chain"
 	"tidemark/anchor/publish"
 	"tidemark/anchor/txmgr"
+	"tidemark/anchor/witness"
 )
 
 func contractCommand() *cli.Command {
@@ -21,7 +22,7 @@ func contractCommand() *cli.Command {
 		Name:  "contract",
 		Usage: "the contract that holds the log's checkpoints, and the trust file for auditors",
 		Description: `   tidemark contract show                    what the contract holds, asked of the chain
-   tidemark contract trust > trust.json      chain, contract, log and key: to be kept elsewhere, early
+   tidemark contract trust > trust.json      chain, contract, log and keys: to be kept elsewhere, early
    tidemark contract deploy                  bring the contract onto a chain
    tidemark contract rotate                  name another publisher, with the cold key`,
 		Subcommands: []*cli.Command{
@@ -32,7 +33,11 @@ func contractCommand() *cli.Command {
 					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
 						return err
 					}
-					trust, err := ownTrust(c.String("data-dir"))
+					cfg, err := LoadConfig(c.String("config"))
+					if err != nil {
+						return err
+					}
+					trust, err := ownTrust(c.String("data-dir"), cfg)
 					if err != nil {
 						return err
 					}
@@ -54,13 +59,20 @@ func contractCommand() *cli.Command {
 
 // ownTrust is what this directory says of its own log: good for handing out
 // early, worthless as proof about itself.
-func ownTrust(dir string) (*anchor.Trust, error) {
+func ownTrust(dir string, cfg Config) (*anchor.Trust, error) {
 	r, err := openLedger(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	t := &anchor.Trust{Origin: r.Origin(), LogID: r.LogID(), Key: r.PublicKey()}
+	for _, w := range cfg.Ledger.Witnesses {
+		v, err := witness.NewVerifier(w.Key)
+		if err != nil {
+			return nil, err
+		}
+		t.Witnesses = append(t.Witnesses, v)
+	}
 	status, err := publish.ReadStatus(publisherDir(dir), r.Size())
 	if err != nil {
 		return nil, err

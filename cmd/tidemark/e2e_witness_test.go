@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -53,6 +55,20 @@ func TestE2E_WitnessWithoutAChain(t *testing.T) {
 	s.start()
 	s.simulate("load", "--to", s.udp, "--rate", "500", "--duration", "1s", "--mix", "v5")
 	s.says(0, []string{"witness.example.net", "cosigned"}, "anchor", "now")
+	// What it cosigned is in the proofs of flows, and verified by its key alone.
+	name := s.sql("SELECT format('{}-{}-{}', lower(leftPad(hex(log), 16, '0')), batch_index, pos) FROM flows ORDER BY batch_index, pos LIMIT 1")
+	trust, file, evidence := filepath.Join(s.root, "trust.json"), filepath.Join(s.root, "flow.txt"), filepath.Join(s.root, "flow.json")
+	if err := os.WriteFile(trust, []byte(s.want(exitOK, "contract", "trust").stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.want(exitUnanchored, "prove", "--flow", name, "--out", file)
+	s.want(exitUnanchored, "evidence", "--flow", name, "--out", evidence)
+	for _, path := range []string{file, evidence} {
+		s.says(exitUnanchored, []string{"witness.example.net saw it at"}, "verify-bundle", "--trust", trust, path)
+		s.says(exitOriginUnknown, []string{"witness.example.net, not verified"}, "verify-bundle", path)
+		s.says(exitOriginUnknown, []string{"witness.example.net saw it at"}, "verify-bundle", "--witness", key, path)
+		s.want(exitUsage, "verify-bundle", "--witness", "nobody", path)
+	}
 	refuse()
 	s.simulate("load", "--to", s.udp, "--rate", "500", "--duration", "1s", "--mix", "v5")
 	s.says(0, []string{"cosigned", "REFUSES", "another history"}, "anchor", "now")

@@ -5,20 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ethereum/go-ethereum/common"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/anchor"
 	"tidemark/anchor/chainproof"
-	"tidemark/anchor/publish"
 	"tidemark/collector/flow"
 	"tidemark/profile"
 )
@@ -73,74 +69,32 @@ else: what was asked for and found is in it.`,
 }
 
 func (s *store) evidence(c *cli.Context) error {
-	ledger, err := openLedger(s.dir)
+	from, err := s.openProofs(c)
 	if err != nil {
 		return err
 	}
-	defer ledger.Close()
-	leaves, question, err := s.question(c, ledger.ID())
-	if err != nil {
-		return err
-	}
-	own, err := ownTrust(s.dir)
-	if err != nil {
-		return err
-	}
-	reader, done, err := chainReader(c, s.cfg, own)
-	if err != nil {
-		return err
-	}
-	defer done()
-	known, err := remembered(s.dir, own.Chain)
+	defer from.close()
+	leaves, question, err := s.question(c, from.Ledger.ID())
 	if err != nil {
 		return err
 	}
 	evidence, err := anchor.Gather(c.Context, anchor.GatherOptions{
-		Ledger: ledger, DB: s.db, Leaves: leaves, Chain: reader, Log: own.Chain, FromBlock: own.FromBlock, Remembered: known,
-		Archive:  &chainproof.Archive{Dir: evidenceDir(s.dir)},
+		Sources: from.Sources, Leaves: leaves, Archive: &chainproof.Archive{Dir: evidenceDir(s.dir)},
 		Question: anchor.Question{Text: question, Made: time.Now(), By: actor("")},
 	})
-	switch {
-	case errors.Is(err, anchor.ErrNoFlow), errors.Is(err, anchor.ErrNoBatch):
-		return usageError{err}
-	case errors.Is(err, anchor.ErrAltered):
-		return codedError{exitVerification, err}
-	case errors.Is(err, os.ErrNotExist):
-		return codedError{exitUnanchored, fmt.Errorf("%w; nothing was signed yet: `tidemark anchor now`", err)}
-	case errors.Is(err, anchor.ErrUnreachable):
-		return codedError{exitUnreachable, err}
-	case err != nil:
-		return err
+	if err != nil {
+		return proofError(err)
 	}
-	return writeEvidence(c, evidence, anchor.EvidenceTrust{Trust: own, Chain: reader})
-}
-
-// remembered are the anchors of log that the publisher of dir saw included, by
-// size: where on the chain to look for them.
-func remembered(dir string, log *anchor.ChainLog) ([]anchor.ChainAnchor, error) {
-	if log == nil {
-		return nil, nil
-	}
-	blocks := map[uint64]uint64{}
-	err := publish.ReadHistory(publisherDir(dir), func(e publish.Entry) {
-		if e.What == "anchor" && e.Block != 0 && e.ChainID == log.ChainID && e.Contract == common.Address(log.Contract) {
-			blocks[e.Size] = e.Block // the last one said of a size holds
-		}
-	})
-	var all []anchor.ChainAnchor
-	for _, size := range slices.Sorted(maps.Keys(blocks)) {
-		all = append(all, anchor.ChainAnchor{Size: size, Block: anchor.ChainBlock{Number: blocks[size]}})
-	}
-	return all, err
+	return writeEvidence(c, evidence, anchor.Given{Trust: from.own, Chain: from.Chain})
 }
 
 // writeEvidence writes the file and its page, and says what they are worth.
-func writeEvidence(c *cli.Context, evidence *anchor.Evidence, trust anchor.EvidenceTrust) error {
+func writeEvidence(c *cli.Context, evidence *anchor.Evidence, given anchor.Given) error {
 	text, err := evidence.Marshal()
 	if err != nil {
 		return err
 	}
-	report, err := anchor.VerifyEvidence(c.Context, evidence, trust)
+	report, err := anchor.VerifyEvidence(c.Context, evidence, given)
 	if err != nil {
 		return err
 	}
@@ -277,13 +231,18 @@ func (s *store) leaves(c *cli.Context, sql string, params clickhouse.Parameters,
 }
 
 // verifyEvidence is verify-bundle of an evidence file.
-func verifyEvidence(c *cli.Context, path string, text []byte, trust anchor.EvidenceTrust) error {
+func verifyEvidence(c *cli.Context, path string, text []byte) error {
 	evidence, err := anchor.ParseEvidence(text)
 	if err != nil {
 		return codedError{exitVerification, fmt.Errorf("FAILED: %s proves nothing: %w; want the file that `tidemark evidence` wrote, unchanged and whole (this one has %s)",
 			path, err, plural(len(text), "octet"))}
 	}
-	report, err := anchor.VerifyEvidence(c.Context, evidence, trust)
+	given, done, err := givenBy(c)
+	if err != nil {
+		return err
+	}
+	defer done()
+	report, err := anchor.VerifyEvidence(c.Context, evidence, given)
 	if err != nil {
 		return err
 	}

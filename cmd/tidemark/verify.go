@@ -89,7 +89,7 @@ func (s *store) verify(c *cli.Context, part logPart) error {
 		AnchorWithin: 2 * time.Duration(s.cfg.Chain.Interval), Sealed: func() ([]uint64, error) { return storage.SpoolIndexes(filepath.Join(s.dir, "spool")) },
 	}
 	if trust == nil {
-		own, err := ownTrust(s.dir)
+		own, err := ownTrust(s.dir, s.cfg)
 		if err != nil {
 			return err
 		}
