@@ -55,8 +55,9 @@ alert: it grows while more is found, and closes after a quiet day.
 		},
 		Subcommands: []*cli.Command{
 			{
-				Name: "explain", Usage: "expected, observed, the flows, risk term by term, and the query", ArgsUsage: "ALERT",
-				Flags: []cli.Flag{&cli.BoolFlag{Name: "sql", Usage: "only the statement that found it, ready to run"}, outputFlag(pageForms)},
+				Name: "explain", Usage: "what is observed and expected, line by line, the risk term by term, what to do, how to prove it", ArgsUsage: "ALERT",
+				Flags: []cli.Flag{&cli.BoolFlag{Name: "sql", Usage: "only the statements that found it, ready to run"},
+					&cli.IntFlag{Name: "line", Usage: "with --sql: that of line `N` only"}, outputFlag(pageForms)},
 				Action: func(c *cli.Context) error {
 					if err := wantArgs(c, 1, 1, "one ALERT"); err != nil {
 						return err
@@ -212,15 +213,50 @@ func (s *store) explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("sql") {
-		_, err := fmt.Fprintln(c.App.Writer, statement(found.Query))
-		return err
-	}
 	views, err := s.viewAlerts(c, q, []profile.Incident{found})
 	if err != nil {
 		return err
 	}
+	if c.Bool("sql") {
+		return views[0].writeSQL(c.App.Writer, c.Int("line"))
+	}
 	return page(c, views[0], views[0].write)
+}
+
+// parts are the lines of an alert; one of a version before lines has one.
+func (a alertView) parts() []profile.Line {
+	if len(a.Lines) > 0 {
+		return a.Lines
+	}
+	return []profile.Line{{
+		Family: a.Family, Target: a.Target, Since: a.Opened, Until: a.Changed, Count: a.Findings, Score: uint8(100 * a.Strength),
+		Expected: a.Expected, Observed: a.Observed, Attack: a.Attack, Flows: a.Flows, Query: a.Query,
+	}}
+}
+
+// writeSQL writes the statement of one line, or of all: several are told apart by
+// a comment that no shell takes for a flag.
+func (a alertView) writeSQL(w io.Writer, line int) error {
+	parts := a.parts()
+	if line < 0 || line > len(parts) {
+		return usageError{fmt.Errorf("--line: got %d, want 1 to %d", line, len(parts))}
+	}
+	if line > 0 {
+		parts = parts[line-1 : line]
+	}
+	for k, l := range parts {
+		if len(parts) > 1 {
+			fmt.Fprintf(w, "/* %d: %s, %s */\n", k+1, l.Family, l.Target)
+		}
+		end := ""
+		if len(parts) > 1 {
+			end = ";"
+		}
+		if _, err := fmt.Fprintf(w, "%s%s\n", statement(l.Query), end); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // statement is a query without the comments before it: an argument that begins
@@ -235,34 +271,91 @@ func statement(query string) string {
 }
 
 func (a alertView) write(w io.Writer) error {
-	line := func(name, text string) { fmt.Fprintf(w, "%-9s %s\n", name, printable(text)) }
-	line("alert", fmt.Sprintf("%s, %s, %s", a.ID, a.Family, a.State))
-	line("device", a.device.Title())
-	line("since", fmt.Sprintf("%s UTC, last %s UTC, %s", stamp(a.Opened), stamp(a.Changed), plural(a.Findings, "finding")))
-	line("expected", a.Expected)
-	line("observed", a.Observed)
-	line("risk", fmt.Sprintf("%d of 100 (%s)", a.Risk, a.Level))
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	line("alert", "%s, %s, risk %d of 100 (%s)", a.ID, a.State, a.Risk, a.Level)
+	line("device", "%s%s", a.device.Title(), a.place())
+	line("since", "%s UTC, last %s UTC, %s", stamp(a.Opened), stamp(a.Changed), plural(a.Findings, "finding"))
+	if len(a.Also) > 0 {
+		line("also", "the same on %s: %s", plural(len(a.Also), "other device"), strings.Join(a.Also, " "))
+	}
+	if a.State == profile.StateAcknowledged || a.Verdict != "" {
+		line("by", "%s: %s%s", a.Actor, saidText(a.Verdict), a.Reason)
+	}
+	parts := a.parts()
+	for k, l := range parts {
+		fmt.Fprintf(w, "\n%d. %s", k+1, l.Family)
+		if l.Stage != "" {
+			fmt.Fprintf(w, " (%s)", l.Stage)
+		}
+		fmt.Fprintln(w)
+		line("observed", "%s", l.Observed)
+		line("expected", "%s", l.Expected)
+		line("when", "%s to %s UTC, %s", stamp(l.Since), stamp(l.Until), plural(l.Count, "finding"))
+		var attack []string
+		for _, id := range l.Attack {
+			attack = append(attack, profile.Technique(id))
+		}
+		for n, text := range wrap(strings.Join(attack, ", "), 86) {
+			line(map[bool]string{true: "ATT&CK"}[n == 0], "%s", text)
+		}
+		if l.Cause != "" {
+			line("cause", "tidemark alerts explain %s", l.Cause)
+		}
+		if n := len(l.Flows); n > 0 {
+			line("flows", "%s%s", strings.Join(l.Flows[:min(n, 2)], " "), map[bool]string{true: fmt.Sprintf(" and %d more", n-2)}[n > 2])
+		}
+	}
+	fmt.Fprintf(w, "\nrisk %d of 100\n", a.Risk)
 	for _, t := range a.Terms {
-		fmt.Fprintf(w, "%9s   %+d %s\n", "", t.Value, printable(t.Name))
+		fmt.Fprintf(w, "  %+4d  %s\n", t.Value, printable(t.Name))
 	}
 	if len(a.Terms) > 1 {
-		fmt.Fprintf(w, "%9s   (they combine like chances that do not depend on each other, not as a sum)\n", "")
+		fmt.Fprintln(w, "        (they combine like chances that do not depend on each other, not as a sum)")
 	}
-	if len(a.Attack) > 0 {
-		line("ATT&CK", strings.Join(a.Attack, ", "))
+	if percent, reasons := a.Confidence(a.device); percent > 0 {
+		fmt.Fprintf(w, "sure to %d %%: %s\n", percent, strings.Join(reasons, "; "))
 	}
-	if a.State == profile.StateAcknowledged {
-		line("by", a.Actor+": "+a.Reason)
+	fmt.Fprintln(w, "\nwhat to do")
+	for _, step := range a.Steps() {
+		fmt.Fprintf(w, "  - %s\n", step)
 	}
-	for i, name := range a.Flows {
-		title := ""
-		if i == 0 {
-			title = "flows"
-		}
-		line(title, name)
-	}
-	_, err := fmt.Fprintf(w, "\nEvidence of one flow: tidemark prove --flow NAME --out bundle.json\nThe query that found it: tidemark alerts explain --sql %s\n", a.ID)
+	fmt.Fprintf(w, "  - what a filter against it would cut: tidemark contain alert %s\n", a.ID)
+	_, err := fmt.Fprintf(w, "\nhow to prove it\n  tidemark evidence --alert %[1]s --out case.json     all of it; tidemark prove --flow NAME for one flow\n  tidemark alerts explain --sql --line 1 %[1]s     the query that found it\n", a.ID)
 	return err
+}
+
+// place is what else is known of the device: its kind, and how much it matters.
+func (a alertView) place() string {
+	out := ""
+	if a.device.Kind != "" {
+		out += ", " + a.device.Kind
+	}
+	if level := a.device.Facts["criticality"]; level != "" {
+		out += ", criticality " + level
+	}
+	return out
+}
+
+func saidText(v profile.Verdict) string {
+	if v == "" {
+		return ""
+	}
+	return string(v) + ", "
+}
+
+// wrap breaks a text at spaces into lines of at most width characters.
+func wrap(text string, width int) []string {
+	var lines []string
+	for _, word := range strings.Fields(text) {
+		if n := len(lines); n > 0 && len(lines[n-1])+1+len(word) <= width {
+			lines[n-1] += " " + word
+			continue
+		}
+		lines = append(lines, word)
+	}
+	return lines
 }
 
 // judgement is what the daemon is asked when it runs.

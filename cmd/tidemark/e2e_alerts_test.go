@@ -50,7 +50,7 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 		if a.Expected == "" || a.Observed == "" || len(a.Terms) == 0 || len(a.Flows) == 0 && a.Family != "silence" || a.Risk == 0 {
 			t.Errorf("alert without an expectation, an observation, risk terms or flows: %+v", a)
 		}
-		if n := s.number(fmt.Sprintf("SELECT count() FROM events WHERE kind = 'alert' AND position(body, '%s') > 0", a.ID)); n != 1 {
+		if n := s.number(fmt.Sprintf("SELECT count() FROM events WHERE kind = 'alert' AND JSONExtractString(body, 'incident') = '%s'", a.ID)); n != 1 {
 			t.Errorf("%d events raised alert %s, want 1", n, a.ID)
 		}
 	}
@@ -68,8 +68,8 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 	s.want(exitOK, "notify", "test", "log")
 
 	worst := alerts[0]
-	s.says(exitOK, []string{worst.Expected, worst.Observed, "ATT&CK", worst.Flows[0], "tidemark prove"}, "alerts", "explain", worst.ID)
-	query := s.want(exitOK, "alerts", "explain", "--sql", worst.ID).stdout
+	s.says(exitOK, []string{worst.Expected, worst.Observed, "ATT&CK", worst.Flows[0], "what to do", "tidemark prove"}, "alerts", "explain", worst.ID)
+	query := s.want(exitOK, "alerts", "explain", "--sql", "--line", "1", worst.ID).stdout
 	if found := s.sql(query); found == "" {
 		t.Errorf("the query of alert %s finds nothing:\n%s", worst.ID, query)
 	}
@@ -94,7 +94,7 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 	second := alerts[1]
 	s.want(exitOK, "alerts", "ack", "--reason", "known", second.ID)
 	for id, words := range map[string][]string{worst.ID: {"a test of ours", "night shift"}, second.ID: {"known"}} {
-		body := s.sql(fmt.Sprintf("SELECT body FROM events WHERE kind = 'alert_acknowledged' AND position(body, '%s') > 0", id))
+		body := s.sql(fmt.Sprintf("SELECT body FROM events WHERE kind = 'alert_acknowledged' AND JSONExtractString(body, 'incident') = '%s'", id))
 		for _, w := range words {
 			if !strings.Contains(body, w) || strings.Contains(body, "\n") {
 				t.Errorf("the event that acknowledges %s does not say %q, or is not one: %s", id, w, body)

@@ -152,7 +152,7 @@ func (s *store) exclusions(c *cli.Context) error {
 			v.Device = fmt.Sprintf("%016x", x.Device)
 		}
 		if x.Port != 0 {
-			v.Service = fmt.Sprintf("%s/%d", protocolName(x.Proto), x.Port)
+			v.Service = fmt.Sprintf("%s/%d", strings.ToLower(protocolName(x.Proto)), x.Port)
 		}
 		views = append(views, v)
 	}

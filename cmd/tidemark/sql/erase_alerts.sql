@@ -14,6 +14,6 @@ FROM
     FROM incidents
     WHERE {from:Int64} = 0 AND {to:Int64} = 0
       AND ({device:UInt64} != 0 AND device = {device:UInt64}
-           OR match(concat(target, ' ', expected, ' ', observed, ' ', text, ' ', query, ' ', reason), {pattern:String}))
+           OR match(concat(target, ' ', expected, ' ', observed, ' ', text, ' ', query, ' ', reason, ' ', toJSONString(lines)), {pattern:String}))
 )
 ORDER BY alert

@@ -138,18 +138,34 @@ func (c *collector) devices(ctx context.Context) (list []known, err error) {
 	return list, err
 }
 
-// examples explains the first notified alert of each family.
+// examples explains an alert of each family: one in which it speaks loudest if there
+// is one, of people who were told before others, and the shortest of these.
 func (c *collector) examples(ctx context.Context, list []alert) (map[string]string, error) {
-	m := map[string]string{}
-	for _, a := range list {
-		if m[a.Family] != "" || !a.Notify {
-			continue
+	best := map[string]alert{}
+	rank := func(a alert, family string) int {
+		n := len(a.Lines)
+		if a.Family != family {
+			n += 1000
 		}
+		if !a.Notify {
+			n += 100
+		}
+		return n
+	}
+	for _, a := range list {
+		for _, family := range a.names() {
+			if b, ok := best[family]; !ok || rank(a, family) < rank(b, family) {
+				best[family] = a
+			}
+		}
+	}
+	m := map[string]string{}
+	for family, a := range best {
 		var text string
 		if err := c.run(ctx, &text, "alerts", "explain", a.ID); err != nil {
 			return nil, err
 		}
-		m[a.Family] = text
+		m[family] = text
 	}
 	return m, nil
 }
