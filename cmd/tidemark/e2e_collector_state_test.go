@@ -32,7 +32,7 @@ func TestCollect_UnknownSenderIsListedAndRecordedOnce(t *testing.T) {
 		neighbour.send(netflow5(i, 1))
 	}
 	s.untilCounted(15)
-	s.says(exitOK, []string{"127.9.9.1", "5 shed", "15 datagrams reached this machine", "10 shed"}, "exporters")
+	s.says(exitOK, []string{"127.9.9.1", "5 datagrams shed: the sender is not in collector.allow", "15 datagrams reached this machine", "10 shed"}, "exporters")
 	s.stop()
 	if n := s.number("SELECT count() FROM events WHERE kind = 'unknown_sender' AND body LIKE '%127.9.9.0/24%'"); n != 1 {
 		t.Errorf("%d events of the network, want 1: %s", n, s.sql("SELECT body FROM events"))
@@ -152,7 +152,7 @@ func TestRestart_CountsWhatWasSentWhileTheDaemonWasDown(t *testing.T) {
 		if len(heard) != 1 || heard[0].Lost != uint64(missed) || heard[0].LostAway != uint64(missed) || heard[0].Restarts != 0 {
 			t.Errorf("life %d: want one exporter that lost %d while down: %+v", life, missed, heard)
 		}
-		s.says(exitOK, []string{fmt.Sprintf("%d while down", missed)}, "exporters")
+		s.says(exitOK, []string{fmt.Sprintf("%d records sent while the daemon was down", missed)}, "exporters")
 	}
 	s.stop()
 }

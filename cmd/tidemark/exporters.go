@@ -26,11 +26,11 @@ func exportersCommand() *cli.Command {
 		Usage: "who sends what, how much, and what was lost on the way",
 		Description: `Lists each exporter and protocol the running daemon has heard since it started.
 "flows/s" is the mean of the last minute. "lost" is told by sequence numbers, in the
-unit the protocol counts in; "while down" is what of it was sent before this daemon began
-to listen and after the last one stored; what this machine's kernel dropped is counted apart
-and printed below the table. "not decoded" counts datagrams shed by collector.allow or
-collector.rate_limit, those that could not be read, by reason, and the Data Sets that
-wait for their template. "sampling" says who told the rate: "assumed" is nobody.
+unit the protocol counts in; what this machine's kernel dropped is counted apart and
+printed below the table. "not decoded" counts datagrams shed by collector.allow or
+collector.rate_limit, what could not be read, and the Data Sets that wait for their
+template. Below stands for each exporter what is missing, where it is and what to do.
+"sampling" says who told the rate: "assumed" is nobody.
 Where an sFlow agent sends counters too, "% of counters" is the packets that its samples
 stand for: far from 100, its rate is not what it says, or samples are lost.
 "clock" is how far the exporter's clock is from this machine's.
@@ -55,16 +55,6 @@ stand for: far from 100, its rate is not what it says, or samples are lost.
 	}
 }
 
-// summary says where all that reached this machine is.
-func summary(s collectorStatus) string {
-	t := s.Totals
-	return fmt.Sprintf(`listening on %s
-since start %s reached this machine: %s read, %s dropped by its kernel (receive buffer full)
-of those read %s shed, the rest decoded or counted above; of %s decoded %s lost before the record`,
-		strings.Join(s.Listening, ", "), plural(t.Datagrams+t.KernelDrops, "datagram"), count(t.Datagrams), count(t.KernelDrops),
-		count(t.Shed), plural(t.Flows, "flow"), count(t.LostFlows))
-}
-
 // needDaemon explains an answer that only a daemon can give.
 func needDaemon(c *cli.Context, err error) error {
 	if errors.Is(err, errNoDaemon) {
@@ -74,21 +64,24 @@ func needDaemon(c *cli.Context, err error) error {
 	return err
 }
 
+// exporterName is the address; those past collector.max_exporters have one line.
+func exporterName(e collector.ExporterStatus) string {
+	if !e.Address.IsValid() {
+		return "(all others)"
+	}
+	return e.Address.String()
+}
+
 func exporterColumns(now time.Time) []column[collector.ExporterStatus] {
 	type E = collector.ExporterStatus
 	return []column[E]{
-		{"exporter", left, func(e E) string {
-			if !e.Address.IsValid() {
-				return "(all others)"
-			}
-			return e.Address.String()
-		}, nil},
+		{"exporter", left, exporterName, nil},
 		{"protocol", left, func(e E) string { return e.Protocol }, nil},
 		{"flows", right, func(e E) string { return count(e.Flows) }, func(e E) string { return fmt.Sprint(e.Flows) }},
 		{"flows/s", right, func(e E) string { return rate(e.FlowsPerSecond) }, func(e E) string { return fmt.Sprintf("%.3f", e.FlowsPerSecond) }},
 		{"lost", right, lost, func(e E) string { return fmt.Sprint(e.Lost) }},
 		{"templates", right, templates, nil},
-		{"not decoded", flex, func(e E) string { return reasons(notDecoded(e)) }, nil},
+		{"not decoded", right, func(e E) string { return count(sum(notDecoded(e))) }, func(e E) string { return reasons(notDecoded(e)) }},
 		{"sampling", left, sampling, nil},
 		{"clock", left, clockOffset, nil},
 		{"last seen", right, func(e E) string { return ago(now, e.LastSeen) }, func(e E) string { return instant(e.LastSeen) }},
@@ -100,11 +93,7 @@ func lost(e collector.ExporterStatus) string {
 	if e.Lost == 0 {
 		return "0"
 	}
-	text := fmt.Sprintf("%s (%s)", plural(e.Lost, strings.TrimSuffix(e.Unit, "s")), percent(e.Lost, e.Expected))
-	if e.LostAway > 0 {
-		text += fmt.Sprintf(", %s while down", count(e.LostAway))
-	}
-	return text
+	return fmt.Sprintf("%s (%s)", plural(e.Lost, strings.TrimSuffix(e.Unit, "s")), percent(e.Lost, e.Expected))
 }
 
 func templates(e collector.ExporterStatus) string {
@@ -130,6 +119,13 @@ func notDecoded(e collector.ExporterStatus) map[string]uint64 {
 		out["waiting for a template"] = uint64(e.Waiting)
 	}
 	return out
+}
+
+func sum(counts map[string]uint64) (n uint64) {
+	for _, m := range counts {
+		n += m
+	}
+	return n
 }
 
 func reasons(counts map[string]uint64) string {
