@@ -26,7 +26,7 @@ type Detector struct {
 }
 
 // sign is something the gate sees in new contacts, of which detectors make more.
-type sign uint8
+type sign uint16
 
 const (
 	anything  sign = 0
@@ -34,7 +34,9 @@ const (
 	failing                    // an attempt that failed
 	pouring                    // many packets out and few back
 	answering                  // much more out than in, over UDP, to the outside
-	logins                     // several flows with a service for log-ins
+	logins                     // an answered service for log-ins
+	asking                     // long or many questions of DNS
+	entered                    // a session that somebody outside began
 	listed                     // an address of a list
 	learned                    // a device that is not only learned any more
 )
@@ -58,7 +60,7 @@ func Detectors() []Detector {
 		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
 		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, needs: novelty,
-			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4}},
+			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4, "few": 15}},
 		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byService, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.4, "min_strength": 0.35, "min_tries": 3}},
 		{Name: "lateral", Attack: []string{"T1021", "T1210", "T1570", "T0886", "T0866", "T0867"}, Stage: "lateral", target: byPeer, pace: prompt, needs: novelty,
@@ -68,13 +70,21 @@ func Detectors() []Detector {
 		{Name: "exfiltration", Attack: []string{"T1048", "T1041", "T0882"}, Stage: "impact", Hard: true, target: byDevice, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.7, "min_bytes": 1 << 20}},
 		{Name: "brute_force", Attack: []string{"T1110", "T0812", "T0859"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: logins,
-			Parameters: map[string]float64{"severity": 0.8, "min_sessions": 20}},
+			Parameters: map[string]float64{"severity": 0.8, "min_sessions": 20, "min_stranger": 10}},
 		{Name: "flood", Attack: []string{"T1498", "T1499", "T0814"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: pouring,
-			Parameters: map[string]float64{"severity": 0.85, "min_pps": 200}},
+			Parameters: map[string]float64{"severity": 0.85, "min_pps": 200, "silent_pps": 20}},
 		{Name: "reflection", Attack: []string{"T1498.002", "T0814"}, Stage: "impact", Hard: true, target: byService, pace: prompt, needs: answering,
 			Parameters: map[string]float64{"severity": 0.85, "min_bytes": 200_000}},
+		{Name: "access", Attack: []string{"T1133", "T1190", "T0883", "T0822", "T0819"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: entered,
+			Parameters: map[string]float64{"severity": 0.65, "min_strength": 0.35}},
+		{Name: "beacon", Attack: []string{"T1071", "T1573", "T0869", "T0884"}, Stage: "control", Hard: true, target: byPeer, pace: steady,
+			Parameters: map[string]float64{"severity": 0.65, "min_calls": 12, "min_seconds": 2, "min_beat": 0.6, "new_days": 14}},
+		{Name: "dns_tunnel", Attack: []string{"T1048.003", "T1071.004", "T0882", "T0869"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: asking,
+			Parameters: map[string]float64{"severity": 0.7, "min_questions": 60, "many_questions": 3000}},
+		{Name: "spoof", Attack: []string{"T1557.002", "T1036", "T0830", "T0856"}, Stage: "access", Hard: true, target: byPeer, pace: steady,
+			Parameters: map[string]float64{"severity": 0.6, "back_minutes": 10}},
 		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady,
-			Parameters: map[string]float64{"severity": 0.35}},
+			Parameters: map[string]float64{"severity": 0.65}},
 		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.45, "site_hours": 24, "settle_hours": 24, "min_flows": 3}},
 		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady,

@@ -2,6 +2,7 @@ package profile_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,6 +23,14 @@ func TestDetectors_Attacks(t *testing.T) {
 		for i := range n {
 			c := k
 			c.at, c.sport = k.at.Add(time.Duration(i)*every), uint16(20000+i)
+			out = append(out, c)
+		}
+		return out
+	}
+	jittered := func(n int, every, jitter time.Duration, k talk) (out []talk) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		for _, c := range repeat(n, every, k) {
+			c.at = c.at.Add(time.Duration(rng.Int64N(int64(jitter))))
 			out = append(out, c)
 		}
 		return out
@@ -53,6 +62,27 @@ func TestDetectors_Attacks(t *testing.T) {
 		{"flood of large packets", nil,
 			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 80, proto: 17, out: 4_000_000, packets: 4000}),
 			[]string{"flood"}, nil},
+		{"a slow flood of large packets that nobody answers", nil,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 80, proto: 17, out: 54_000, packets: 100}),
+			[]string{"flood"}, nil},
+		{"fifty SYN a second", nil,
+			repeat(60, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 443, out: 2000, packets: 50, flags: 0x02}),
+			[]string{"flood"}, nil},
+		{"a log-in every five seconds from outside", nil,
+			repeat(12, 50*time.Second, talk{at: at(8, 0), lasts: 2 * time.Second, from: "203.0.113.80", to: "10.0.0.2", mac: router, dmac: camera, port: 22, out: 1800, packets: 12, in: 2300, inPackets: 10}),
+			[]string{"brute_force", "access"}, nil},
+		{"a stranger is let in", nil,
+			[]talk{{at: at(8, 0), lasts: 2 * time.Second, from: "203.0.113.80", to: "10.0.0.2", mac: router, dmac: camera, port: 8443, out: 900, packets: 8, in: 60_000, inPackets: 50}},
+			[]string{"access"}, []string{"brute_force"}},
+		{"a stranger is turned away", nil,
+			[]talk{{at: at(8, 0), lasts: 2 * time.Second, from: "203.0.113.80", to: "10.0.0.2", mac: router, dmac: camera, port: 8443, out: 60, packets: 1, in: 54, inPackets: 1, flags: 0x02, replyFlags: 0x14}},
+			nil, []string{"access"}},
+		{"data in the names asked for", nil,
+			repeat(300, 2*time.Second, talk{at: at(8, 0), from: "10.0.0.2", to: "10.0.0.1", mac: camera, dmac: router, port: 53, proto: 17, out: 228, in: 288}),
+			[]string{"dns_tunnel"}, nil},
+		{"many names are asked for", nil,
+			repeat(300, 2*time.Second, talk{at: at(8, 0), from: "10.0.0.2", to: "10.0.0.1", mac: camera, dmac: router, port: 53, proto: 17, out: 66, in: 150}),
+			nil, []string{"dns_tunnel"}},
 		{"somebody watches the camera over a relay", nil,
 			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "34.5.6.7", mac: camera, dmac: router, port: 443, proto: 17, out: 400_000, packets: 330, in: 2000}),
 			nil, []string{"flood", "reflection"}},
@@ -80,7 +110,16 @@ func TestDetectors_Attacks(t *testing.T) {
 		{"the first master goes on", modbus(monday, 8), modbus(day9.Add(8*time.Hour), 1)[:12], nil, []string{"ics"}},
 		{"calls home every minute", nil,
 			repeat(40, time.Minute, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200}),
-			[]string{"new_destination"}, []string{"exfiltration"}},
+			[]string{"new_destination", "beacon"}, []string{"exfiltration"}},
+		{"calls home every minute or so", nil,
+			jittered(40, time.Minute, 20*time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200}),
+			[]string{"beacon"}, nil},
+		{"calls a stranger when it likes", nil,
+			jittered(40, time.Minute, 4*time.Hour, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200}),
+			[]string{"new_destination"}, []string{"beacon"}},
+		{"its cloud moves", nil,
+			repeat(40, 10*time.Minute, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "104.9.9.9", mac: camera, dmac: router, port: 8883, out: 2000, in: 1500}),
+			nil, []string{"beacon"}},
 		{"a listed host is called", nil,
 			[]talk{{at: at(8, 0), from: "10.0.0.2", to: "203.0.113.66", mac: camera, dmac: router, port: 443, out: 60, flags: 0x02}},
 			[]string{"threat_intel"}, nil},

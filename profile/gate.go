@@ -83,12 +83,12 @@ func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge
 	err := each(ctx, s, touchedSQL, map[string]any{"log": log, "after": after, "upto": upto}, func(r row) error {
 		var e edge
 		var at time.Time
-		var has [4]uint8
-		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &has[0], &has[1], &has[2], &has[3]); err != nil {
+		var has [6]uint8
+		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &has[0], &has[1], &has[2], &has[3], &has[4], &has[5]); err != nil {
 			return err
 		}
 		out[e] = at.UnixMilli()
-		for i, s := range []sign{failing, pouring, answering, logins} {
+		for i, s := range []sign{failing, pouring, answering, logins, asking, entered} {
 			if has[i] != 0 {
 				signs |= s
 			}

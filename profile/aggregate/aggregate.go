@@ -30,6 +30,7 @@ type Maker struct {
 	volumes  table[volumeKey, volume]
 	devices  table[deviceKey, device]
 	hosts    []host
+	starts   []start
 	scratch  scratch
 	blocks   [3]storage.Block
 }
@@ -59,7 +60,7 @@ func (m *Maker) Blocks(log uint64, site string, index uint64, b *flow.Batch) []s
 	m.contacts.reset()
 	m.volumes.reset()
 	m.devices.reset()
-	m.hosts = m.hosts[:0]
+	m.hosts, m.starts = m.hosts[:0], m.starts[:0]
 	m.count(b)
 	blocks := m.blocks[:0]
 	if len(m.contacts.rows) > 0 {

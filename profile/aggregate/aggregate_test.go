@@ -47,7 +47,7 @@ func view(t *testing.T, file, name string) string {
 // comparable are the columns of a table in a form in which equal is equal: what
 // is a set is sorted.
 var comparable = map[string]string{
-	"contacts":   "*",
+	"contacts":   "* EXCEPT starts",
 	"volumes_5m": "* EXCEPT peers, finalizeAggregation(peers) AS hosts",
 	"devices":    "* EXCEPT addresses, arraySort(addresses) AS known",
 }
@@ -85,8 +85,11 @@ func compare(t *testing.T, db *storage.DB, m *aggregate.Maker, index uint64, b *
 	} {
 		exec("DROP TABLE IF EXISTS want")
 		exec("CREATE TABLE want AS " + table + " ENGINE = MergeTree ORDER BY tuple()")
-		exec("INSERT INTO want " + view(t, from[0], from[1]))
 		columns := comparable[table]
+		if table == "contacts" {
+			exec("ALTER TABLE want DROP COLUMN starts") // younger than the view
+		}
+		exec("INSERT INTO want " + view(t, from[0], from[1]))
 		var got, want, missing, extra uint64
 		err := db.Conn().QueryRow(ctx, fmt.Sprintf(`SELECT (SELECT count() FROM %[1]s), (SELECT count() FROM want),
 			(SELECT count() FROM (SELECT %[2]s FROM want EXCEPT ALL SELECT %[2]s FROM %[1]s)),

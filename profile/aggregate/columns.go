@@ -16,6 +16,7 @@ type scratch struct {
 	i64                        []int64
 	u128                       [][16]byte
 	ends, hosts                []uint64
+	starts                     []uint32
 }
 
 // column appends a column of what get takes out of each of rows.

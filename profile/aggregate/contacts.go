@@ -1,6 +1,8 @@
 package aggregate
 
 import (
+	"slices"
+
 	"tidemark/collector/flow"
 	"tidemark/storage"
 )
@@ -21,6 +23,16 @@ type contact struct {
 	peerAddr, exporter    [16]byte
 	received              uint16
 	confidence            uint8
+	begun                 uint8 // how many of Maker.starts are its
+}
+
+// maxStarts bounds the beginnings of flows that are kept of a contact.
+const maxStarts = 64
+
+// start is when a flow of a row of contacts began, in seconds.
+type start struct {
+	at  uint32
+	row uint32
 }
 
 func (m *Maker) addContact(s *side) {
@@ -48,6 +60,10 @@ func (m *Maker) addContact(s *side) {
 		c.bytesIn += uint64(s.bytes)
 		c.packetsIn += uint64(s.packets)
 	}
+	if s.out && s.role != roleServer && s.scope == uint8(flow.ScopeWAN) && c.begun < maxStarts {
+		c.begun++
+		m.starts = append(m.starts, start{uint32(min(max(s.begin/second, 0), 1<<32-1)), uint32(n)})
+	}
 	c.flows++
 	c.samples += s.samples
 	c.syn += one(s.syn)
@@ -70,12 +86,16 @@ const (
 	typeTime     = "DateTime64(3, 'UTC')"
 )
 
-const ms = 1_000_000 // nanoseconds
+// In nanoseconds.
+const (
+	ms     = 1_000_000
+	second = 1000 * ms
+)
 
 func (m *Maker) contactsBlock(log, index uint64) []byte {
 	t, x := &m.contacts, &m.scratch
 	rows := len(t.rows)
-	dst := storage.AppendBlock(x.contacts[:0], 26, rows)
+	dst := storage.AppendBlock(x.contacts[:0], 27, rows)
 	dst = storage.AppendNumber(dst, "log", log, rows)
 	dst = storage.AppendNumber(dst, "batch_index", index, rows)
 	dst = column(dst, &x.u16, "received", "Date", t.rows, func(c *contact) uint16 { return c.received })
@@ -102,6 +122,25 @@ func (m *Maker) contactsBlock(log, index uint64) []byte {
 	dst = column(dst, &x.u64, "syn", "UInt64", t.rows, func(c *contact) uint64 { return c.syn })
 	dst = column(dst, &x.u64, "failed", "UInt64", t.rows, func(c *contact) uint64 { return c.failed })
 	dst = column(dst, &x.u64, "refused", "UInt64", t.rows, func(c *contact) uint64 { return c.refused })
+	ends, starts := m.startsByRow()
+	dst = storage.AppendArrays(dst, "starts", "Array(UInt32)", ends, starts)
 	x.contacts = dst
 	return dst
+}
+
+// startsByRow sorts the starts by row: row i owns [ends[i-1], ends[i]).
+func (m *Maker) startsByRow() (ends []uint64, starts []uint32) {
+	x := &m.scratch
+	ends = grown(&x.ends, len(m.contacts.rows))
+	x.starts = slices.Grow(x.starts[:0], len(m.starts))[:len(m.starts)]
+	next := uint64(0)
+	for i := range ends {
+		ends[i] = next
+		next += uint64(m.contacts.rows[i].begun)
+	}
+	for _, s := range m.starts {
+		x.starts[ends[s.row]] = s.at
+		ends[s.row]++
+	}
+	return ends, x.starts
 }

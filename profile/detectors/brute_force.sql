@@ -1,12 +1,14 @@
 -- brute_force: many short sessions with one service that asks for a password.
 --
 -- Sessions of ten minutes between two hosts on a port for log-ins, answered, of
--- few packets and octets each; at least 20, and five times the pace of the
--- pair's busiest day before. Flows of both directions count as one session.
+-- few packets and octets each; at least {min_sessions}, {min_stranger} with a host
+-- outside that had none on any day before, and five times the pace of the pair's
+-- busiest day. Flows of both directions count as one session; what lasted longer
+-- than ten minutes counts in proportion.
 --
--- Minimum evidence: 20 sessions, 4 to 60 packets and at most 20 kB each; any
--- state of learning; not on sampled flows, whose sessions are not counted.
--- Severity 0.80 by the device, 0.45 against it. ATT&CK T1110; ICS T0812, T0859.
+-- Minimum evidence: that many sessions, 4 to 60 packets and at most 20 kB each;
+-- any state of learning; not on sampled flows, whose sessions are not counted.
+-- Severity 0.80 by the device, 0.65 against it. ATT&CK T1110; ICS T0812, T0859.
 WITH
     touched AS
     (
@@ -20,16 +22,17 @@ WITH
     bursts AS
     (
         SELECT
-            device, role, peer, port, observer, any(c.peer_device) AS other, any(c.peer_addr) AS address, min(c.first) AS since, max(c.last) AS until, min(c.confidence) AS sure,
+            device, role, peer, port, observer, max(c.scope = 'wan') AS outside, any(c.peer_device) AS other, any(c.peer_addr) AS address, min(c.first) AS since, max(c.last) AS until, min(c.confidence) AS sure,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(packets_out) + sum(packets_in) AS packets,
-            intDiv(sum(flows), b_out > 0 AND b_in > 0 ? 2 : 1) AS sessions, sum(samples) < packets AS is_sampled
+            intDiv(sum(flows), b_out > 0 AND b_in > 0 ? 2 : 1) AS total, sum(samples) < packets AS is_sampled,
+            toUInt64(total * least(1, 600000 / greatest(dateDiff('millisecond', since, until), 1))) AS sessions
         FROM contacts AS c
         INNER JOIN touched USING (device, role, peer, port)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND proto = 6
-            AND c.first > touched.upto - toIntervalMinute(10)
+            AND c.last > touched.upto - toIntervalMinute(10)
         GROUP BY device, role, peer, port, observer
-        HAVING sessions >= {min_sessions:UInt64} AND NOT is_sampled AND b_out > 0 AND b_in > 0
-            AND packets >= 4 * sessions AND packets <= 60 * sessions AND b_out + b_in <= 20000 * sessions
+        HAVING sessions >= {min_stranger:UInt64} AND NOT is_sampled AND b_out > 0 AND b_in > 0
+            AND packets >= 4 * total AND packets <= 60 * total AND b_out + b_in <= 20000 * total
     ),
     busiest AS
     (
@@ -46,13 +49,13 @@ WITH
 SELECT
     device, toString(bursts.role) AS role, bursts.peer AS peer, max(bursts.other) AS peer_device, any(bursts.address) AS peer_addr, toUInt8(6) AS proto, bursts.port AS port,
     min(bursts.since) AS since, max(bursts.until) AS until,
-    least(1, 0.7 + 0.3 * log10(max(sessions) / 20)) AS strength,
+    least(1, 0.7 + 0.3 * log10(greatest(max(sessions), 20) / 20)) AS strength,
     least(0.95, min(sure) / 100) AS confidence,
-    bursts.role = 'client' ? toFloat64({severity:Float64}) : 0.45 AS severity,
+    bursts.role = 'client' ? toFloat64({severity:Float64}) : 0.65 AS severity,
     any(busiest.most) > 0 ? format('at most {} such sessions a day', toString(round(any(busiest.most)))) : 'no such sessions: none on any day before' AS expected,
     format('{} short sessions {} <peer> by <service> within 10 minutes', toString(max(sessions)), bursts.role = 'client' ? 'with' : 'from') AS observed
 FROM bursts
 LEFT JOIN busiest USING (device, role, peer, port)
 GROUP BY device, bursts.role, bursts.peer, bursts.port
-HAVING max(sessions) >= 5 * any(busiest.most) / 144
+HAVING max(sessions) >= 5 * any(busiest.most) / 144 AND (max(sessions) >= {min_sessions:UInt64} OR max(outside) AND any(busiest.most) = 0)
 ORDER BY device, role, peer, port

@@ -2,12 +2,18 @@
 -- nothing comes back: its part in a denial of service.
 --
 -- Packets per second over the last two minutes to the peer, at least 20 s of it
--- (so 200 packets in one second are no flood). Small packets (200 octets and
--- less, as of SYN, ACK and UDP floods): 200 a second; larger ones: 2,000, since
--- video is sent like that. In both cases 10 times the device's busiest hour.
+-- (so 200 packets in one second are no flood). Three ways to be one:
+-- small packets (200 octets and less, as of SYN, ACK and UDP floods) at 200 a
+-- second, larger ones at 2,000, since video is sent like that, and 10 times the
+-- device's busiest hour;
+-- TCP that nobody answers (one packet in 200) at {silent_pps} a second on at most 16
+-- ports, most of it SYN or none of it answered, if the exporter shows both
+-- directions: no session sends on without an ACK;
+-- anything else that nobody answers at {silent_pps} a second, and twice the busiest
+-- hour to a peer that is new within a day, 20 times to others.
 --
--- Minimum evidence: a day of history, or small packets; any state of learning.
--- Sampled flows are scaled; 30 samples.
+-- Minimum evidence: a day of history, or small packets, or TCP; any state of
+-- learning. Sampled flows are scaled; 30 samples.
 -- Severity 0.85. ATT&CK T1498, T1499; ICS T0814.
 WITH
     touched AS
@@ -17,7 +23,7 @@ WITH
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
             AND scope IN ('lan', 'wan') AND packets_in * 10 <= packets_out AND ({device:UInt64} = 0 OR device = {device:UInt64})
         GROUP BY device, peer
-        HAVING sum(packets_out) >= {min_pps:UInt64}
+        HAVING sum(packets_out) >= 5 * {silent_pps:UInt64}
     ),
     rates AS
     (
@@ -25,7 +31,7 @@ WITH
             device, peer, observer, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
             uniqExact(c.proto, c.port) AS n_ports, min(c.first) AS since, max(c.last) AS until,
             sum(packets_out) AS p_out, sum(packets_in) AS p_in, sum(bytes_out) AS b_out, sum(samples) AS n_samples,
-            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size
+            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session
         FROM contacts AS c
         INNER JOIN touched USING (device, peer)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.upto - toIntervalMinute(2)
@@ -35,7 +41,12 @@ WITH
     loud AS
     (
         SELECT device, peer, argMax(tuple(rates.*), pps) AS r
-        FROM (SELECT * FROM rates WHERE p_in * 10 <= p_out AND pps >= (size <= 200 ? {min_pps:UInt64} : 10 * {min_pps:UInt64}) AND n_samples >= 30) AS rates
+        FROM
+        (
+            SELECT *, sum(p_in) OVER (PARTITION BY device, peer) * 200 <= p_out AND n_ports <= 16 AND NOT is_session AS unanswered -- one half may be of another observer
+            FROM rates
+        ) AS rates
+        WHERE p_in * 10 <= p_out AND pps >= multiIf(unanswered, {silent_pps:UInt64}, size <= 200, {min_pps:UInt64}, 10 * {min_pps:UInt64}) AND n_samples >= 30
         GROUP BY device, peer
     ),
     usual AS
@@ -50,16 +61,41 @@ WITH
             GROUP BY device, observer, t
         )
         GROUP BY device
+    ),
+    pairs AS
+    (
+        SELECT device, peer, min(edges.first) AS met
+        FROM edges
+        WHERE (device, peer) IN (SELECT device, peer FROM loud)
+        GROUP BY device, peer
+    ),
+    both AS
+    (
+        SELECT device, sum(bytes_in) > 0 AS two_way
+        FROM edges
+        WHERE device IN (SELECT device FROM loud) AND edges.scope IN ('lan', 'wan')
+        GROUP BY device
     )
 SELECT
     device, 'client' AS role, peer, r.4 AS peer_device, r.5 AS peer_addr, r.6 AS proto, r.8 = 1 ? r.7 : 0 AS port,
     r.9 AS since, r.10 AS until,
-    1. AS strength,
+    is_fast ? 1. : 0.85 AS strength,
     r.14 < r.11 ? 0.85 : 0.95 AS confidence,
     toFloat64({severity:Float64}) AS severity,
-    usual.most > 0 ? format('at most {} packets a second, in its busiest hour', toString(round(usual.most, 1))) : 'no such stream: it is new' AS expected,
+    most > 0 ? format('at most {} packets a second, in its busiest hour', toString(round(most, 1))) : 'no such stream: it is new' AS expected,
     format('{} packets a second of {} octets to <peer>, {} back', toString(round(r.15)), toString(round(r.16)), toString(r.12)) AS observed
-FROM loud
-LEFT JOIN usual USING (device)
-WHERE r.15 >= 10 * usual.most AND (r.16 <= 200 OR usual.born > toDateTime(0) AND usual.born <= r.9 - toIntervalDay(1))
+FROM
+(
+    SELECT
+        *,
+        usual.born > toDateTime(0) AND usual.born <= r.9 - toIntervalDay(1) AS has_history,
+        r.15 >= 10 * usual.most AND (r.16 <= 200 AND r.15 >= {min_pps:UInt64} OR has_history AND r.15 >= 10 * {min_pps:UInt64}) AS is_fast,
+        r.18 AND r.6 = 6 AND two_way AND r.15 >= 2 * usual.most AS is_deaf,
+        r.18 AND has_history AND r.15 >= (met >= r.9 - toIntervalDay(1) ? 2 : 20) * usual.most AS is_strange
+    FROM loud
+    LEFT JOIN usual USING (device)
+    LEFT JOIN pairs USING (device, peer)
+    LEFT JOIN both USING (device)
+)
+WHERE is_fast OR is_deaf OR is_strange
 ORDER BY device, peer

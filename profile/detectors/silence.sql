@@ -1,58 +1,82 @@
--- silence: a device that was never quiet for long is not heard any more, while
+-- silence: a device that was never quiet for long is not heard, or was not, while
 -- its neighbours are.
 --
--- The time since its last flow against the longest gap of the 28 days before, in
--- hours: twice that and two hours more. At least three other devices seen by the
--- same exporter in the last hour, three of four of those it saw the day before: else the
--- exporter, the line or the power is away, and not the device.
+-- A gap between two hours in which the device sent something, or since the last
+-- one, against the longest of the 28 days before: twice that and two hours more.
+-- In the gap at least three other devices behind the same exporter are heard, three
+-- of four of those of the day before; and no two others fell silent with it: else
+-- the exporter, the line or the power is away, and not the device.
 --
 -- Minimum evidence: device learned; heard in nine of ten hours of the week before.
--- Severity 0.35. ATT&CK T1489; ICS T0826, T0881, T0814.
+-- Severity 0.65; strength grows with the gap. ATT&CK T1489; ICS T0826, T0881, T0814.
 WITH
     (
-        SELECT max(contacts.last) FROM contacts WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
-    ) AS now_at,
-    seen AS
+        SELECT (min(contacts.first), max(contacts.last)) FROM contacts WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+    ) AS span,
+    toUInt32(toStartOfHour(span.1)) AS begin_hour,
+    toUInt32(toStartOfHour(span.2)) AS now_hour,
+    ages AS
     (
-        SELECT device, min(devices.first) AS born, max(devices.last) AS heard
+        SELECT device, toUInt32(toStartOfHour(min(devices.first))) AS born
         FROM devices
-        WHERE site = {site:String} AND ({device:UInt64} = 0 OR device = {device:UInt64})
+        WHERE site = {site:String}
         GROUP BY device
-        HAVING heard < now_at - toIntervalHour(2) AND heard > now_at - toIntervalDay(3) AND born + toIntervalSecond(greatest({learning:UInt64}, 604800)) <= heard
+        HAVING max(devices.last) > span.2 - toIntervalDay(3)
     ),
     hours AS
     (
-        SELECT device, heard, groupUniqArray(toUnixTimestamp(v.t)) AS list, argMax(exporter_of, v.t) AS exporter
-        FROM (SELECT device, t, any(exporter) AS exporter_of FROM volumes_1h WHERE device IN (SELECT device FROM seen) GROUP BY device, t) AS v
-        INNER JOIN seen USING (device)
-        WHERE v.t > heard - toIntervalDay(28)
-        GROUP BY device, heard
+        SELECT device, arraySort(groupUniqArray(toUInt32(v.t))) AS list, argMax(exporter_of, v.t) AS exporter
+        FROM
+        (
+            SELECT device, t, any(exporter) AS exporter_of
+            FROM volumes_1h
+            WHERE device IN (SELECT device FROM ages) AND t > span.2 - toIntervalDay(29) AND t <= span.2
+            GROUP BY device, t
+            HAVING sum(packets_out) > 0
+        ) AS v
+        GROUP BY device
     ),
     gaps AS
     (
         SELECT
-            device, heard, exporter, arraySort(list) AS sorted,
-            arrayCount(t -> t > toUnixTimestamp(heard) - 604800, list) AS lately,
-            arrayMax(arrayMap(i -> sorted[i + 1] - sorted[i], range(1, length(sorted)))) - 3600 AS longest,
-            dateDiff('second', heard, now_at) AS quiet
+            device, exporter, born,
+            arrayJoin(arrayFilter(g -> g.2 > begin_hour AND g.2 - g.1 >= 3 * 3600,
+                arrayMap(i -> (list[i], i < length(list) ? list[i + 1] : now_hour, i = length(list)), range(1, toUInt32(length(list)) + 1)))) AS gap,
+            gap.1 AS begun, gap.2 AS ended, gap.3 AS is_open,
+            arrayFilter(t -> t <= begun AND t > begun - 2419200, list) AS before,
+            arrayCount(t -> t > begun - 604800, before) AS lately,
+            arrayMax(arrayMap(i -> before[i + 1] - before[i], range(1, toUInt32(length(before))))) - 3600 AS longest,
+            ended - begun - 3600 AS quiet -- at least
         FROM hours
+        INNER JOIN ages USING (device)
         WHERE length(list) > 24
+    ),
+    judged AS
+    (
+        SELECT *, count() OVER (PARTITION BY exporter ORDER BY begun RANGE BETWEEN 3600 PRECEDING AND 3600 FOLLOWING) AS together
+        FROM gaps
+        WHERE lately >= 151 AND quiet >= 2 * longest + 7200 AND begun + 3600 >= born + greatest({learning:UInt64}, 604800)
     ),
     neighbours AS
     (
-        SELECT exporter_of AS exporter, uniqExactIf(device, t >= toStartOfHour(now_at) - toIntervalHour(1)) AS lively, uniqExact(device) AS before
-        FROM (SELECT device, t, any(exporter) AS exporter_of FROM volumes_1h WHERE t >= now_at - toIntervalDay(1) AND t <= now_at GROUP BY device, t)
-        GROUP BY exporter
+        SELECT
+            judged.device AS device, judged.begun AS begun,
+            countIf(arrayExists(t -> t > begun AND t < ended OR t = now_hour AND is_open, h.list)) AS lively,
+            countIf(arrayExists(t -> t <= begun AND t > begun - 86400, h.list)) AS known
+        FROM judged
+        INNER JOIN hours AS h ON h.exporter = judged.exporter
+        WHERE h.device != judged.device
+        GROUP BY device, begun
     )
 SELECT
     device, 'unknown' AS role, toUInt64(0) AS peer, toUInt64(0) AS peer_device, toIPv6('::') AS peer_addr, toUInt8(0) AS proto, toUInt16(0) AS port,
-    heard AS since, now_at AS until,
-    least(1, 0.5 + quiet / (8 * (2 * longest + 7200))) AS strength,
+    toDateTime64(toDateTime(begun + 3600, 'UTC'), 3, 'UTC') AS since, toDateTime64(toDateTime(ended, 'UTC'), 3, 'UTC') AS until,
+    least(1, 0.7 + 0.2 * quiet / (2 * longest + 7200)) AS strength,
     0.9 AS confidence,
     toFloat64({severity:Float64}) AS severity,
     format('something every hour: heard in {} of the 168 hours before, never quiet for more than {} h', toString(lately), toString(intDiv(longest, 3600) + 1)) AS expected,
-    format('nothing for {} h, while {} other devices behind the same exporter are heard', toString(intDiv(quiet, 3600)), toString(lively)) AS observed
-FROM gaps
-INNER JOIN neighbours USING (exporter)
-WHERE lately >= 151 AND quiet >= 2 * longest + 7200 AND lively >= 3 AND lively * 4 >= before * 3
-ORDER BY device
+    format('nothing for {} h{}, while {} other devices behind the same exporter were heard', toString(intDiv(quiet, 3600)), is_open ? '' : ', then back', toString(lively)) AS observed
+FROM judged
+INNER JOIN neighbours USING (device, begun)
+WHERE together <= 2 AND lively >= 3 AND lively * 4 >= known * 3 AND ({device:UInt64} = 0 OR device = {device:UInt64})
+ORDER BY device, since

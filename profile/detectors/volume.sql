@@ -9,7 +9,7 @@
 --
 -- Minimum evidence: device learned; z >= 6; at least 1 MB over the expected, and
 -- 3 times the largest of the hours before; 30 samples.
--- Severity 0.40. ATT&CK T1041, T1496; ICS T0882.
+-- Severity 0.40, of what came in 0.28. ATT&CK T1041, T1496; ICS T0882.
 WITH
     touched AS
     (
@@ -84,7 +84,7 @@ SELECT
     toDateTime64(t, 3, 'UTC') AS since, toDateTime64(t, 3, 'UTC') + toIntervalHour(1) AS until,
     0.3 + 0.7 * greatest(0, least(1, (z - 4) / 4)) AS strength,
     (length(y) >= 48 ? 0.9 : 0.7) AS confidence,
-    toFloat64({severity:Float64}) AS severity,
+    endsWith(metric, '_in') ? 0.7 * {severity:Float64} : toFloat64({severity:Float64}) AS severity,
     format('{} of {} {} ({} to {}), never more than {}', formatReadableSize(exp(m) - 1), direction, season,
         formatReadableSize(greatest(exp(m - 3 * s) - 1, 0)), formatReadableSize(exp(m + 3 * s) - 1), formatReadableSize(largest)) AS expected,
     format('{} of {} within the hour', formatReadableSize(x), transform(metric, ['lan_out', 'lan_in', 'wan_out', 'wan_in'],
