@@ -117,11 +117,17 @@ func (i *Incident) live(at time.Time) []*Line {
 	return out
 }
 
-// lead makes the incident speak by its strongest live line, and says whether that
-// is about something else than before.
+// lead makes the incident speak by its strongest live line, which comes first, and
+// says whether that is about something else than before.
 func (i *Incident) lead() bool {
+	weight := func(l *Line) int {
+		if i.Changed.Sub(l.Until) > quietTime {
+			return -1
+		}
+		return int(l.Score)
+	}
+	slices.SortStableFunc(i.Lines, func(a, b Line) int { return weight(&b) - weight(&a) })
 	live := i.live(i.Changed)
-	slices.SortStableFunc(live, func(a, b *Line) int { return int(b.Score) - int(a.Score) })
 	first := live[0]
 	i.Expected, i.Observed, i.Flows, i.Query, i.Strength = first.Expected, first.Observed, first.Flows, first.Query, float64(first.Score)/100
 	i.Families, i.Attack = nil, nil

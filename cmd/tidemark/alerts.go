@@ -24,6 +24,7 @@ type alertView struct {
 	Level  string   `json:"level"`
 	Also   []string `json:"also"` // ids of devices with the same
 	device profile.Device
+	others []string // what the devices of Also are called
 }
 
 func alertsCommand() *cli.Command {
@@ -144,7 +145,7 @@ func level(name string) (uint8, error) {
 func (s *store) viewAlerts(c *cli.Context, q *profile.Scorer, found []profile.Incident) ([]alertView, error) {
 	var ids []uint64
 	for _, i := range found {
-		ids = append(ids, i.Device)
+		ids = append(append(ids, i.Device), i.Also...)
 	}
 	known := map[uint64]profile.Device{}
 	if len(ids) > 0 {
@@ -166,6 +167,9 @@ func (s *store) viewAlerts(c *cli.Context, q *profile.Scorer, found []profile.In
 		}
 		for _, id := range i.Also {
 			v.Also = append(v.Also, fmt.Sprintf("%016x", id))
+			if d, ok := known[id]; ok {
+				v.others = append(v.others, d.ShortTitle())
+			}
 		}
 		views = append(views, v)
 	}
@@ -274,11 +278,17 @@ func (a alertView) write(w io.Writer) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
+	long := func(name, text string) {
+		for _, part := range wrap(text, 86) {
+			line(name, "%s", part)
+			name = ""
+		}
+	}
 	line("alert", "%s, %s, risk %d of 100 (%s)", a.ID, a.State, a.Risk, a.Level)
 	line("device", "%s%s", a.device.Title(), a.place())
 	line("since", "%s UTC, last %s UTC, %s", stamp(a.Opened), stamp(a.Changed), plural(a.Findings, "finding"))
 	if len(a.Also) > 0 {
-		line("also", "the same on %s: %s", plural(len(a.Also), "other device"), strings.Join(a.Also, " "))
+		line("also", "the same on %s: %s", plural(len(a.Also), "other device"), strings.Join(a.others, ", "))
 	}
 	if a.State == profile.StateAcknowledged || a.Verdict != "" {
 		line("by", "%s: %s%s", a.Actor, saidText(a.Verdict), a.Reason)
@@ -287,24 +297,26 @@ func (a alertView) write(w io.Writer) error {
 	for k, l := range parts {
 		fmt.Fprintf(w, "\n%d. %s", k+1, l.Family)
 		if l.Stage != "" {
-			fmt.Fprintf(w, " (%s)", l.Stage)
+			fmt.Fprintf(w, " (%s, %d %%)", l.Stage, l.Score)
 		}
 		fmt.Fprintln(w)
-		line("observed", "%s", l.Observed)
-		line("expected", "%s", l.Expected)
+		long("observed", l.Observed)
+		long("expected", l.Expected)
 		line("when", "%s to %s UTC, %s", stamp(l.Since), stamp(l.Until), plural(l.Count, "finding"))
 		var attack []string
 		for _, id := range l.Attack {
 			attack = append(attack, profile.Technique(id))
 		}
-		for n, text := range wrap(strings.Join(attack, ", "), 86) {
-			line(map[bool]string{true: "ATT&CK"}[n == 0], "%s", text)
-		}
+		long("ATT&CK", strings.Join(attack, ", "))
 		if l.Cause != "" {
 			line("cause", "tidemark alerts explain %s", l.Cause)
 		}
 		if n := len(l.Flows); n > 0 {
-			line("flows", "%s%s", strings.Join(l.Flows[:min(n, 2)], " "), map[bool]string{true: fmt.Sprintf(" and %d more", n-2)}[n > 2])
+			more := ""
+			if n > 2 {
+				more = fmt.Sprintf(" and %d more", n-2)
+			}
+			line("flows", "%s%s", strings.Join(l.Flows[:min(n, 2)], " "), more)
 		}
 	}
 	fmt.Fprintf(w, "\nrisk %d of 100\n", a.Risk)
