@@ -7,8 +7,9 @@
 -- or last of a /24, or alone in a network behind a gateway) and a router's talk:
 -- DNS, DHCP, NTP, SNMP, syslog, routing, ICMP, and if it offers that, pages of its
 -- own to the site.
--- Tables that only some filters and orders need are read for those only; the wide
--- rows of the devices pass through one join.
+-- Tables, and columns, that only some filters and orders need are read for those
+-- only. Of 100,000 devices few have aliases or no MAC: the others pass no join but
+-- that of the order, and nothing is compared by more than one number.
 WITH
     (SELECT max(mark) FROM (SELECT max(watermark) AS mark FROM score_cursors UNION ALL SELECT max(device_lives.last) FROM device_lives WHERE site = {site:String})) AS as_of,
     canon AS (SELECT device, target FROM device_aliases FINAL WHERE site = {site:String} AND target != device),
@@ -22,28 +23,33 @@ WITH
             AND device IN (SELECT device FROM device_lives WHERE site = {site:String} AND identity != 'mac')
         GROUP BY device
     ),
+    (SELECT arraySort(groupArray((device, target))) FROM canon) AS pairs,
+    arrayPushFront(pairs.1, toUInt64(0)) AS aliases, -- never empty: transform could not tell their type
+    arrayPushFront(pairs.2, toUInt64(0)) AS targets,
+    (SELECT count() > 0 FROM device_lives WHERE site = {site:String} AND identity != 'mac') AS any_bare,
+    lives AS
+    (
+        SELECT device, identity, device_lives.mac AS mac, toUInt64(0) AS told_mac, device_lives.first AS first, device_lives.last AS last, device_lives.sent AS sent, device_lives.addresses AS had
+        FROM device_lives
+        WHERE site = {site:String} AND identity = 'mac'
+        UNION ALL
+        SELECT l.device, l.identity, l.mac, assigned.told_mac, l.first, l.last, l.sent, l.addresses
+        FROM (SELECT device, identity, mac, device_lives.first AS first, device_lives.last AS last, device_lives.sent AS sent, device_lives.addresses AS addresses FROM device_lives WHERE site = {site:String} AND identity != 'mac') AS l
+        LEFT JOIN assigned ON assigned.device = l.device
+    ),
     known AS
     (
         SELECT
-            canon.target = 0 ? l.device : canon.target AS id,
-            argMaxIf(l.mac, (l.device = id, l.seen), l.identity = 'mac' AND NOT is_gateway) AS seen_mac,
-            max(assigned.told_mac) AS assigned_mac,
+            transform(device, aliases, targets, device) AS id,
+            argMaxIf(lives.mac, toUnixTimestamp64Milli(last) + (device = id ? toInt64(1e16) : 0), identity = 'mac' AND mac NOT IN (SELECT mac FROM gateways)) AS seen_mac,
+            max(told_mac) AS assigned_mac,
             seen_mac != 0 ? seen_mac : assigned_mac AS own_mac,
-            multiIf(seen_mac != 0, 'mac', assigned_mac != 0, 'assigned', argMax(l.identity, l.seen) = 'gateway', 'gateway', 'address') AS known_by,
-            min(l.born) AS born, max(l.seen) AS seen,
-            arrayFilter(a -> a != toIPv6('::ffff:0.0.0.0') AND a != toIPv6('::'), groupArrayArray(16)(l.had)) AS addrs
-        FROM
-        (
-            SELECT
-                device, identity, device_lives.mac AS mac, mac IN (SELECT mac FROM gateways) AS is_gateway,
-                device_lives.first AS born, device_lives.last AS seen, device_lives.sent AS most, device_lives.addresses AS had
-            FROM device_lives
-            WHERE site = {site:String}
-        ) AS l
-        LEFT JOIN canon ON canon.device = l.device
-        LEFT JOIN assigned ON assigned.device = l.device
+            multiIf(seen_mac != 0, 'mac', assigned_mac != 0, 'assigned', argMax(identity, toUnixTimestamp64Milli(last)) = 'gateway', 'gateway', 'address') AS known_by,
+            min(lives.first) AS born, max(lives.last) AS seen,
+            arrayFilter(a -> a != toIPv6('::ffff:0.0.0.0') AND a != toIPv6('::'), groupArrayArray(16)({sort:String} = 'address' OR {bits:UInt8} != 0 OR {match:String} != '' ? had : CAST([], 'Array(IPv6)'))) AS addrs
+        FROM lives
         GROUP BY id
-        HAVING own_mac != 0 OR countIf(l.identity != 'mac') > 0 AND (max(l.most) >= 5 OR seen >= born + toIntervalMinute(1))
+        HAVING own_mac != 0 OR countIf(identity != 'mac') > 0 AND (max(sent) >= 5 OR seen >= born + toIntervalMinute(1))
     ),
     bare AS
     (
@@ -61,7 +67,7 @@ WITH
         SELECT addr, max(device_lives.last) AS until
         FROM device_lives
         ARRAY JOIN addresses AS addr
-        WHERE site = {site:String} AND identity = 'mac' AND mac != 0 AND mac NOT IN (SELECT mac FROM gateways)
+        WHERE any_bare AND site = {site:String} AND identity = 'mac' AND mac != 0 AND mac NOT IN (SELECT mac FROM gateways)
             AND addr IN (SELECT arrayJoin(addresses) FROM device_lives WHERE site = {site:String} AND identity != 'mac')
         GROUP BY addr
     ),
@@ -70,7 +76,7 @@ WITH
         SELECT DISTINCT bitShiftRight(toUInt128(addr), bitShiftRight(toUInt128(addr), 32) = 65535 ? 8 : 64) AS link
         FROM device_lives
         ARRAY JOIN addresses AS addr
-        WHERE site = {site:String} AND identity = 'mac' AND mac != 0 AND mac NOT IN (SELECT mac FROM gateways)
+        WHERE any_bare AND site = {site:String} AND identity = 'mac' AND mac != 0 AND mac NOT IN (SELECT mac FROM gateways)
     ),
     hidden AS
     (
@@ -182,7 +188,7 @@ WHERE known.id NOT IN (SELECT device FROM routers)
         OR arrayExists(a -> position(toString(a), lower({match:String})) > 0, addrs))
 ORDER BY
     {sort:String} IN ('name', 'kind', 'risk') ? words.word = '' : 0,
-    words.word,
+    {sort:String} IN ('name', 'kind', 'risk') ? words.word : '',
     {sort:String} = 'last' ? -toUnixTimestamp64Milli(seen) : 0,
     {sort:String} = 'address' ? empty(addrs) : 0,
     {sort:String} = 'address' ? arrayMin(arrayMap(a -> toUInt128(a), addrs)) : toUInt128(0), -- IPv4 comes first: ::ffff:0:0/96 is low
