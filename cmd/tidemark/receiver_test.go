@@ -187,9 +187,7 @@ func (l *line) seal() error {
 	if err := l.spool.Append(l.index, 1, l.meta, l.block); err != nil {
 		return err
 	}
-	err := l.spool.Remove(l.index)
-	l.meta, l.block = l.spool.Spare()
-	return err
+	return l.spool.Remove(l.index)
 }
 
 // The line allocates nothing per flow: a batch of many costs what one of few does.
