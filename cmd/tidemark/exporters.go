@@ -17,7 +17,21 @@ import (
 type collectorStatus struct {
 	Listening []string                   `json:"listening"`
 	Totals    collector.Totals           `json:"totals"`
+	Record    recordStatus               `json:"record"`
 	Exporters []collector.ExporterStatus `json:"exporters"`
+}
+
+// recordStatus is how far the flows of Totals have come on the way into the record.
+type recordStatus struct {
+	SealedFlows    uint64 `json:"sealed_flows"`
+	LeftOutFlows   uint64 `json:"left_out_flows"`  // could not be encoded: a bug, logged
+	WaitingBatches int    `json:"waiting_batches"` // sealed, not yet stored and given back unchanged
+	WaitingBytes   int64  `json:"waiting_bytes"`
+}
+
+func (n *node) recordStatus() recordStatus {
+	return recordStatus{SealedFlows: n.ingest.sealed.Load(), LeftOutFlows: n.ingest.leftOut.Load(),
+		WaitingBatches: len(n.spool.Records()), WaitingBytes: n.spool.Size()}
 }
 
 func exportersCommand() *cli.Command {

@@ -88,7 +88,8 @@ func noteLines(exporters []collector.ExporterStatus) (out []string) {
 
 // summary says where all that was sent to this machine is.
 func summary(s collectorStatus) string {
-	t := s.Totals
+	t, r := s.Totals, s.Record
+	lostFlows := t.LostFlows + r.LeftOutFlows
 	var foreign uint64
 	lost := map[string]uint64{}
 	for _, e := range s.Exporters {
@@ -102,8 +103,11 @@ func summary(s collectorStatus) string {
 		"listening on " + strings.Join(s.Listening, ", "),
 		fmt.Sprintf("since start %s reached this machine: %s read, %s dropped by its kernel (receive buffer full)",
 			plural(t.Datagrams+t.KernelDrops, "datagram"), count(t.Datagrams), count(t.KernelDrops)),
-		fmt.Sprintf("of those read: %s shed, %s of no protocol we read, %s given to a decoder: %s, %s of them lost before the record",
-			count(t.Shed), count(foreign), count(t.Datagrams-min(t.Datagrams, t.Shed+foreign)), plural(t.Flows, "flow"), count(t.LostFlows)),
+		fmt.Sprintf("of those read: %s shed, %s of no protocol we read, %s given to a decoder",
+			count(t.Shed), count(foreign), count(t.Datagrams-min(t.Datagrams, t.Shed+foreign))),
+		fmt.Sprintf("of %s decoded: %s sealed, %s on the way, %s lost before the record; %s sealed and not yet stored",
+			plural(t.Flows, "flow"), count(r.SealedFlows), count(t.Flows-min(t.Flows, r.SealedFlows+lostFlows)), count(lostFlows),
+			plural(uint64(r.WaitingBatches), "batch")),
 	}
 	if len(lost) > 0 {
 		var parts []string

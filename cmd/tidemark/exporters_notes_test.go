@@ -29,6 +29,7 @@ func TestSummary_SaysWhereEveryDatagramIs(t *testing.T) {
 	got := summary(collectorStatus{
 		Listening: []string{"192.0.2.9:2055"},
 		Totals:    collector.Totals{Datagrams: 1000, KernelDrops: 7, Shed: 20, Flows: 22000, LostFlows: 3},
+		Record:    recordStatus{SealedFlows: 21000, LeftOutFlows: 1, WaitingBatches: 2},
 		Exporters: []collector.ExporterStatus{
 			{Protocol: "unknown", Address: netip.MustParseAddr("192.0.2.1"), Datagrams: 25, Shed: 20, ShedBy: map[string]uint64{"not_allowed": 20}, Undecodable: map[string]uint64{"version": 5}},
 			{Protocol: "ipfix", Address: netip.MustParseAddr("192.0.2.2"), Unit: "records", Expected: 1200, Lost: 90, LostAway: 60, Restarts: 1},
@@ -39,7 +40,8 @@ func TestSummary_SaysWhereEveryDatagramIs(t *testing.T) {
 	})
 	want := `listening on 192.0.2.9:2055
 since start 1,007 datagrams reached this machine: 1,000 read, 7 dropped by its kernel (receive buffer full)
-of those read: 20 shed, 5 of no protocol we read, 975 given to a decoder: 22,000 flows, 3 of them lost before the record
+of those read: 20 shed, 5 of no protocol we read, 975 given to a decoder
+of 22,000 flows decoded: 21,000 sealed, 996 on the way, 4 lost before the record; 2 batches sealed and not yet stored
 by their numbers missing: 1 datagram, 90 records; what the kernel dropped is among them
 192.0.2.1 unknown: 20 datagrams shed: the sender is not in collector.allow
                    5 datagrams of no protocol we read

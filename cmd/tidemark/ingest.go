@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -45,6 +46,8 @@ type ingest struct {
 	full   chan fullBatch
 	free   chan *flow.Batch
 	synced chan struct{} // Run receives from it between two batches
+
+	sealed, leftOut atomic.Uint64 // flows; leftOut: could not be encoded
 }
 
 // fullBatch is on its way to be sealed; sealed is to be called then.
@@ -218,6 +221,10 @@ func (g *ingest) seal(ctx context.Context, b *flow.Batch) error {
 		}
 	})
 	if b != nil {
+		if err == nil {
+			g.sealed.Add(uint64(rows.Len()))
+			g.leftOut.Add(uint64(b.Len() - rows.Len()))
+		}
 		b.Reset()
 		g.free <- b
 	}

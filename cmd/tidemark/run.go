@@ -237,7 +237,7 @@ func (d *daemon) controlHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/exporters", func(w http.ResponseWriter, _ *http.Request) {
 		c := d.node.collector
-		answer(w, collectorStatus{Exporters: c.Exporters(), Listening: c.Listening(), Totals: c.Totals()}, nil)
+		answer(w, collectorStatus{Exporters: c.Exporters(), Listening: c.Listening(), Totals: c.Totals(), Record: d.node.recordStatus()}, nil)
 	})
 	mux.HandleFunc("POST /v1/replay", func(w http.ResponseWriter, r *http.Request) {
 		speed, err := strconv.ParseFloat(r.URL.Query().Get("speed"), 64)
