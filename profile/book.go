@@ -76,8 +76,10 @@ func (s *Scorer) enter(ctx context.Context, b *book, found []finding) error {
 		b.add(&found[i], s.targetOf(&found[i]))
 	}
 	b.blame()
-	if err := s.fleet(ctx, b); err != nil {
-		return fmt.Errorf("find who else has the same: %w", err)
+	if !b.trial { // of which the table knows nothing
+		if err := s.fleet(ctx, b); err != nil {
+			return fmt.Errorf("find who else has the same: %w", err)
+		}
 	}
 	if err := s.describe(ctx, b); err != nil {
 		return err
@@ -92,6 +94,8 @@ type book struct {
 	site string
 	all  []*Incident
 	of   map[uint64]*Incident // by device
+
+	trial bool // nothing of it is stored
 }
 
 func (s *Scorer) open(ctx context.Context, found []finding, watermark time.Time) (*book, error) {
@@ -428,6 +432,9 @@ func (s *Scorer) describe(ctx context.Context, b *book) error {
 			}
 			l.Expected, l.Observed = s.words(f, f.Expected, devices), s.words(f, f.Observed, devices)
 			l.Confidence, l.Query = uint8(math.Round(100*f.Confidence)), bare(f.query)
+			if b.trial {
+				continue
+			}
 			if l.Flows, err = s.flowsOf(ctx, f); err != nil {
 				return err
 			}

@@ -262,8 +262,34 @@ func (s *Scorer) exclude(ctx context.Context, found []finding) ([]finding, error
 		return found, nil
 	}
 	list, err := s.Exclusions(ctx)
-	if err != nil || len(list) == 0 {
-		return found, err
+	if err != nil {
+		return nil, err
+	}
+	found, hits, err := s.without(ctx, found, list)
+	if err != nil {
+		return nil, err
+	}
+	for i, h := range hits {
+		if h.n == 0 {
+			continue
+		}
+		if err := s.exec(ctx, saveHitsSQL, map[string]any{"site": s.config.Site, "id": list[i].ID, "hits": h.n, "last": h.last}); err != nil {
+			return nil, fmt.Errorf("count hits of exclusion %s: %w", list[i].Name(), err)
+		}
+	}
+	return found, nil
+}
+
+// hits is how often an exclusion fitted, and the event time of the last.
+type hits struct {
+	n    uint64
+	last time.Time
+}
+
+// without returns what exclusions leave of findings, and the hits of each.
+func (s *Scorer) without(ctx context.Context, found []finding, list []Exclusion) ([]finding, []hits, error) {
+	if len(found) == 0 || len(list) == 0 {
+		return found, nil, nil
 	}
 	var ids []uint64
 	for i := range found {
@@ -272,30 +298,22 @@ func (s *Scorer) exclude(ctx context.Context, found []finding) ([]finding, error
 	slices.Sort(ids)
 	known, err := s.identities(ctx, slices.Compact(ids))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	hits, last := make([]uint64, len(list)), make([]time.Time, len(list))
+	hit := make([]hits, len(list))
 	found = slices.DeleteFunc(found, func(f finding) bool {
 		of := f.subject()
 		of.place(known)
 		for i := range list {
 			if list[i].hides(of) {
-				hits[i]++
-				last[i] = later(last[i], f.Until)
+				hit[i].n++
+				hit[i].last = later(hit[i].last, f.Until)
 				return true
 			}
 		}
 		return false
 	})
-	for i := range list {
-		if hits[i] == 0 {
-			continue
-		}
-		if err := s.exec(ctx, saveHitsSQL, map[string]any{"site": s.config.Site, "id": list[i].ID, "hits": hits[i], "last": last[i]}); err != nil {
-			return nil, fmt.Errorf("count hits of exclusion %s: %w", list[i].Name(), err)
-		}
-	}
-	return found, nil
+	return found, hit, nil
 }
 
 // subject is the finding as an exclusion sees it.

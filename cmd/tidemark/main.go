@@ -121,7 +121,7 @@ in full, 7 origin not checked.`,
 		},
 		Commands: []*cli.Command{
 			runCommand(), replayCommand(),
-			devicesCommand(), baselineCommand(), flowsCommand(), alertsCommand(), exclusionsCommand(), detectorsCommand(), notifyCommand(), containCommand(), exportersCommand(), coverageCommand(),
+			devicesCommand(), baselineCommand(), flowsCommand(), alertsCommand(), exclusionsCommand(), detectorsCommand(), backtestCommand(), notifyCommand(), containCommand(), exportersCommand(), coverageCommand(),
 			verifyCommand(), proveCommand(), evidenceCommand(), verifyBundleCommand(), eraseCommand(), anchorCommand(), contractCommand(),
 			configCommand(), aggregatesCommand(), sqlCommand(), versionCommand(), engineCommand(),
 		},

@@ -1,0 +1,236 @@
+package profile
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+var (
+	//go:embed query/windows.sql
+	windowsSQL string
+	//go:embed query/device_days.sql
+	deviceDaysSQL string
+	//go:embed query/reached.sql
+	reachedSQL string
+)
+
+// Outcome is what becomes of a stored finding under other parameters.
+type Outcome string
+
+const (
+	OutcomeNew  Outcome = "new"  // would have been found
+	OutcomeGone Outcome = "gone" // would not have been found
+	OutcomeSame Outcome = "same"
+)
+
+// Trial is a line of a backtest beside what is stored.
+type Trial struct {
+	Outcome  Outcome   `json:"outcome"`
+	Device   uint64    `json:"-"`
+	Family   string    `json:"family"`
+	Target   string    `json:"target"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	Score    uint8     `json:"score"`
+	Risk     uint8     `json:"risk"`     // of its alert
+	Notified bool      `json:"notified"` // people would have been told, or were
+	Observed string    `json:"observed"`
+}
+
+// Backtest is what detectors would have found.
+type Backtest struct {
+	Since       time.Time `json:"since"` // event time
+	Until       time.Time `json:"until"`
+	DeviceDays  uint64    `json:"device_days"`
+	LearnedDays uint64    `json:"learned_device_days"`
+	Alerts      int       `json:"alerts"`
+	Notified    int       `json:"notified"`        // alerts that people would have been told of
+	Before      int       `json:"alerts_before"`   // stored ones of the same detectors
+	BeforeTold  int       `json:"notified_before"` // that people were told of
+	Lines       []Trial   `json:"lines"`
+}
+
+// Backtest runs the scorer's detectors once more over the contacts that are
+// stored since a time (they are kept 14 days), an hour of event time at once, and
+// compares what they find with the stored alerts of the same detectors. It writes
+// nothing. What makes it differ from what was scored live: aggregates of whole
+// days are those of today, and what befalls a fleet is not merged.
+func (s *Scorer) Backtest(ctx context.Context, since time.Time, progress func(at time.Time)) (Backtest, error) {
+	r := Backtest{Since: since}
+	b := newBook(s.config.Site, nil)
+	b.trial = true
+	logs := []uint64{s.config.Log}
+	if s.config.Log == 0 {
+		var err error
+		if logs, err = column[uint64](ctx, s, logsSQL, nil); err != nil {
+			return r, fmt.Errorf("backtest: %w", err)
+		}
+	}
+	hidden, err := s.Exclusions(ctx)
+	if err != nil {
+		return r, err
+	}
+	s.refreshLists()
+	for _, log := range logs {
+		windows, err := s.windows(ctx, log, since)
+		if err != nil {
+			return r, fmt.Errorf("backtest: list batches of log %016x: %w", log, err)
+		}
+		for _, w := range windows {
+			progress(w.reached)
+			if err := s.try(ctx, b, hidden, log, w); err != nil {
+				return r, fmt.Errorf("backtest of batches %d to %d of log %016x: %w", w.after+1, w.upto, log, err)
+			}
+			r.Until = later(r.Until, w.reached)
+		}
+	}
+	values := map[string]any{"site": s.config.Site, "since": since, "learning": uint64(s.config.LearningPeriod / time.Second)}
+	if err := scalar(ctx, s, deviceDaysSQL, values, &r.DeviceDays, &r.LearnedDays); err != nil {
+		return r, fmt.Errorf("backtest: count device-days: %w", err)
+	}
+	return r, s.compare(ctx, &r, b)
+}
+
+// Reached is the event time of the newest contacts; zero if there are none.
+func (s *Scorer) Reached(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	if err := scalar(ctx, s, reachedSQL, nil, &at); err != nil {
+		return at, fmt.Errorf("read the newest contacts: %w", err)
+	}
+	if at.UnixMilli() <= 0 {
+		return time.Time{}, nil
+	}
+	return at.UTC(), nil
+}
+
+// window is an hour of batches (after, upto].
+type window struct {
+	after, upto uint64
+	reached     time.Time
+}
+
+func (s *Scorer) windows(ctx context.Context, log uint64, since time.Time) ([]window, error) {
+	list, err := query(ctx, s, windowsSQL, map[string]any{"log": log, "since": since}, func(r row, w *window) error {
+		err := r.Scan(&w.after, &w.upto, &w.reached)
+		w.reached = w.reached.UTC()
+		w.after--
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []window
+	for _, w := range list { // exporters' clocks differ: an hour may begin before another ends
+		if n := len(out); n > 0 {
+			w.after = max(w.after, out[n-1].upto)
+		}
+		for w.after < w.upto {
+			part := window{w.after, min(w.upto, w.after+maxBatches), w.reached}
+			out = append(out, part)
+			w.after = part.upto
+		}
+	}
+	return out, nil
+}
+
+// try finds what there is in a window and enters it, as Score does.
+func (s *Scorer) try(ctx context.Context, b *book, hidden []Exclusion, log uint64, w window) error {
+	var found []finding
+	for _, p := range []pace{prompt, steady} {
+		list, err := s.findAll(ctx, p, log, w.after, w.upto)
+		if err != nil {
+			return err
+		}
+		found = append(found, list...)
+	}
+	found, _, err := s.without(ctx, found, hidden)
+	if err != nil {
+		return err
+	}
+	b.settle(w.reached)
+	return s.enter(ctx, b, found)
+}
+
+// settle ends a round of a trial: what was due was told, what was quiet is closed.
+func (b *book) settle(watermark time.Time) {
+	for _, i := range b.all {
+		if i.due {
+			i.mark()
+			i.Told++
+		}
+		i.seen, i.event, i.due = false, false, false
+		i.Version = 1
+		for k := range i.Lines {
+			i.Lines[k].new, i.Lines[k].from = false, nil
+		}
+		if i.State != StateClosed && watermark.Sub(i.Changed) >= quietTime {
+			i.State = StateClosed
+			delete(b.of, i.Device)
+		}
+	}
+}
+
+// compare sets what a trial found beside what is stored.
+func (s *Scorer) compare(ctx context.Context, r *Backtest, b *book) error {
+	b.settle(time.Time{})
+	var trial, before []Trial
+	for _, i := range b.all {
+		r.Alerts++
+		if i.Told > 0 {
+			r.Notified++
+		}
+		trial = append(trial, i.trials()...)
+	}
+	stored, err := s.incidents(ctx, AlertFilter{Limit: math.MaxInt32})
+	if err != nil {
+		return fmt.Errorf("backtest: read alerts: %w", err)
+	}
+	for _, i := range stored {
+		lines := slices.DeleteFunc(i.trials(), func(t Trial) bool { return t.Until.Before(r.Since) || detectorNamed(s.detectors, t.Family) == nil })
+		if len(lines) == 0 {
+			continue
+		}
+		r.Before++
+		if i.Told > 0 {
+			r.BeforeTold++
+		}
+		before = append(before, lines...)
+	}
+	for _, t := range trial {
+		t.Outcome = OutcomeNew
+		if slices.ContainsFunc(before, t.meets) {
+			t.Outcome = OutcomeSame
+		}
+		r.Lines = append(r.Lines, t)
+	}
+	for _, t := range before {
+		if !slices.ContainsFunc(trial, t.meets) {
+			t.Outcome = OutcomeGone
+			r.Lines = append(r.Lines, t)
+		}
+	}
+	slices.SortStableFunc(r.Lines, func(a, b Trial) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Device, b.Device), cmp.Compare(a.Family, b.Family))
+	})
+	return nil
+}
+
+func (i *Incident) trials() []Trial {
+	var out []Trial
+	for k := range i.Lines {
+		l := &i.Lines[k]
+		out = append(out, Trial{Device: i.Device, Family: l.Family, Target: l.Target, Since: l.Since, Until: l.Until, Score: l.Score, Risk: i.Risk, Notified: l.Notified, Observed: l.Observed})
+	}
+	return out
+}
+
+// meets says whether two lines tell of the same: of one family and device, at
+// times an hour apart at most.
+func (t Trial) meets(o Trial) bool {
+	return t.Device == o.Device && t.Family == o.Family && t.Since.Sub(o.Until) <= time.Hour && o.Since.Sub(t.Until) <= time.Hour
+}
