@@ -20,9 +20,11 @@ site() { # TITLE SEED OPTION...
 	"$dir/sitesim" generate --dir "$name" --devices 100 --days 3 --seed "$seed" "$@" >/dev/null 2>&1
 	sites="${sites:+$sites;}$title=$name"
 }
-site "seed 11 (seen while tuning), v9 with MACs" 11
-site "seed 11 (seen while tuning), v9 without MACs" 11 --no-mac
-for seed in 21 22; do
+for seed in 11 21; do
+	site "seed $seed (seen), v9 with MACs" $seed
+	site "seed $seed (seen), v9 without MACs" $seed --no-mac
+done
+for seed in 22 31 32; do
 	site "seed $seed, v9 with MACs" $seed
 	site "seed $seed, v9 without MACs" $seed --no-mac
 	site "seed $seed, v9 with MACs, 1:100" $seed --sampling 100
