@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // tellAlert writes the event of an alert and stores it, as profile does.
@@ -22,6 +23,59 @@ func (s *recordedSite) tellAlert(id uint64, version int, state string) {
 		id, version, state)
 }
 
+// scored says that the detectors have been through a batch.
+func (s *recordedSite) scored(batch uint64) {
+	s.t.Helper()
+	s.exec("TRUNCATE TABLE score_cursors")
+	s.exec("INSERT INTO score_cursors (log, pace, batch_index, watermark) VALUES ({log}, 'prompt', %d, now64(3))", batch)
+}
+
+// A collector that was killed between telling the log of an alert and storing it
+// has done nothing wrong; who deletes an alert has, and cannot pass for it.
+func TestVerify_AlertToldAndNotStoredIsPending(t *testing.T) {
+	s := newSite(t)
+	s.tellAlert(1, 1, "open")
+	s.tellAlert(2, 1, "open")
+	if err := s.ledger.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	event := s.ledger.Reader().Size() - 1 // of alert 2
+	s.exec("ALTER TABLE incidents DELETE WHERE id = 2 SETTINGS mutations_sync = 2")
+	pending := func(what string, want bool) {
+		t.Helper()
+		r := s.verify()
+		said := strings.Contains(text(r), "1 alert is pending")
+		if fault := r.has(AlertAltered, -1) != nil; fault == want || said != want {
+			t.Errorf("%s: pending %t, fault %t, want pending %t:\n%s", what, said, fault, want, text(r))
+		}
+	}
+	s.scored(event - 1)
+	pending("killed before it was stored", true)
+	s.exec("INSERT INTO incidents SELECT * REPLACE (2 AS id, 0 AS version, 'closed' AS state) FROM incidents WHERE id = 1")
+	pending("an older version is stored", true)
+	s.exec("ALTER TABLE incidents DELETE WHERE id = 2 SETTINGS mutations_sync = 2")
+	s.scored(event + 1)
+	pending("what came after it was scored", false)
+
+	// The table of what was scored is no evidence: the log tells how long the collector lived.
+	s.scored(0)
+	pending("said not to be scored, and the collector did not live on", true)
+	seal := func(later time.Duration) {
+		t.Helper()
+		s.ledger.clock = func() time.Time { return time.Now().Add(later) }
+		if _, err := s.ledger.Seal(t.Context(), siteRows(5, 3, midday(time.Now())), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.ledger.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seal(10 * time.Second)
+	pending("a batch later", true)
+	seal(2 * time.Minute)
+	pending("said not to be scored, though the collector lived on", false)
+}
+
 func TestVerify_AlertsAreThoseOfTheLog(t *testing.T) {
 	s := newSite(t)
 	s.tellAlert(1, 1, "open")
@@ -32,6 +86,7 @@ func TestVerify_AlertsAreThoseOfTheLog(t *testing.T) {
 	if err := s.ledger.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	s.scored(s.ledger.Reader().Size() - 1)
 	s.clean("untouched")
 	s.exec("OPTIMIZE TABLE incidents FINAL")
 	s.clean("after OPTIMIZE FINAL")

@@ -22,6 +22,8 @@ var (
 	verifyOthers string
 	//go:embed query/verify_alerts.sql
 	verifyAlerts string
+	//go:embed query/verify_scored.sql
+	verifyScored string
 	//go:embed query/holds_rows.sql
 	holdsRows string
 	//go:embed query/verify_headers.sql

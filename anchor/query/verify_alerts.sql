@@ -3,7 +3,7 @@
 -- later version than the last event may count more findings and say so.
 SELECT
     coalesce(nullIf(told.name, ''), kept.name) AS alert,
-    multiIf(kept.name = '', 'missing', told.name = '', 'added', 'altered') AS fault,
+    multiIf(kept.name = '', 'missing', told.name = '', 'added', kept.version < told.version, 'behind', 'altered') AS fault,
     told.batch_index, told.pos, told.time
 FROM
 (
