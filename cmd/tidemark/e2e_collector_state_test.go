@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"tidemark/collector"
+	"tidemark/profile/notify"
 )
 
 // octetsOf joins numbers in network order.
@@ -19,11 +23,12 @@ func octetsOf(v ...any) (b []byte) {
 }
 
 // A sender that is not on the allow list is shed, listed, and in the record:
-// once, however much it sends.
-func TestCollect_UnknownSenderIsListedAndRecordedOnce(t *testing.T) {
+// once, however much it sends; the first of a day is told of.
+func TestCollect_UnknownSenderIsListedRecordedAndToldOfOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.configure(fmt.Sprintf("collector: {listen: [%q], allow: [127.0.0.1]}", s.udp))
+	told := filepath.Join(t.TempDir(), "alerts.ndjson")
+	s.configure(fmt.Sprintf("collector: {listen: [%q], allow: [127.0.0.1]}", s.udp), `notify: [{name: log, url: "file://`+told+`"}]`)
 	s.start()
 	known, stranger, neighbour := s.exporter("127.0.0.1"), s.exporter("127.9.9.1"), s.exporter("127.9.9.2")
 	for i := range uint32(5) {
@@ -39,6 +44,14 @@ func TestCollect_UnknownSenderIsListedAndRecordedOnce(t *testing.T) {
 	}
 	if n := s.number("SELECT count() FROM flows"); n != 5 {
 		t.Errorf("%d flows stored, want the 5 of the exporter allowed", n)
+	}
+	var alert notify.Alert
+	text, err := os.ReadFile(told)
+	if err == nil {
+		err = json.Unmarshal(text, &alert) // one line, or it is no JSON
+	}
+	if err != nil || alert.Family != "unknown_sender" || alert.Level != "medium" || !strings.HasPrefix(alert.Text, "127.9.9.") || strings.Count(string(text), "\n") != 1 {
+		t.Errorf("told %s (%v), want one alert of a sender of 127.9.9.0/24", text, err)
 	}
 }
 

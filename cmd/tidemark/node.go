@@ -20,6 +20,7 @@ import (
 	"tidemark/enrich/names"
 	"tidemark/profile"
 	"tidemark/profile/aggregate"
+	"tidemark/profile/notify"
 	"tidemark/storage"
 )
 
@@ -45,6 +46,10 @@ type node struct {
 
 	// tell passes on what the scorer found, once it is in the ledger; nil: nobody is told
 	tell func(profile.Event) error
+	// warn passes on that a stranger sends; nil: nobody is told. warned is the day of
+	// the last; both are used by the collector's one goroutine for strangers
+	warn   func(notify.Alert) error
+	warned time.Time
 }
 
 // nodeDeps is what a node is given beside its configuration and database.
@@ -132,17 +137,6 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	}
 	n.ingest.counts, n.ingest.mark = n.collector.Counts, n.collector.Mark
 	return n, nil
-}
-
-// stranger makes a sender that may not export to us an event of the ledger.
-func (n *node) stranger(s collector.Stranger) {
-	fields := map[string]any{"address": s.Address.Addr().String(), "port": s.Address.Port()}
-	if s.Network.IsValid() {
-		fields["network"] = s.Network.String()
-	}
-	if err := n.ledger.Event("unknown_sender", "tidemark", fields); err != nil {
-		n.log.Error().Err(err).Stringer("address", s.Address).Msg("an unknown sender is not in the record")
-	}
 }
 
 func ledgerDir(dir string) string { return filepath.Join(dir, "ledger") }

@@ -156,6 +156,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 		return err
 	}
 	d.node.tell = func(e profile.Event) error { return tell(d.notifier, e) }
+	d.node.warn = d.notifier.Enqueue
 	base.Go(func() error { return d.notifier.Run(below) })
 
 	if err := d.node.collector.Listen(); err != nil {
