@@ -83,6 +83,8 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.7, "min_questions": 60, "many_questions": 3000}},
 		{Name: "spoof", Attack: []string{"T1557.002", "T1036", "T0830", "T0856"}, Stage: "access", Hard: true, target: byPeer, pace: steady,
 			Parameters: map[string]float64{"severity": 0.6, "back_minutes": 10}},
+		{Name: "drift", Attack: []string{"T1078", "T1071", "T0859", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: steady,
+			Parameters: map[string]float64{"severity": 0.6, "min_flows": 20, "min_bytes": 500_000, "max_single": 1, "few": 15}},
 		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.65}},
 		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,

@@ -45,7 +45,7 @@ fi
 
 failed=0
 seeds=$(tr ' ' , <<<"${EVAL_SEEDS:-tuning,sealed}")
-nice -n "${EVAL_NICE:-10}" "$bin/sitesim" eval "${flags[@]}" --results "$results" --seeds "$seeds" --parts "$parts" --budget "${TIDEMARK_EVAL_BUDGET:-0}" || failed=1
+[[ -z $parts ]] || nice -n "${EVAL_NICE:-10}" "$bin/sitesim" eval "${flags[@]}" --results "$results" --seeds "$seeds" --parts "$parts" --budget "${TIDEMARK_EVAL_BUDGET:-0}" || failed=1
 machine="$(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(date -u +%F)"
 "$bin/sitesim" report --results "$results" --out "$root/docs/evaluation.md" --machine "$machine"
 [[ $devices == 0 ]] || TIDEMARK_CAPTURES=$captures nice -n 19 "$root/scripts/eval-devices.sh" || failed=1

@@ -27,14 +27,18 @@ func evalCommand() *cli.Command {
 directory, and compares its alerts with the truth. Results are kept, one file a trial; a trial
 run again replaces its own. ` + "`sitesim report`" + ` makes a document of them.
 
+With --budget the trials that tell most come first, those are left out that this version of
+the program has passed already, and results of other versions are removed: run it again to go on.
+
    sitesim eval --program bin/tidemark --results eval --parts benign,attacks
-   sitesim eval --program bin/tidemark --results eval --seeds sealed
+   sitesim eval --program bin/tidemark --results eval --seeds tuning,sealed --budget 35m
    sitesim eval --program bin/tidemark --results eval --only attacks-tuning-1-learned-MAC`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "program", Value: "bin/tidemark", Usage: "`FILE` of the collector"},
 			&cli.StringFlag{Name: "results", Required: true, Usage: "`DIR` of results"},
 			&cli.StringSliceFlag{Name: "parts", Value: cli.NewStringSlice(eval.Parts...), Usage: "what to run"},
-			&cli.StringFlag{Name: "seeds", Value: eval.Tuning, Usage: "tuning or sealed; whoever tunes a detector looks at the failures of the first only"},
+			&cli.StringSliceFlag{Name: "seeds", Value: cli.NewStringSlice(eval.Tuning), Usage: "tuning, sealed or both; whoever tunes a detector looks at the failures of the first only"},
+			&cli.DurationFlag{Name: "budget", Usage: "begin no trial that would end after `TIME`; 0 = run all"},
 			&cli.StringFlag{Name: "only", Usage: "trials whose name holds `TEXT`"},
 			&cli.StringFlag{Name: "captures", Usage: "`DIR` of real captures, for the part splice", EnvVars: []string{"TIDEMARK_CAPTURES"}},
 			&cli.BoolFlag{Name: "short", Usage: "one small trial a part"},
@@ -50,11 +54,16 @@ run again replaces its own. ` + "`sitesim report`" + ` makes a document of them.
 					return fmt.Errorf("--parts %s: want some of %s", p, strings.Join(eval.Parts, ", "))
 				}
 			}
-			if s := c.String("seeds"); s != eval.Tuning && s != eval.Sealed {
-				return fmt.Errorf("--seeds %s: want tuning or sealed", s)
+			for _, s := range c.StringSlice("seeds") {
+				if s != eval.Tuning && s != eval.Sealed {
+					return fmt.Errorf("--seeds %s: want tuning or sealed", s)
+				}
+			}
+			if b := c.Duration("budget"); b < 0 {
+				return fmt.Errorf("--budget %s: want a time from 0", b)
 			}
 			return eval.Run(c.Context, eval.Options{
-				Program: c.String("program"), Parts: parts, Set: c.String("seeds"), Short: c.Bool("short"), Only: c.String("only"),
+				Program: c.String("program"), Parts: parts, Sets: c.StringSlice("seeds"), Budget: c.Duration("budget"), Short: c.Bool("short"), Only: c.String("only"),
 				Results: c.String("results"), Captures: c.String("captures"), Keep: c.Bool("keep"), Progress: c.App.ErrWriter,
 			})
 		},

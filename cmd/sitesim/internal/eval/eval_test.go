@@ -2,6 +2,7 @@ package eval
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -175,5 +176,59 @@ func TestResult_SurvivesItsFile(t *testing.T) {
 	}
 	if _, err := Load(t.TempDir()); err == nil {
 		t.Error("no results are no error")
+	}
+}
+
+// TestWork_WithinItsBudgetAndOnFromThere: a trial that would end too late is not
+// begun, and what the same version has passed is not run again.
+func TestWork_WithinItsBudgetAndOnFromThere(t *testing.T) {
+	o := Options{Results: t.TempDir(), Budget: time.Hour, Progress: io.Discard}
+	var ran []string
+	trial := func(name, kind string) job {
+		return job{name: name, kind: kind, run: func(context.Context) (*Result, error) {
+			ran = append(ran, name)
+			return &Result{Name: name, Kind: kind}, nil
+		}}
+	}
+	if err := o.work(t.Context(), "tidemark v1", []job{trial("a", Attacks), trial("b", Benign)}); err != nil {
+		t.Fatal(err)
+	}
+	o.Budget = time.Nanosecond
+	if err := o.work(t.Context(), "tidemark v1", []job{trial("c", Attacks)}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a", "b"}; !slices.Equal(ran, want) {
+		t.Errorf("ran %q, want %q", ran, want)
+	}
+	for version, want := range map[string]int{"tidemark v1": 2, "tidemark v2": 0} {
+		done, err := o.kept(version)
+		if err != nil || len(done) != want {
+			t.Errorf("of %s %d results are kept (%v), want %d", version, len(done), err, want)
+		}
+		if version == "tidemark v2" {
+			if all, _ := Load(o.Results); len(all) != 0 {
+				t.Error("results of another version stayed")
+			}
+		}
+	}
+}
+
+// TestQueue_TheMostTellingFirst: of both sets, before what no bar speaks of.
+func TestQueue_TheMostTellingFirst(t *testing.T) {
+	o := Options{Sets: []string{Tuning, Sealed}, Parts: []string{Benign, Attacks, Timing, Poison, Ramp}}
+	jobs, err := o.queue(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first []string
+	for _, j := range jobs[:8] {
+		first = append(first, j.name)
+	}
+	want := []string{
+		"attacks-tuning-1-learned-MAC", "attacks-sealed-1-learned-MAC", "poison-tuning", "poison-sealed",
+		"timing-tuning-0", "timing-sealed-0", "benign-tuning-0", "benign-sealed-0",
+	}
+	if !slices.Equal(first, want) {
+		t.Errorf("first %q, want %q", first, want)
 	}
 }

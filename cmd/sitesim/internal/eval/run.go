@@ -18,14 +18,15 @@ import (
 
 // Options say what to evaluate.
 type Options struct {
-	Program  string   // the collector's binary
-	Parts    []string // see Parts
-	Set      string   // Tuning or Sealed
-	Short    bool     // one small trial a part
-	Only     string   // trials whose name holds this
-	Results  string   // directory of results, one file a trial
-	Captures string   // directory of real captures, for Splice
-	Keep     bool     // data directories and captures stay
+	Program  string        // the collector's binary
+	Parts    []string      // see Parts
+	Sets     []string      // Tuning, Sealed
+	Budget   time.Duration // no trial is begun that would end later; 0 = all are run
+	Short    bool          // one small trial a part
+	Only     string        // trials whose name holds this
+	Results  string        // directory of results, one file a trial
+	Captures string        // directory of real captures, for Splice
+	Keep     bool          // data directories and captures stay
 	Progress io.Writer
 }
 
@@ -43,30 +44,19 @@ func Run(ctx context.Context, o Options) error {
 	if o.Short {
 		s = short
 	}
-	var errs []error
-	for _, d := range designs(o.Parts, o.Set, s) {
-		if !strings.Contains(d.Name, o.Only) {
-			continue
-		}
-		began := time.Now()
-		r, err := o.trial(ctx, &d)
+	jobs, err := o.queue(s)
+	if err != nil {
+		return err
+	}
+	name := strings.TrimSpace(string(version))
+	if o.Budget > 0 {
+		done, err := o.kept(name)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("trial %s: %w", d.Name, err))
-			fmt.Fprintf(o.Progress, "eval: %s: %v\n", d.Name, err)
-			continue
+			return fmt.Errorf("read earlier results: %w", err)
 		}
-		r.Program = strings.TrimSpace(string(version))
-		if err := store(o.Results, r.Name, r); err != nil {
-			return err
-		}
-		fmt.Fprintf(o.Progress, "eval: %-40s %s in %s\n", d.Name, r.line(), time.Since(began).Round(time.Second))
+		jobs = slices.DeleteFunc(jobs, func(j job) bool { return done[j.name] })
 	}
-	if slices.Contains(o.Parts, Splice) {
-		if err := o.splices(ctx, strings.TrimSpace(string(version))); err != nil {
-			errs = append(errs, fmt.Errorf("splice: %w", err))
-		}
-	}
-	return errors.Join(errs...)
+	return o.work(ctx, name, jobs)
 }
 
 func store(dir, name string, r any) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"tidemark/cmd/sitesim/internal/export"
@@ -24,21 +25,18 @@ const (
 
 // splices puts every real attack onto a real device, three attacks on three devices a time, exports
 // it in two protocols, and first of all the days without any attack.
-func (o Options) splices(ctx context.Context, version string) error {
+func (o Options) splices() ([]job, error) {
 	if o.Captures == "" {
-		return errors.New("no real captures: give --captures, or set TIDEMARK_CAPTURES")
+		return nil, errors.New("no real captures: give --captures, or set TIDEMARK_CAPTURES")
 	}
 	hosts := splice.Hosts()
-	history, err := splice.History(o.Captures, hosts)
-	if err != nil {
-		return err
-	}
+	history := sync.OnceValues(func() ([]packet.Train, error) { return splice.History(o.Captures, hosts) })
 	taps := []trial.Tap{
 		{Protocol: export.NetFlow9, Active: time.Minute, Inactive: 15 * time.Second},
 		{Protocol: export.IPFIX, Biflow: true, Active: 5 * time.Minute, Inactive: 15 * time.Second},
 	}
 	grafts := splice.Grafts()
-	var errs []error
+	var jobs []job
 	for t, tap := range taps {
 		if o.Short && t > 0 {
 			break
@@ -52,22 +50,19 @@ func (o Options) splices(ctx context.Context, version string) error {
 				first = -3
 			}
 			name := fmt.Sprintf("splice-%s-%02d", tap.Protocol, max(0, first+3))
-			r, err := o.graft(ctx, name, tap, history, hosts, chosen)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
-				continue
-			}
-			r.Program = version
-			if err := store(o.Results, name, r); err != nil {
-				return err
-			}
-			fmt.Fprintf(o.Progress, "eval: %-40s %s; alarms beside them: %d\n", name, r.line(), len(r.Alarms))
+			jobs = append(jobs, job{name, Splice, rankSplice, func(ctx context.Context) (*Result, error) {
+				days, err := history()
+				if err != nil {
+					return nil, err
+				}
+				return o.graft(ctx, name, tap, days, hosts, chosen)
+			}})
 			if o.Short && first >= 0 {
 				break
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return jobs, nil
 }
 
 // graft replays the history with the chosen attacks.
