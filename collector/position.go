@@ -190,7 +190,11 @@ func (f *SequenceFile) save(positions map[streamKey]position) error {
 	if err := writeSynced(next, b); err != nil {
 		return fmt.Errorf("save sequences: %w", err)
 	}
-	if err := os.Rename(next, f.path); err != nil {
+	err := os.Rename(next, f.path)
+	if err == nil {
+		err = syncDirectory(filepath.Dir(f.path)) // or a power loss brings an older account back, and with it loss that was none
+	}
+	if err != nil {
 		return fmt.Errorf("save sequences: %w", err)
 	}
 	f.written = b
