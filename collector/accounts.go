@@ -68,6 +68,17 @@ type account struct {
 	samplingRate                       uint32
 	samplingQuality                    uint16
 	minute                             minute
+	agents                             [][16]byte // that an sFlow exporter names, but for its own address
+}
+
+// maxAgents bounds the agents listed of one exporter.
+const maxAgents = 16
+
+// names notes whom an sFlow datagram says it is from.
+func (a *account) names(agent [16]byte) {
+	if agent != [16]byte{} && agent != a.key.exporter && len(a.agents) < maxAgents && !slices.Contains(a.agents, agent) {
+		a.agents = append(a.agents, agent)
+	}
 }
 
 // maxRefused bounds the accounts of exporters that may not export to us:
@@ -121,6 +132,7 @@ func (a *accounts) addOne(o *observation) *stream {
 		acc.shed[o.shed]++
 		return a.count(acc, key, o)
 	}
+	acc.names(o.agent)
 	acc.flows += uint64(r.Flows)
 	acc.late += uint64(r.Late)
 	acc.optionsRecords += uint64(r.OptionsRecords)

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -163,4 +164,19 @@ func TestCollector_MetricsAreNamedAndBounded(t *testing.T) {
 			}
 		}
 	}
+}
+
+// All exporters behind a bridge or NAT have its address; an sFlow agent says its own.
+func TestCollector_SFlowAgentsBehindAnotherAddressAreListed(t *testing.T) {
+	l := newLab(t, Config{})
+	l.send("127.0.0.1", sflowOf(sflowSample(1, 0))) // its own address
+	l.send("127.0.0.6", sflowOf(sflowSample(1, 0)))
+	equal(t, "an agent that names itself", len(l.status("127.0.0.1").Agents), 0)
+	equal(t, "agents behind another address", fmt.Sprint(l.status("127.0.0.6").Agents), "[127.0.0.1]")
+	for i := range byte(maxAgents + 5) {
+		datagram := sflowOf(sflowSample(1, 0))
+		datagram[11] = 10 + i
+		l.send("127.0.0.6", datagram)
+	}
+	equal(t, "agents listed at most", len(l.status("127.0.0.6").Agents), maxAgents)
 }

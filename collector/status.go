@@ -36,6 +36,10 @@ type ExporterStatus struct {
 
 	Connections int `json:"connections"` // over TCP and TLS, open now from this address
 
+	// Agents are the sFlow agents that name themselves by another address than the one
+	// their datagrams come from: through NAT, a bridge or a proxy. At most 16.
+	Agents []netip.Addr `json:"agents,omitempty"`
+
 	Unit         string  `json:"unit"` // of the four below
 	Expected     uint64  `json:"expected"`
 	Received     uint64  `json:"received"`
@@ -125,6 +129,7 @@ func (c *Collector) Exporters() []ExporterStatus {
 	connections, _ := c.connections.counts()
 	for k, s := range byKey {
 		slices.Sort(s.Domains)
+		slices.SortFunc(s.Agents, netip.Addr.Compare)
 		if s.Address.IsValid() {
 			h := held[netflow.HeldKey{Exporter: k.exporter, Protocol: k.protocol}]
 			s.TemplatesKnown, s.Waiting = h.Templates, h.Waiting
@@ -193,6 +198,11 @@ func (s *ExporterStatus) merge(acc *account, now int64) {
 		s.LastSequence = acc.lastSeq
 		if acc.samplingRate != 0 {
 			s.SamplingRate, s.SamplingSource = acc.samplingRate, samplingSource(acc.samplingQuality)
+		}
+	}
+	for _, agent := range acc.agents {
+		if a := exporterAddr(agent); len(s.Agents) < maxAgents && !slices.Contains(s.Agents, a) {
+			s.Agents = append(s.Agents, a)
 		}
 	}
 	datagrams, flows, offset, hasOffset := acc.minute.rates(now, acc.firstSeen)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -65,10 +66,26 @@ func notes(e collector.ExporterStatus) (out []string) {
 	if e.Restarts > 0 {
 		add("its numbering began anew, %s", plural(e.Restarts, "time"))
 	}
+	if len(e.Agents) > 0 {
+		add("the agent calls itself %s: it reaches us through NAT, a bridge or a proxy, and rows name the address it came from", addressList(e.Agents))
+	}
 	if e.ClockOffset != nil && e.Clock == collector.Live && e.ClockOffset.Abs() > 2*time.Second {
 		add("its clock is %s: set its NTP; times for detection are corrected meanwhile", clockOffset(e))
 	}
 	return out
+}
+
+// addressList is the first few.
+func addressList(all []netip.Addr) string {
+	const few = 3
+	var parts []string
+	for _, a := range all[:min(len(all), few)] {
+		parts = append(parts, a.String())
+	}
+	if more := len(all) - few; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // noteLines are the notes of all exporters, the name of each once.

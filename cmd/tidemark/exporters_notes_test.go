@@ -36,6 +36,8 @@ func TestSummary_SaysWhereEveryDatagramIs(t *testing.T) {
 			{Protocol: "netflow_v9", Address: netip.MustParseAddr("192.0.2.3"), Unit: "datagrams", Expected: 50, Lost: 1, Waiting: 1, Duplicates: 2, Conflicts: 1,
 				Clock: collector.Live, ClockOffset: &behind},
 			{Protocol: "netflow_v5", Address: netip.MustParseAddr("192.0.2.4"), Unit: "records", Expected: 50},
+			{Protocol: "sflow_v5", Address: netip.MustParseAddr("172.17.0.1"), Agents: []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.1.0.2"),
+				netip.MustParseAddr("10.1.0.3"), netip.MustParseAddr("10.1.0.4")}},
 		},
 	})
 	want := `listening on 192.0.2.9:2055
@@ -52,7 +54,8 @@ by their numbers missing: 1 datagram, 90 records; what the kernel dropped is amo
                       1 Data Set kept until the template comes: have the exporter send templates every 60 s
                       1 template redefined with another layout: two exporters behind one address and domain, or it was changed
                       2 datagrams came twice: is it exported, or forwarded, by two ways?
-                      its clock is 2 h 0 min behind: set its NTP; times for detection are corrected meanwhile`
+                      its clock is 2 h 0 min behind: set its NTP; times for detection are corrected meanwhile
+172.17.0.1 sflow_v5: the agent calls itself 10.1.0.1, 10.1.0.2, 10.1.0.3, 1 more: it reaches us through NAT, a bridge or a proxy, and rows name the address it came from`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
