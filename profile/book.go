@@ -236,13 +236,19 @@ func (b *book) blame() {
 				culprit = l.from.PeerDevice
 			}
 			by := b.of[culprit]
-			if by == nil || by == i || !slices.ContainsFunc(by.Lines, func(o Line) bool { return o.Role == "client" && o.Cause == "" }) {
+			if by == nil || by == i || !slices.ContainsFunc(by.Lines, func(o Line) bool { return o.does(l, i.Device) }) {
 				continue
 			}
 			l.Cause = by.Name()
 			by.tellOf(i.Device)
 		}
 	}
+}
+
+// does says whether o is the doing of which l is what a victim saw: it is about that
+// device, or about several by the same service.
+func (o *Line) does(l *Line, victim uint64) bool {
+	return o.Role == "client" && o.Cause == "" && (o.Peer == fmt.Sprintf("%016x", victim) || o.Peer == "" && (o.Port == 0 || l.Port == 0 || o.Port == l.Port))
 }
 
 // tellOf notes another device whose incident points here.
@@ -495,8 +501,10 @@ func (s *Scorer) flowsIn(ctx context.Context, f *finding, role string, after, up
 }
 
 // weigh sets the risk of every incident that changed, and says which changes are
-// events and which are worth telling people.
+// events and which are worth telling people: not what another incident tells of,
+// if people are told of that one.
 func (b *book) weigh(detectors []Detector, kappa func(Device) float64) {
+	var others []*Incident
 	for _, i := range b.all {
 		if !i.seen || len(i.Lines) == 0 {
 			continue
@@ -517,7 +525,16 @@ func (b *book) weigh(detectors []Detector, kappa func(Device) float64) {
 		if i.lead() {
 			i.event = true // a table that names another family than the log is called altered
 		}
-		if worth && own && i.grew() {
+		if worth && i.grew() {
+			if !own {
+				others = append(others, i)
+				continue
+			}
+			i.due, i.event, i.Notify = true, true, true
+		}
+	}
+	for _, i := range others {
+		if slices.ContainsFunc(b.all, func(c *Incident) bool { return !c.Notify && c.Name() == i.Lines[0].Cause }) {
 			i.due, i.event, i.Notify = true, true, true
 		}
 	}
@@ -536,7 +553,7 @@ func (i *Incident) grew() bool {
 	for _, l := range i.Lines {
 		told[l.Stage] = told[l.Stage] || l.Notified
 	}
-	return slices.ContainsFunc(i.live(i.Changed), func(l *Line) bool { return !told[l.Stage] && l.Cause == "" })
+	return slices.ContainsFunc(i.live(i.Changed), func(l *Line) bool { return !told[l.Stage] })
 }
 
 // mark notes that people are told now of all there is.
