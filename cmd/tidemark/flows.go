@@ -41,6 +41,7 @@ type flowLine struct {
 	raw        json.RawMessage
 
 	Application *application `json:"application"`
+	AlsoSeenBy  []sighting   `json:"also_seen_by"`
 }
 
 // MarshalJSON gives the row as the engine gave it, with every column.
@@ -54,6 +55,8 @@ func flowsCommand() *cli.Command {
 who began the conversation, where that is known, and beside the protocol stands what the
 exporter recognised the flow as, by the name it gave while this daemon listened. json and
 ndjson hold every column of the record. --since and --until ask for when a flow began.
+Of up to 1000 flows is told who else saw the same packets (also_seen_by; "+1" beside the
+exporter): the record keeps what each saw, volumes and peers count it once.
 
    tidemark flows --device 00:40:8c:12:34:56 --since 24h
    tidemark flows --address 10.20.1.11 --port 23 --rows 20
@@ -94,7 +97,7 @@ func (s *store) flows(c *cli.Context) error {
 		return fmt.Errorf("list flows: %w", err)
 	}
 	defer rows.Close()
-	if c.String("output") == "ndjson" { // as they come: there may be many
+	if n := c.Uint64("rows"); c.String("output") == "ndjson" && (n == 0 || n > maxObserved) { // as they come: there may be many
 		out := bufio.NewWriter(c.App.Writer)
 		err := eachFlow(rows, &names, func(raw json.RawMessage) error {
 			_, err := fmt.Fprintf(out, "%s\n", raw)
@@ -108,6 +111,9 @@ func (s *store) flows(c *cli.Context) error {
 		return json.Unmarshal(raw, &lines[len(lines)-1])
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.markObserved(c.Context, lines); err != nil {
 		return err
 	}
 	return list(c, lines, flowColumns())
@@ -134,7 +140,7 @@ func eachFlow(rows io.Reader, names *flowNames, f func(json.RawMessage) error) e
 }
 
 func (s *store) flowParameters(c *cli.Context) (clickhouse.Parameters, error) {
-	p := clickhouse.Parameters{"device": "0", "address": c.String("address"), "port": strconv.FormatUint(uint64(c.Uint("port")), 10),
+	p := clickhouse.Parameters{"devices": "[]", "address": c.String("address"), "port": strconv.FormatUint(uint64(c.Uint("port")), 10),
 		"log": "0", "batch": "0", "pos": "-1", "rows": strconv.FormatUint(c.Uint64("rows"), 10)}
 	if c.Uint("port") > 65535 {
 		return nil, usageError{fmt.Errorf("--port: got %d, want 1 to 65535", c.Uint("port"))}
@@ -154,7 +160,11 @@ func (s *store) flowParameters(c *cli.Context) (clickhouse.Parameters, error) {
 		if err != nil {
 			return nil, err
 		}
-		p["device"] = strconv.FormatUint(device.ID, 10)
+		ids := make([]string, len(device.Members))
+		for i, id := range device.Members {
+			ids[i] = strconv.FormatUint(id, 10)
+		}
+		p["devices"] = "[" + strings.Join(ids, ",") + "]"
 	}
 	if name := c.String("name"); name != "" {
 		n, err := flow.ParseName(name)
@@ -204,7 +214,7 @@ func flowColumns() []column[flowLine] {
 		{"bytes", right, func(f flowLine) string { return octets(f.Bytes) }, func(f flowLine) string { return fmt.Sprint(f.Bytes) }},
 		{"packets", right, func(f flowLine) string { return count(f.Packets) }, func(f flowLine) string { return fmt.Sprint(f.Packets) }},
 		{"sampled", right, func(f flowLine) string { return "1:" + fmt.Sprint(f.Rate) }, func(f flowLine) string { return fmt.Sprint(f.Rate) }},
-		{"exporter", left, func(f flowLine) string { return f.Sampler }, nil},
+		{"exporter", left, flowLine.observers, func(f flowLine) string { return f.Sampler }},
 		{"name", left, func(f flowLine) string { return f.Name }, nil},
 	}
 }

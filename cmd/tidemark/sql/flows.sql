@@ -1,4 +1,4 @@
--- Flow records, newest first. Parameters: device (hex id), address, port, since
+-- Flow records, newest first. Parameters: devices (all ids of one, [] = any), address, port, since
 -- and until (event time, ns, 0 = open), log and batch (batch 0 with log 0 = any), rows.
 SELECT
     name,
@@ -16,7 +16,7 @@ SELECT
                             arrayMap(octets -> lower(hex(octets)), v)), extensions) AS extensions
     )
 FROM flows
-WHERE ({device:UInt64} = 0 OR flows.src_device = {device:UInt64} OR flows.dst_device = {device:UInt64})
+WHERE (empty({devices:Array(UInt64)}) OR has({devices:Array(UInt64)}, flows.src_device) OR has({devices:Array(UInt64)}, flows.dst_device))
   AND ({address:String} = '' OR flows.src_addr = toIPv6OrDefault({address:String}) OR flows.dst_addr = toIPv6OrDefault({address:String}))
   AND ({port:UInt16} = 0 OR flows.src_port = {port:UInt16} OR flows.dst_port = {port:UInt16})
   AND ({since:Int64} = 0 OR flows.event_start_ns >= fromUnixTimestamp64Nano({since:Int64}, 'UTC'))
