@@ -77,20 +77,24 @@ type serverPort struct {
 	host  address // whose ports they are, where only one host counts
 }
 
+// ends orders the two ends of record i and notes how they stand.
+func (r *row) ends(b *flow.Batch, i int) (low, high end) {
+	srcPort, dstPort := b.SrcPort[i], b.DstPort[i]
+	if proto := b.Proto[i]; proto == protoICMP || proto == protoICMP6 {
+		srcPort, dstPort = 0, 0 // type and code differ between request and reply
+	}
+	low, high = end{r.src.addr, srcPort}, end{r.dst.addr, dstPort}
+	if r.reversed = high.less(low); r.reversed {
+		low, high = high, low
+	}
+	return low, high
+}
+
 // observeConversation pairs record i with its other half and weighs what it
 // says about who began.
 func (e *Enricher) observeConversation(b *flow.Batch, i int, r *row) {
-	srcPort, dstPort := b.SrcPort[i], b.DstPort[i]
 	proto := b.Proto[i]
-	if proto == protoICMP || proto == protoICMP6 {
-		srcPort, dstPort = 0, 0 // type and code differ between request and reply
-	}
-	low, high := end{r.src.addr, srcPort}, end{r.dst.addr, dstPort}
-	r.reversed = high.less(low)
-	if r.reversed {
-		low, high = high, low
-	}
-	b.Conversation[i] = hashConversation(low, high, proto, min(r.src.vrf, r.dst.vrf))
+	low, high := r.ends(b, i)
 	c, known := e.conversations.entry(b.Conversation[i])
 	if known && b.EventStart[i] > c.last+pairingTime {
 		*c = conversation{}

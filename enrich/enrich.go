@@ -43,6 +43,7 @@ type Enricher struct {
 	bindings      atomic.Pointer[binding.Table]
 	exportClock   int64 // latest export time of an exporter whose clock is trusted
 	rows          []row // scratch, one per record of the batch at work
+	touched       uint64
 }
 
 // row is what the first pass over a batch leaves for the second.
@@ -92,18 +93,30 @@ func (e *Enricher) Apply(b *flow.Batch) {
 		e.rows = make([]row, n)
 	}
 	e.rows = e.rows[:n]
-	for i := range n {
-		e.clock(b, i)
-		e.observe(b, i, &e.rows[i])
+	for begin := 0; begin < n; begin += together {
+		end := min(begin+together, n)
+		for i := begin; i < end; i++ {
+			e.clock(b, i)
+			e.place(b, i, &e.rows[i])
+		}
+		e.touched += touch(e.conversations, b.Conversation[begin:end])
+		for i := begin; i < end; i++ {
+			e.observe(b, i, &e.rows[i])
+		}
 	}
 	for i := range n {
 		e.resolve(b, i, &e.rows[i])
 	}
 }
 
-// observe is the first pass: it learns from record i.
-func (e *Enricher) observe(b *flow.Batch, i int, r *row) {
-	t := b.EventEnd[i]
+// together is how many records are looked up side by side: their conversations,
+// which are seldom in the cache, are then fetched at the same time and not one
+// after the other.
+const together = 128
+
+// place says what the record itself shows of its two ends, and names its
+// conversation.
+func (e *Enricher) place(b *flow.Batch, i int, r *row) {
 	has := b.Presence[i]
 	r.src = side{addr: makeAddress(&b.SrcAddr[i]), mac: unicastMAC(b.SrcMAC[i], has&flow.HasSrcMAC != 0)}
 	r.dst = side{addr: makeAddress(&b.DstAddr[i]), mac: unicastMAC(b.DstMAC[i], has&flow.HasDstMAC != 0)}
@@ -113,6 +126,13 @@ func (e *Enricher) observe(b *flow.Batch, i int, r *row) {
 	if has&flow.HasDstMAC != 0 && b.DstMAC[i]&groupMAC != 0 {
 		r.dst.place = placeGroup
 	}
+	low, high := r.ends(b, i)
+	b.Conversation[i] = hashConversation(low, high, b.Proto[i], min(r.src.vrf, r.dst.vrf))
+}
+
+// observe is the first pass: it learns from record i.
+func (e *Enricher) observe(b *flow.Batch, i int, r *row) {
+	t := b.EventEnd[i]
 	e.observeOnLink(&r.src)
 	e.observeOnLink(&r.dst)
 	e.identity.observe(&r.src, t, true)

@@ -39,6 +39,25 @@ func (g *generation[K, V]) at(k K, hash uint64) *slot[K, V] {
 	}
 }
 
+// touch reads the slots of keys and of what they hold, so that the loads wait for
+// memory together. What it returns says nothing, but has to be used.
+func touch(r *recent[uint64, conversation], keys []uint64) (sum uint64) {
+	young, old := r.young.slots, r.old.slots
+	for _, k := range keys {
+		h := r.hash(k)
+		sum += young[h&uint64(len(young)-1)].key
+		if len(old) > 0 {
+			sum += old[h&uint64(len(old)-1)].key
+		}
+	}
+	for _, k := range keys {
+		if c := young[r.hash(k)&uint64(len(young)-1)].value; c != nil {
+			sum += uint64(c.last)
+		}
+	}
+	return sum
+}
+
 // find returns the entry of k, nil if it is not known.
 func (r *recent[K, V]) find(k K) *V {
 	h := r.hash(k)
