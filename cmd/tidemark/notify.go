@@ -128,7 +128,7 @@ func tell(n *notify.Notifier, e profile.Event) error {
 		ID: i.Name(), Version: i.Version, Change: change, Site: i.Site, Family: i.Family, Families: i.Families, Risk: i.Risk, Level: profile.Level(i.Risk),
 		Device: notify.Device{ID: fmt.Sprintf("%016x", i.Device), Name: d.Title(), MAC: d.MACString(), Vendor: d.Vendor, Addresses: d.Addresses},
 		Text:   i.Text, Expected: i.Expected, Observed: i.Observed, Since: i.Opened, Until: i.Changed, Findings: i.Findings,
-		Attack: i.Attack, Flows: i.Flows, Actor: i.Actor, Reason: i.Reason,
+		Attack: i.Attack, Flows: i.Flows, Actor: i.Actor, Reason: i.Reason, Steps: i.Steps(),
 	}
 	for _, t := range i.Terms {
 		a.Terms = append(a.Terms, notify.Term(t))

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -42,6 +43,7 @@ type Alert struct {
 	Actor    string    `json:"actor"`
 	Reason   string    `json:"reason,omitempty"`
 	Lines    []Line    `json:"lines,omitempty"` // all that is found about the device
+	Steps    []string  `json:"steps,omitempty"` // what to do
 }
 
 // Line is what findings of one family about one target add up to; in a digest, an
@@ -72,6 +74,19 @@ type Device struct {
 	MAC       string       `json:"mac,omitempty"`
 	Vendor    string       `json:"vendor,omitempty"`
 	Addresses []netip.Addr `json:"addresses"`
+}
+
+// list is what the alert speaks of, a line each.
+func (a *Alert) list() string {
+	var b strings.Builder
+	for _, l := range a.Lines {
+		if l.Alert != "" {
+			fmt.Fprintf(&b, "  %s risk %d, %s: %s: %s\n", l.Alert, l.Score, l.Target, l.Family, l.Observed)
+		} else {
+			fmt.Fprintf(&b, "  %s (%d %%): %s; expected: %s\n", l.Family, l.Score, l.Observed, l.Expected)
+		}
+	}
+	return b.String()
 }
 
 // Key is the same for every attempt to deliver this change, so that a receiver

@@ -118,7 +118,11 @@ func millis(t time.Time) string { return fmt.Sprint(t.UnixMilli()) }
 // & < and >.
 func slackText(a *Alert) string {
 	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace
-	return fmt.Sprintf("*%s* (%s, alert %s)\n%s", escape(a.title()), a.Change, a.ID, escape(a.Text))
+	text := fmt.Sprintf("*%s* (%s, alert %s)\n%s", escape(a.title()), a.Change, a.ID, escape(a.Text))
+	if a.Change == Digest {
+		text += "\n" + escape(a.list())
+	}
+	return text
 }
 
 // plain is the alert as a mail says it.
@@ -149,6 +153,12 @@ func plain(a *Alert) string {
 	line("risk", fmt.Sprintf("%d, %s (%s)", a.Risk, a.Level, strings.Join(terms, ", ")))
 	line("ATT&CK", strings.Join(a.Attack, " "))
 	line("reason", a.Reason)
+	if len(a.Lines) > 1 || a.Change == Digest {
+		fmt.Fprintf(&b, "\nAll of it:\n%s", a.list())
+	}
+	if len(a.Steps) > 0 {
+		fmt.Fprintf(&b, "\nWhat to do:\n  - %s\n", strings.Join(a.Steps, "\n  - "))
+	}
 	if a.Change != Test {
 		fmt.Fprintf(&b, "\nMore, with the flows and the query that found it: tidemark alerts explain %s\n", a.ID)
 	}

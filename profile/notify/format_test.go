@@ -30,6 +30,12 @@ func camera() Alert {
 		Terms: []Term{{"scan", 60}, {"new_destination", 30}}, Text: "camera-lobby: tried 212 hosts on telnet (tcp/23). Expected: never.",
 		Expected: "never in 34 days", Observed: "tried 212 hosts on telnet (tcp/23)", Since: since, Until: since.Add(time.Minute), Findings: 10,
 		Attack: []string{"T1046", "T0846"}, Flows: []string{"00000000000000aa-7-12"}, Actor: "tidemark",
+		Families: []string{"scan", "new_destination"},
+		Lines: []Line{
+			{Family: "scan", Target: "device", Expected: "never in 34 days", Observed: "tried 212 hosts on telnet (tcp/23)", Since: since, Until: since.Add(time.Minute), Count: 9, Score: 60, Attack: []string{"T1046", "T0846"}},
+			{Family: "new_destination", Target: "198.51.100.0/24", Expected: "only its 4 known peers", Observed: "first contact with 198.51.100.9 by https (tcp/443)", Since: since, Until: since, Count: 1, Score: 30, Attack: []string{"T1071"}},
+		},
+		Steps: []string{"ask whether somebody runs a scanner there", "take the device off the network"},
 	}
 }
 
@@ -37,7 +43,7 @@ func camera() Alert {
 // texts hurt.
 func variants() map[string]Alert {
 	out := map[string]Alert{}
-	for _, c := range []Change{Raised, Updated, Acknowledged, Closed} {
+	for _, c := range []Change{Raised, Updated, Acknowledged, Closed, Digest} {
 		a := camera()
 		a.Change = c
 		out[string(c)] = a

@@ -7,6 +7,18 @@ import (
 	"time"
 )
 
+// types are all families of the alert, the strongest first.
+func (a *Alert) types() []any {
+	if len(a.Families) == 0 {
+		return []any{a.Family}
+	}
+	out := make([]any, len(a.Families))
+	for i, f := range a.Families {
+		out[i] = f
+	}
+	return out
+}
+
 // ocsf is the alert as a Detection Finding of OCSF 1.6: class 2004 of category
 // 2, Findings.
 func ocsf(a *Alert, version string) map[string]any {
@@ -43,7 +55,7 @@ func ocsf(a *Alert, version string) map[string]any {
 		observables = append(observables, map[string]any{"name": "device.mac", "type_id": int64(3), "value": a.Device.MAC}) // MAC Address
 	}
 	info := map[string]any{
-		"uid": a.ID, "title": a.Observed, "desc": a.Text, "types": []any{a.Family},
+		"uid": a.ID, "title": a.Observed, "desc": a.Text, "types": a.types(),
 		"first_seen_time": a.Since.UnixMilli(), "last_seen_time": a.Until.UnixMilli(), "created_time": a.Since.UnixMilli(), "modified_time": a.Until.UnixMilli(),
 		"analytic": map[string]any{"name": a.Family, "type_id": int64(2)}, // Behavioral
 	}
@@ -54,7 +66,7 @@ func ocsf(a *Alert, version string) map[string]any {
 		"activity_id": activity, "category_uid": int64(2), "class_uid": int64(2004), "type_uid": 200400 + activity, "severity_id": severity,
 		"category_name": "Findings", "class_name": "Detection Finding",
 		"time": a.Until.UnixMilli(), "start_time": a.Since.UnixMilli(), "end_time": a.Until.UnixMilli(),
-		"message": a.Text, "status_id": status, "is_alert": a.Change == Raised || a.Change == Updated, "count": int64(a.Findings),
+		"message": a.Text, "status_id": status, "is_alert": a.Change == Raised || a.Change == Updated || a.Change == Digest, "count": int64(a.Findings),
 		"risk_score": int64(a.Risk), "risk_level_id": level, "risk_details": a.Expected,
 		"device": device, "finding_info": info, "observables": observables,
 		"metadata": map[string]any{
