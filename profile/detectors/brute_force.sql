@@ -12,7 +12,7 @@
 WITH
     touched AS
     (
-        SELECT device, role, peer, port, max(contacts.last) AS upto
+        SELECT device, role, peer, port, min(contacts.first) AS begun
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64} AND ({device:UInt64} = 0 OR device = {device:UInt64})
             AND scope IN ('lan', 'wan') AND role IN ('client', 'server') AND proto = 6
@@ -22,15 +22,15 @@ WITH
     bursts AS
     (
         SELECT
-            device, role, peer, port, observer, max(c.scope = 'wan') AS outside, any(c.peer_device) AS other, any(c.peer_addr) AS address, min(c.first) AS since, max(c.last) AS until, min(c.confidence) AS sure,
+            device, role, peer, port, observer, intDiv(toUnixTimestamp(c.first), 120) - arrayJoin(range(5)) AS slot, max(c.scope = 'wan') AS outside, any(c.peer_device) AS other, any(c.peer_addr) AS address, min(c.first) AS since, max(c.last) AS until, min(c.confidence) AS sure,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(packets_out) + sum(packets_in) AS packets,
             intDiv(sum(flows), b_out > 0 AND b_in > 0 ? 2 : 1) AS total, sum(samples) < packets AS is_sampled,
             toUInt64(total * least(1, 600000 / greatest(dateDiff('millisecond', since, until), 1))) AS sessions
         FROM contacts AS c
         INNER JOIN touched USING (device, role, peer, port)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND proto = 6
-            AND c.last > touched.upto - toIntervalMinute(10)
-        GROUP BY device, role, peer, port, observer
+            AND c.last > touched.begun - toIntervalMinute(10)
+        GROUP BY device, role, peer, port, observer, slot
         HAVING sessions >= {min_stranger:UInt64} AND NOT is_sampled AND b_out > 0 AND b_in > 0
             AND packets >= 4 * total AND packets <= 60 * total AND b_out + b_in <= 20000 * total
     ),

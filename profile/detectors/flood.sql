@@ -1,7 +1,7 @@
 -- flood: a device sends packets to one peer faster than it ever did, and next to
 -- nothing comes back: its part in a denial of service.
 --
--- Packets per second over the last two minutes to the peer, at least 20 s of it
+-- Packets per second over two minutes to the peer, at least 20 s of it
 -- (so 200 packets in one second are no flood). Three ways to be one:
 -- small packets (200 octets and less, as of SYN, ACK and UDP floods) at 200 a
 -- second, larger ones at 2,000, since video is sent like that, and 10 times the
@@ -18,7 +18,7 @@
 WITH
     touched AS
     (
-        SELECT device, peer, max(contacts.last) AS upto, max(contacts.first) AS begun
+        SELECT device, peer, min(contacts.first) AS begun
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
             AND scope IN ('lan', 'wan') AND packets_in * 10 <= packets_out AND ({device:UInt64} = 0 OR device = {device:UInt64})
@@ -28,22 +28,21 @@ WITH
     rates AS
     (
         SELECT
-            device, peer, observer, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
+            device, peer, observer, intDiv(toUnixTimestamp(c.first), 120) AS slot, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
             uniqExact(c.proto, c.port) AS n_ports, min(c.first) AS since, max(c.last) AS until,
             sum(packets_out) AS p_out, sum(packets_in) AS p_in, sum(bytes_out) AS b_out, sum(samples) AS n_samples,
             p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session
         FROM contacts AS c
         INNER JOIN touched USING (device, peer)
-        WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.upto - toIntervalMinute(2)
-            AND c.first <= touched.upto
-        GROUP BY device, peer, observer
+        WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.begun - toIntervalMinute(2)
+        GROUP BY device, peer, observer, slot
     ),
     loud AS
     (
         SELECT device, peer, argMax(tuple(rates.*), pps) AS r
         FROM
         (
-            SELECT *, sum(p_in) OVER (PARTITION BY device, peer) * 200 <= p_out AND n_ports <= 16 AND NOT is_session AS unanswered -- one half may be of another observer
+            SELECT *, sum(p_in) OVER (PARTITION BY device, peer, slot) * 200 <= p_out AND n_ports <= 16 AND NOT is_session AS unanswered -- one half may be of another observer
             FROM rates
         ) AS rates
         WHERE p_in * 10 <= p_out AND pps >= multiIf(unanswered, {silent_pps:UInt64}, size <= 200, {min_pps:UInt64}, 10 * {min_pps:UInt64}) AND n_samples >= 30
@@ -77,21 +76,21 @@ WITH
         GROUP BY device
     )
 SELECT
-    device, 'client' AS role, peer, r.4 AS peer_device, r.5 AS peer_addr, r.6 AS proto, r.8 = 1 ? r.7 : 0 AS port,
-    r.9 AS since, r.10 AS until,
+    device, 'client' AS role, peer, r.5 AS peer_device, r.6 AS peer_addr, r.7 AS proto, r.9 = 1 ? r.8 : 0 AS port,
+    r.10 AS since, r.11 AS until,
     is_fast ? 1. : 0.85 AS strength,
-    r.14 < r.11 ? 0.85 : 0.95 AS confidence,
+    r.15 < r.12 ? 0.85 : 0.95 AS confidence,
     toFloat64({severity:Float64}) AS severity,
     most > 0 ? format('at most {} packets a second, in its busiest hour', toString(round(most, 1))) : 'no such stream: it is new' AS expected,
-    format('{} packets a second of {} octets to <peer>, {} back', toString(round(r.15)), toString(round(r.16)), toString(r.12)) AS observed
+    format('{} packets a second of {} octets to <peer>, {} back', toString(round(r.16)), toString(round(r.17)), toString(r.13)) AS observed
 FROM
 (
     SELECT
         *,
-        usual.born > toDateTime(0) AND usual.born <= r.9 - toIntervalDay(1) AS has_history,
-        r.15 >= 10 * usual.most AND (r.16 <= 200 AND r.15 >= {min_pps:UInt64} OR has_history AND r.15 >= 10 * {min_pps:UInt64}) AS is_fast,
-        r.18 AND r.6 = 6 AND two_way AND r.15 >= 2 * usual.most AS is_deaf,
-        r.18 AND has_history AND r.15 >= (met >= r.9 - toIntervalDay(1) ? 2 : 20) * usual.most AS is_strange
+        usual.born > toDateTime(0) AND usual.born <= r.10 - toIntervalDay(1) AS has_history,
+        r.16 >= 10 * usual.most AND (r.17 <= 200 AND r.16 >= {min_pps:UInt64} OR has_history AND r.16 >= 10 * {min_pps:UInt64}) AS is_fast,
+        r.19 AND r.7 = 6 AND two_way AND r.16 >= 2 * usual.most AS is_deaf,
+        r.19 AND has_history AND r.16 >= (met >= r.10 - toIntervalDay(1) ? 2 : 20) * usual.most AS is_strange
     FROM loud
     LEFT JOIN usual USING (device)
     LEFT JOIN pairs USING (device, peer)
