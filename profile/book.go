@@ -495,7 +495,7 @@ func (s *Scorer) flowsIn(ctx context.Context, f *finding, role string, after, up
 		addr = netip.IPv6Unspecified()
 	}
 	return column[string](ctx, s, flowsOfSQL, map[string]any{
-		"log": f.log, "after": after, "upto": upto, "device": f.Device, "role": role, "peer": f.Peer, "peer_device": f.PeerDevice,
+		"log": f.log, "after": after, "upto": upto, "device": cmp.Or(f.stored, f.Device), "role": role, "peer": f.Peer, "peer_device": f.PeerDevice,
 		"address": addr, "proto": uint64(f.Proto), "port": uint64(f.Port), "since": f.Since, "until": until,
 	})
 }

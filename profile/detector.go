@@ -124,6 +124,9 @@ type finding struct {
 	Expected   string
 	Observed   string
 
+	// stored is the id that the flows have, if that is joined with Device.
+	stored uint64
+
 	// Cause is the device whose doing it is, or which has the same and tells of it
 	// for all; 0 = the device itself.
 	Cause uint64

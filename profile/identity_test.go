@@ -307,3 +307,28 @@ func TestNewDevice_OneAlertPerIdentity(t *testing.T) {
 		t.Fatalf("alerts of %x, want still the one", got)
 	}
 }
+
+// TestScore_FindingsOfAJoinedDeviceAreTheKeptOnes: two network cards of one box
+// scan; one alert of the box tells of both, with the flows of each.
+func TestScore_FindingsOfAJoinedDeviceAreTheKeptOnes(t *testing.T) {
+	s := newSite(t, only("scan"))
+	s.add(life(monday, 8)...)
+	s.add(hours(monday, 100, "10.0.0.77", "52.1.1.1", 0x00408c777777)...)
+	s.score()
+	kept, other := s.find("10.0.0.2"), s.find("10.0.0.77")
+	if err := s.Merge(t.Context(), kept, []profile.Device{other}, profile.By{Actor: "ann", Reason: "one box", At: s.received}); err != nil {
+		t.Fatal(err)
+	}
+	at := monday.AddDate(0, 0, 8).Add(12 * time.Hour)
+	s.add(scan(at, "10.0.0.77", 0x00408c777777)...)
+	s.score()
+	list := s.alerts(profile.AlertFilter{})
+	if len(list) != 1 || list[0].Device != kept.ID || len(list[0].Flows) != 20 {
+		t.Fatalf("%+v; want one alert of %016x with 20 flows", list, kept.ID)
+	}
+	s.add(scan(at.Add(time.Hour), "10.0.0.2", camera)...)
+	s.score()
+	if list := s.alerts(profile.AlertFilter{}); len(list) != 1 || list[0].Findings < 2 {
+		t.Fatalf("%+v; want the same alert, grown", list)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,8 @@ var (
 	newBatchesSQL string
 	//go:embed query/save_cursor.sql
 	saveCursorSQL string
+	//go:embed query/kept.sql
+	keptSQL string
 )
 
 const (
@@ -112,7 +115,37 @@ func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) (
 		}
 		all = append(all, found...)
 	}
-	return all, nil
+	return all, s.keep(ctx, all)
+}
+
+// keep gives findings the id that is kept of a device with several. What a
+// detector counts, it counts under the id that flows had when they came in.
+func (s *Scorer) keep(ctx context.Context, found []finding) error {
+	if len(found) == 0 {
+		return nil
+	}
+	kept := map[uint64]uint64{}
+	for part := range slices.Chunk(found, idsPerQuery) {
+		ids := make([]uint64, len(part))
+		for i := range part {
+			ids[i] = part[i].Device
+		}
+		err := each(ctx, s, keptSQL, map[string]any{"site": s.config.Site, "ids": ids}, func(r row) error {
+			var device, target uint64
+			err := r.Scan(&device, &target)
+			kept[device] = target
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("read aliases of devices with findings: %w", err)
+		}
+	}
+	for i := range found {
+		if target := kept[found[i].Device]; target != 0 {
+			found[i].stored, found[i].Device = found[i].Device, target
+		}
+	}
+	return nil
 }
 
 // backlogs returns the logs that have batches some pace has not seen.
