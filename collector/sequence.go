@@ -167,9 +167,9 @@ func (t *track) observe(h header) (inOrder bool) {
 		}
 		t.first = h.sequence
 	case t.stale(h):
-		// Its hole was forgotten: it is no longer lost.
+		// Its hole was forgotten: it is no longer lost. What is known to be missing still is.
 		t.tally.late++
-		t.tally.received = min(t.tally.received+uint64(h.units), t.tally.expected)
+		t.tally.received += min(uint64(h.units), t.tally.lost()-min(t.missing(), t.tally.lost()))
 	default:
 		t.restart(h)
 	}
@@ -213,6 +213,14 @@ func (t *track) gap(sequence uint32) {
 		t.holes = append(t.holes[:0], t.holes[1:]...)
 	}
 	t.holes = append(t.holes, hole{t.next, sequence, t.away})
+}
+
+// missing is how many numbers lie in holes: never more than are lost.
+func (t *track) missing() (n uint64) {
+	for _, o := range t.holes {
+		n += uint64(o.end - o.begin)
+	}
+	return n
 }
 
 // fill accounts a late datagram that lies in a hole.
