@@ -6,8 +6,8 @@ import (
 )
 
 // maxHeld is how many sealed records of flows are held in memory for the committer,
-// of up to 75 MB each: the one it is at and one behind it.
-const maxHeld = 2
+// of up to 75 MB each: the one it is at and two behind it.
+const maxHeld = 3
 
 // made is a record as it was sealed. What has not left this process since its
 // leaves were made of the block need not be read from the spool, nor its leaves

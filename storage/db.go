@@ -42,6 +42,7 @@ type DB struct {
 	close    func(context.Context) error // of the engine behind it, may be nil
 	readers  sync.Pool                   // *blockReader
 	embedded bool
+	engine   http.RoundTripper // embedded, else nil
 }
 
 // Open connects to the engine o describes and creates the database if it is
@@ -94,7 +95,12 @@ func Connect(ctx context.Context, rt http.RoundTripper, o Options, closeEngine f
 		Addr:          []string{"engine:8123"}, // for the Host header only
 		TransportFunc: func(*http.Transport) (http.RoundTripper, error) { return rt, nil },
 	}
-	return connect(ctx, options, o, closeEngine)
+	db, err := connect(ctx, options, o, closeEngine)
+	if err != nil {
+		return nil, err
+	}
+	db.engine = rt
+	return db, nil
 }
 
 func connect(ctx context.Context, options *clickhouse.Options, o Options, closeEngine func(context.Context) error) (*DB, error) {

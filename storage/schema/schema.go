@@ -19,6 +19,8 @@ var (
 	Record string
 	//go:embed query/read_flows.sql
 	ReadFlows string
+	//go:embed query/compare_flows.sql
+	CompareFlows string
 	//go:embed query/read_enriched.sql
 	ReadEnriched string
 	//go:embed query/disk.sql
