@@ -34,6 +34,26 @@ func (db *DB) Migrate(ctx context.Context) error {
 	return db.migrate(ctx, all)
 }
 
+// Pending names the migrations that the database still needs, in order. It
+// changes nothing.
+func (db *DB) Pending(ctx context.Context) ([]string, error) {
+	all, err := readMigrations(schema.Files)
+	if err != nil {
+		return nil, fmt.Errorf("read pending migrations: %w", err)
+	}
+	applied, err := db.applied(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read pending migrations: %w", err)
+	}
+	var out []string
+	for _, m := range all[1:] {
+		if _, ok := applied[m.number]; !ok {
+			out = append(out, m.name)
+		}
+	}
+	return out, nil
+}
+
 // migrate applies what is missing of all; all[0] makes the table that records
 // the others and is run every time.
 func (db *DB) migrate(ctx context.Context, all []migration) error {

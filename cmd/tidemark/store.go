@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 
@@ -55,7 +56,22 @@ func openStore(c *cli.Context, cfg Config, f func(*store) error) (err error) {
 		defer cancel()
 		err = errors.Join(err, s.db.Close(ctx))
 	}()
-	return f(s)
+	return s.orOlder(c.Context, f(s))
+}
+
+// orOlder explains an error of the engine by a directory that an earlier version
+// wrote, if that is so: commands that read do not change its schema.
+func (s *store) orOlder(ctx context.Context, err error) error {
+	var refused *clickhouse.Exception
+	if !errors.As(err, &refused) {
+		return err
+	}
+	pending, failed := s.db.Pending(ctx)
+	if failed != nil || len(pending) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s was written by an earlier version: %d changes of its tables are missing, from %s on; start `tidemark --data-dir %s run` of this version once, which makes them and keeps what was collected (%w)",
+		s.dir, len(pending), pending[0], s.dir, err)
 }
 
 // engineError says what kind of fault keeps the engine of dir away.
