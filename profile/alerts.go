@@ -138,6 +138,60 @@ func (s *Scorer) Judge(ctx context.Context, id uint64, v Verdict, by By) ([]Excl
 	return s.Exclude(ctx, hide, by)
 }
 
+// fleetTime is how long what a fleet does is hidden: it is known by then.
+const fleetTime = 7 * 24 * time.Hour
+
+// AcceptFleet says that what befalls several devices is expected: the incident that
+// tells of it is closed, and those that only point at it. From now on it is hidden
+// of the same kind of device, or of these if their kind is not known.
+func (s *Scorer) AcceptFleet(ctx context.Context, id uint64, by By) ([]Exclusion, error) {
+	first, err := s.incident(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(first.Also) == 0 {
+		return nil, fmt.Errorf("alert %s: %w: no other device has the same", first.Name(), ErrRefused)
+	}
+	list, err := s.incidents(ctx, AlertFilter{Limit: math.MaxInt32, touched: first.Also})
+	if err != nil {
+		return nil, fmt.Errorf("read alerts: %w", err)
+	}
+	known, err := s.identities(ctx, append([]uint64{first.Device}, first.Also...))
+	if err != nil {
+		return nil, err
+	}
+	var hide []Exclusion
+	for _, i := range list {
+		whole := len(i.Lines) > 0 && i.State != StateClosed
+		for k := range i.Lines {
+			l := &i.Lines[k]
+			if l.Cause != first.Name() {
+				whole = false
+				continue
+			}
+			for _, device := range []uint64{i.Device, first.Device} {
+				x, ok := l.exclusion(known[device].ID)
+				if kind := known[device].Kind; kind != "" {
+					x.Device, x.Kind = 0, kind
+				}
+				x.Expires = by.At.Add(fleetTime)
+				if ok && !slices.Contains(hide, x) {
+					hide = append(hide, x)
+				}
+			}
+		}
+		if whole {
+			if err := s.judge(ctx, i, VerdictExpected, by); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := s.judge(ctx, first, VerdictExpected, by); err != nil {
+		return nil, err
+	}
+	return s.Exclude(ctx, hide, by)
+}
+
 // exclusion is what hides a line from now on; false: nothing may, or can without
 // hiding more.
 func (l *Line) exclusion(device uint64) (Exclusion, bool) {

@@ -258,7 +258,21 @@ func TestScore_TheSameOnAFleetIsOneNotice(t *testing.T) {
 		}
 	}
 	if len(list) != 5 || len(first.Also) != 4 || pointing < 3 || !strings.Contains(first.Text, "The same on 4 other devices") {
-		t.Errorf("%d incidents, one with %d others, %d point at it: %s", len(list), len(first.Also), pointing, first.Text)
+		t.Fatalf("%d incidents, one with %d others, %d point at it: %s", len(list), len(first.Also), pointing, first.Text)
+	}
+	// It is accepted with one word, and nothing is said of the next device.
+	made, err := s.AcceptFleet(t.Context(), first.ID, profile.By{Actor: "ann", Reason: "a new cloud of the maker", At: time.Now().UTC()})
+	if err != nil || len(made) == 0 || made[0].Peer != "185.9.9.0/24" {
+		t.Fatalf("accepted: %+v, %v", made, err)
+	}
+	for _, i := range s.alerts(profile.AlertFilter{OpenOnly: true}) {
+		if i.Lines[0].Cause != "" || i.ID == first.ID {
+			t.Errorf("still open: %s", i.Text)
+		}
+	}
+	s.add(houseOf(4, talk{at: day9.Add(2 * time.Hour), from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 40_000, in: 9000}))
+	if events := s.score(); len(events) != 0 {
+		t.Errorf("raised %q although accepted", texts(events))
 	}
 }
 

@@ -40,7 +40,8 @@ alert: it grows while more is found, and closes after a quiet day.
    tidemark alerts explain 0123456789abcdef     expected, observed, risk term by term
    tidemark alerts explain --sql 0123456789abcdef
    tidemark alerts ack --reason "new firmware" 0123456789abcdef
-   tidemark alerts expected --reason "the backup moved" 0123456789abcdef`,
+   tidemark alerts expected --reason "the backup moved" 0123456789abcdef
+   tidemark alerts expected --fleet --reason "new firmware" 0123456789abcdef`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "closed and acknowledged ones too"},
 			&cli.StringFlag{Name: "device", Usage: "of this `DEVICE`, named by MAC, address, id or label"},
@@ -75,12 +76,15 @@ alert: it grows while more is found, and closes after a quiet day.
 }
 
 func judgeCommand(name, usage string, v profile.Verdict) *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "reason", Usage: "`TEXT`: why, or who takes care of it (required)"},
+		&cli.StringFlag{Name: "as", Usage: "`NAME` of who acts, beside the operating system's user"},
+	}
+	if v == profile.VerdictExpected {
+		flags = append(flags, &cli.BoolFlag{Name: "fleet", Usage: "of all devices that have the same: their alerts are closed too, and it is hidden of their kind for 7 days"})
+	}
 	return &cli.Command{
-		Name: name, Usage: usage + "; who and why becomes part of the record", ArgsUsage: "ALERT",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "reason", Usage: "`TEXT`: why, or who takes care of it (required)"},
-			&cli.StringFlag{Name: "as", Usage: "`NAME` of who acts, beside the operating system's user"},
-		},
+		Name: name, Usage: usage + "; who and why becomes part of the record", ArgsUsage: "ALERT", Flags: flags,
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(wantArgs(c, 1, 1, "one ALERT"), wantFlag(c, "reason")); err != nil {
 				return err
@@ -373,6 +377,7 @@ func wrap(text string, width int) []string {
 // judgement is what the daemon is asked when it runs.
 type judgement struct {
 	Alert   string          `json:"alert"`
+	Fleet   bool            `json:"fleet"`   // with those that point at it
 	Verdict profile.Verdict `json:"verdict"` // empty: acknowledged
 	Actor   string          `json:"actor"`
 	Reason  string          `json:"reason"`
@@ -380,7 +385,7 @@ type judgement struct {
 
 // judge goes through whoever holds the ledger: the daemon, or this process.
 func judge(c *cli.Context, v profile.Verdict) error {
-	req := judgement{c.Args().First(), v, actor(c.String("as")), c.String("reason")}
+	req := judgement{c.Args().First(), c.Bool("fleet"), v, actor(c.String("as")), c.String("reason")}
 	if _, err := profile.ParseIncident(req.Alert); err != nil {
 		return usageError{err}
 	}
@@ -394,7 +399,7 @@ func judge(c *cli.Context, v profile.Verdict) error {
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%s, as %s; it is part of the record\n", word, req.Actor)
 	if v == profile.VerdictExpected {
-		fmt.Fprintf(c.App.ErrWriter, "%s hide the same for 90 days; scans, floods and the like are never hidden this way: `tidemark exclusions`\n", plural(len(hidden), "exclusion"))
+		fmt.Fprintf(c.App.ErrWriter, "%s hide the same from now on; scans, floods and the like are never hidden this way: `tidemark exclusions`\n", plural(len(hidden), "exclusion"))
 	}
 	return nil
 }
@@ -407,7 +412,13 @@ func (n *node) judge(ctx context.Context, req judgement) ([]string, error) {
 	}
 	n.scoring.Lock()
 	defer n.scoring.Unlock()
-	made, err := n.scorer.Judge(ctx, id, req.Verdict, profile.By{Actor: req.Actor, Reason: req.Reason, At: time.Now().UTC()})
+	by := profile.By{Actor: req.Actor, Reason: req.Reason, At: time.Now().UTC()}
+	var made []profile.Exclusion
+	if req.Fleet && req.Verdict == profile.VerdictExpected {
+		made, err = n.scorer.AcceptFleet(ctx, id, by)
+	} else {
+		made, err = n.scorer.Judge(ctx, id, req.Verdict, by)
+	}
 	if isNameFault(err) || errors.Is(err, profile.ErrRefused) {
 		err = usageError{err}
 	}

@@ -255,7 +255,7 @@ func TestHelp_OfEveryCommandShowsAnExample(t *testing.T) {
 		visit(c, nil)
 	}
 	r := s.want(exitOK, "--help")
-	for _, c := range []string{"run", "replay", "devices", "baseline", "flows", "alerts", "exporters", "verify", "prove", "verify-bundle", "anchor", "contract", "config", "version"} {
+	for _, c := range []string{"run", "replay", "devices", "baseline", "flows", "alerts", "exclusions", "backtest", "exporters", "verify", "prove", "verify-bundle", "anchor", "contract", "config", "version"} {
 		if !strings.Contains(r.stdout, "\n   "+c) {
 			t.Errorf("tidemark --help does not list %s:\n%s", c, r.stdout)
 		}
