@@ -24,10 +24,11 @@ func FlowsToken(log, index uint64) string { return fmt.Sprintf("%016x:%d", log, 
 // block without rows does nothing. The table and every view target must have a
 // deduplication window, else repeats are written again.
 //
-// One gap is left, of an engine of one machine: it writes the token down just
-// before it names the part. Killed between the two it takes every repeat for
-// done and has no row of it (seen once in some hundred kills). Who can look, as
-// the ledger's gate does, inserts what is absent again under another token.
+// An engine of one machine writes the token down just before it names the part:
+// killed between the two it would take every repeat for done and have no row of
+// it (once in some hundred kills). The embedded engine forgets such a token when it
+// is started again. With a single server of one's own the gap is open, and who can
+// look, as the ledger's gate does, inserts what is absent under another token.
 func (db *DB) InsertBlock(ctx context.Context, table, token string, block []byte) error {
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
 		"insert_deduplication_token":                         token,

@@ -74,7 +74,7 @@ func Open(o Options) (*Engine, error) {
 	if o.MemoryLimit == 0 {
 		o.MemoryLimit = DefaultMemoryLimit()
 	}
-	if err := awaitUnlocked(filepath.Join(path, "status")); err != nil {
+	if err := whileUnlocked(filepath.Join(path, "status"), func() error { return forgetOrphans(path) }); err != nil {
 		return nil, fmt.Errorf("open engine on %s: %w", path, err)
 	}
 	config, err := writeConfig(path)
@@ -110,9 +110,10 @@ func Open(o Options) (*Engine, error) {
 // needs a moment to notice and to stop.
 const orphanWait = 15 * time.Second
 
-// awaitUnlocked waits until no process holds the engine's own lock, which is a
-// flock on its status file and so dies with its holder.
-func awaitUnlocked(path string) error {
+// whileUnlocked waits until no process holds the engine's own lock, which is a
+// flock on its status file and so dies with its holder, and calls do with it in
+// hand. An engine that stopped in order leaves no such file, and nothing to do.
+func whileUnlocked(path string, do func() error) error {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -123,6 +124,9 @@ func awaitUnlocked(path string) error {
 	defer f.Close() // and with it the lock
 	for deadline := time.Now().Add(orphanWait); ; time.Sleep(20 * time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return do()
+		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return err
 		}
