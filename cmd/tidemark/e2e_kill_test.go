@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,10 +16,9 @@ import (
 
 // loader is sitesim sending until the test stops it.
 type loader struct {
-	t    testing.TB
-	p    *process
-	out  *os.File
-	once sync.Once
+	t   testing.TB
+	p   *process
+	out *os.File
 }
 
 // load sends flows at a rate that no machine has trouble with.
