@@ -56,7 +56,7 @@ func Detectors() []Detector {
 		{Name: "threat_intel", Attack: []string{"T1071", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: prompt, needs: listed,
 			Parameters: map[string]float64{"severity": 0.85}},
 		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: novelty,
-			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40}},
+			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40, "pings_5m": 12}},
 		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
 		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, needs: novelty,

@@ -6,7 +6,9 @@
 -- ever got into this service; else 1 - min(1, 20 * P_new), P_new = (f1 + 0.1) /
 -- (n + 10) as in new_destination, over the clients of the service: a server that
 -- always meets strangers fires for none. While a device is only learned the first
--- stranger alone counts: things are rarely meant to be reached from outside.
+-- stranger alone counts: things are rarely meant to be reached from outside. Ports from
+-- 32768 and what a device's first five minutes show are left out: there a session that
+-- is older than what is known of it looks as if the server began it.
 --
 -- Minimum evidence: one answered session; role at least 70 % sure; any state of
 -- learning. A client is new for one day. Sampling only delays: one packet with
@@ -18,12 +20,12 @@ WITH
         SELECT device, peer, port, min(contacts.first) AS since
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64} AND ({device:UInt64} = 0 OR device = {device:UInt64})
-            AND scope = 'wan' AND role = 'server' AND confidence >= 70 AND proto = 6
+            AND scope = 'wan' AND role = 'server' AND confidence >= 70 AND proto = 6 AND port < 32768
         GROUP BY device, peer, port
     ),
     ages AS
     (
-        SELECT device, min(devices.first) + toIntervalSecond({learning:UInt64}) AS learned
+        SELECT device, min(devices.first) AS born, born + toIntervalSecond({learning:UInt64}) AS learned
         FROM devices
         WHERE site = {site:String} AND device IN (SELECT device FROM touched)
         GROUP BY device
@@ -48,7 +50,7 @@ WITH
     (
         SELECT
             clients.device AS device, clients.peer AS peer, clients.port AS port, clients.begun AS begun, clients.seen AS seen, clients.address AS address, clients.sure AS sure,
-            clients.b_out AS b_out, clients.b_in AS b_in, ages.learned AS learned,
+            clients.b_out AS b_out, clients.b_in AS b_in, ages.learned AS learned, ages.born AS born,
             arrayFilter(x -> x.1 < begun, list) AS before,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
             (arrayCount(n -> n = 1, day_counts) + 0.1) / (arraySum(day_counts) + 10) AS p_new,
@@ -68,5 +70,5 @@ SELECT
     empty(before) ? 'nobody from outside at this service' : format('only the {} networks outside that got in before', toString(length(before))) AS expected,
     format('<peer>, outside, was let in by <service>: {} in, {} out', formatReadableSize(b_in), formatReadableSize(b_out)) AS observed
 FROM judged
-WHERE novelty >= {min_strength:Float64} AND (begun >= learned OR empty(before))
+WHERE novelty >= {min_strength:Float64} AND (begun >= learned OR empty(before) AND begun > born + toIntervalMinute(5))
 ORDER BY device, peer, port

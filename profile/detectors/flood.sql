@@ -2,15 +2,17 @@
 -- nothing comes back: its part in a denial of service.
 --
 -- Packets per second over two minutes to the peer, at least 20 s of it
--- (so 200 packets in one second are no flood). Three ways to be one:
+-- (so 200 packets in one second are no flood). Four ways to be one:
 -- small packets (200 octets and less, as of SYN, ACK and UDP floods) at 200 a
 -- second, larger ones at 2,000, since video is sent like that, and 10 times the
 -- device's busiest hour;
 -- TCP that nobody answers (one packet in 200) at {silent_pps} a second on at most 16
 -- ports, most of it SYN or none of it answered, if the exporter shows both
--- directions: no session sends on without an ACK;
+-- directions: no session sends on without an ACK; half of its packets SYN, answered or
+-- not, are as much;
 -- anything else that nobody answers at {silent_pps} a second, and twice the busiest
--- hour to a peer that is new within a day, 20 times to others.
+-- hour to a peer that is new within a day, 20 times to others;
+-- questions of DNS at {silent_pps} a second and 100 times the busiest hour.
 --
 -- Minimum evidence: a day of history, or small packets, or TCP; any state of
 -- learning. Sampled flows are scaled; 30 samples.
@@ -21,7 +23,7 @@ WITH
         SELECT device, peer, min(contacts.first) AS begun
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
-            AND scope IN ('lan', 'wan') AND packets_in * 10 <= packets_out AND ({device:UInt64} = 0 OR device = {device:UInt64})
+            AND scope IN ('lan', 'wan') AND (packets_in * 10 <= packets_out OR 2 * syn >= packets_out OR port = 53 AND role != 'server') AND ({device:UInt64} = 0 OR device = {device:UInt64})
         GROUP BY device, peer
         HAVING sum(packets_out) >= 5 * {silent_pps:UInt64}
     ),
@@ -31,7 +33,7 @@ WITH
             device, peer, observer, intDiv(toUnixTimestamp(c.first), 120) AS slot, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
             uniqExact(c.proto, c.port) AS n_ports, min(c.first) AS since, max(c.last) AS until,
             sum(packets_out) AS p_out, sum(packets_in) AS p_in, sum(bytes_out) AS b_out, sum(samples) AS n_samples,
-            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session
+            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session, 2 * sum(syn) >= p_out AS half_open, a_port = 53 AND n_ports = 1 AS asks
         FROM contacts AS c
         INNER JOIN touched USING (device, peer)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.begun - toIntervalMinute(2)
@@ -42,10 +44,10 @@ WITH
         SELECT device, peer, argMax(tuple(rates.*), pps) AS r
         FROM
         (
-            SELECT *, sum(p_in) OVER (PARTITION BY device, peer, slot) * 200 <= p_out AND n_ports <= 16 AND NOT is_session AS unanswered -- one half may be of another observer
+            SELECT *, sum(p_in) OVER (PARTITION BY device, peer, slot) * 200 <= p_out AND n_ports <= 16 AND NOT is_session OR half_open AND n_ports <= 16 AS unanswered -- one half may be of another observer
             FROM rates
         ) AS rates
-        WHERE p_in * 10 <= p_out AND pps >= multiIf(unanswered, {silent_pps:UInt64}, size <= 200, {min_pps:UInt64}, 10 * {min_pps:UInt64}) AND n_samples >= 30
+        WHERE (p_in * 10 <= p_out OR unanswered OR asks) AND pps >= multiIf(unanswered OR asks, {silent_pps:UInt64}, size <= 200, {min_pps:UInt64}, 10 * {min_pps:UInt64}) AND n_samples >= 30
         GROUP BY device, peer
     ),
     usual AS
@@ -89,12 +91,13 @@ FROM
         *,
         usual.born > toDateTime(0) AND usual.born <= r.10 - toIntervalDay(1) AS has_history,
         r.16 >= 10 * usual.most AND (r.17 <= 200 AND r.16 >= {min_pps:UInt64} OR has_history AND r.16 >= 10 * {min_pps:UInt64}) AS is_fast,
-        r.19 AND r.7 = 6 AND two_way AND r.16 >= 2 * usual.most AS is_deaf,
-        r.19 AND has_history AND r.16 >= (met >= r.10 - toIntervalDay(1) ? 2 : 20) * usual.most AS is_strange
+        r.21 AND r.7 = 6 AND two_way AND r.16 >= 2 * usual.most AS is_deaf,
+        r.21 AND has_history AND r.16 >= (met >= r.10 - toIntervalDay(1) ? 2 : 20) * usual.most AS is_strange,
+        r.20 AND has_history AND r.16 >= 100 * usual.most AS is_curious
     FROM loud
     LEFT JOIN usual USING (device)
     LEFT JOIN pairs USING (device, peer)
     LEFT JOIN both USING (device)
 )
-WHERE is_fast OR is_deaf OR is_strange
+WHERE is_fast OR is_deaf OR is_strange OR is_curious
 ORDER BY device, peer

@@ -5,7 +5,8 @@
 -- likelihood ratio at 1e-5), 15 in an hour, 40 in a day; at least half failed.
 -- A first contact failed if its SYN had no ACK, or if nothing came back and the
 -- exporter reports both directions of this device. Of sampled flows only a SYN
--- without ACK counts.
+-- without ACK counts. Echo requests (ICMP) to {pings_5m} hosts it never met within 5
+-- minutes are a scan, whoever answers.
 --
 -- Minimum evidence: 9 first contacts; any state of learning.
 -- Severity 0.80. ATT&CK T1046, T1595; ICS T0846, T0888.
@@ -17,7 +18,7 @@ WITH
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
             AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
         GROUP BY device
-        HAVING sum(syn) > 0 OR countIf(bytes_in = 0) >= 3
+        HAVING sum(syn) > 0 OR countIf(bytes_in = 0) >= 3 OR countIf(proto IN (1, 58)) >= 3
     ),
     pairs AS
     (
@@ -50,6 +51,7 @@ WITH
     (
         SELECT
             *,
+            sum(proto IN (1, 58) AND port = 0) OVER five AS pinged_5m,
             sum(is_failed) OVER five AS failed_5m, count() OVER five AS tried_5m,
             sum(is_failed) OVER hour AS failed_1h, count() OVER hour AS tried_1h,
             sum(is_failed) OVER whole AS failed_1d, count() OVER whole AS tried_1d
@@ -63,11 +65,11 @@ WITH
     (
         SELECT
             *,
-            multiIf(2 * failed_5m >= tried_5m + {net_5m:UInt64}, 300, 2 * failed_1h >= tried_1h + {net_1h:UInt64}, 3600, 86400) AS seconds,
+            multiIf(2 * failed_5m >= tried_5m + {net_5m:UInt64} OR pinged_5m >= {pings_5m:UInt64}, 300, 2 * failed_1h >= tried_1h + {net_1h:UInt64}, 3600, 86400) AS seconds,
             multiIf(seconds = 300, failed_5m, seconds = 3600, failed_1h, failed_1d) AS n_failed,
             multiIf(seconds = 300, tried_5m, seconds = 3600, tried_1h, tried_1d) AS n_tried
         FROM walks
-        WHERE (2 * failed_5m >= tried_5m + {net_5m:UInt64} OR 2 * failed_1h >= tried_1h + {net_1h:UInt64} OR 2 * failed_1d >= tried_1d + {net_1d:UInt64})
+        WHERE (pinged_5m >= {pings_5m:UInt64} OR 2 * failed_5m >= tried_5m + {net_5m:UInt64} OR 2 * failed_1h >= tried_1h + {net_1h:UInt64} OR 2 * failed_1d >= tried_1d + {net_1d:UInt64})
             AND begun >= (SELECT min(begin) FROM touched)
     ),
     worst AS
@@ -81,7 +83,7 @@ WITH
         SELECT device, uniqExact(peer) AS n_peers, uniqExact((proto, port)) AS n_ports, topK(1)((proto, port))[1] AS service, any(peer) AS a_peer, any(other) AS a_device, any(address) AS an_address, min(begun) AS begin_at
         FROM tries
         INNER JOIN worst USING (device)
-        WHERE is_failed AND begun > worst.since - toIntervalSecond(worst.seconds) AND begun <= worst.until
+        WHERE (is_failed OR proto IN (1, 58)) AND begun > worst.since - toIntervalSecond(worst.seconds) AND begun <= worst.until
         GROUP BY device
     )
 SELECT

@@ -24,6 +24,7 @@ type alert struct {
 	Device   string    `json:"device"`
 	Family   string    `json:"family"`
 	Families []string  `json:"families"` // if one incident speaks of several
+	Also     []string  `json:"also"`     // devices whose incidents it tells of
 	Opened   time.Time `json:"opened"`
 	Changed  time.Time `json:"changed"`
 	Findings uint64    `json:"findings"`

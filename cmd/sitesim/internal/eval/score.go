@@ -147,8 +147,8 @@ func (d *design) judge(truth *trial.Truth, devices map[string]*trial.Device, bef
 					continue
 				}
 				o.Listed = true
-				if a.Notify && !o.Notified {
-					o.Notified, o.Text = true, a.Text
+				if teller := told(&a, after, attack.Start); teller != nil && !o.Notified {
+					o.Notified, o.Text = true, teller.Text
 				}
 			}
 		}
@@ -156,6 +156,20 @@ func (d *design) judge(truth *trial.Truth, devices map[string]*trial.Device, bef
 		out = append(out, o)
 	}
 	return out
+}
+
+// told is the alert by which people are told of a: itself, or a notified one that lists its device
+// among those it tells of, such as that of the device that did it. nil if nobody is told.
+func told(a *alert, list []alert, since time.Time) *alert {
+	if a.Notify {
+		return a
+	}
+	for i := range list {
+		if b := &list[i]; b.Notify && !b.Changed.Before(since) && slices.Contains(b.Also, a.Device) {
+			return b
+		}
+	}
+	return nil
 }
 
 // listed is the least risk of an alert that operators see in their list.

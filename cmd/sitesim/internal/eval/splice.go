@@ -71,7 +71,9 @@ func (o Options) graft(ctx context.Context, name string, tap trial.Tap, history 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if !o.Keep {
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
 	all := slices.Clone(history)
 	truth := &trial.Truth{}
 	at := splice.Epoch.Add(onset)
