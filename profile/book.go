@@ -84,7 +84,7 @@ func (s *Scorer) enter(ctx context.Context, b *book, found []finding) error {
 	if err := s.describe(ctx, b); err != nil {
 		return err
 	}
-	b.weigh(s.detectors, s.kappa)
+	b.weigh(s.detectors, s.config.Shadow, s.kappa)
 	return nil
 }
 
@@ -502,16 +502,20 @@ func (s *Scorer) flowsIn(ctx context.Context, f *finding, role string, after, up
 
 // weigh sets the risk of every incident that changed, and says which changes are
 // events and which are worth telling people: not what another incident tells of,
-// if people are told of that one.
-func (b *book) weigh(detectors []Detector, kappa func(Device) float64) {
+// if people are told of that one. What detectors in the shadow find counts nothing.
+func (b *book) weigh(detectors []Detector, shadow []string, kappa func(Device) float64) {
 	var others []*Incident
 	for _, i := range b.all {
 		if !i.seen || len(i.Lines) == 0 {
 			continue
 		}
-		families := map[string]evidence{}
+		families, shadows := map[string]evidence{}, map[string]bool{}
 		own := false // something that no other incident tells of
 		for _, l := range i.live(i.Changed) {
+			if slices.Contains(shadow, l.Family) {
+				shadows[l.Family] = true
+				continue
+			}
 			d := detectorNamed(detectors, l.Family)
 			e := families[l.Family]
 			families[l.Family] = evidence{max(e.score, float64(l.Score)/100), l.Stage, e.hard || d != nil && d.Hard || l.Score >= 50}
@@ -520,6 +524,9 @@ func (b *book) weigh(detectors []Detector, kappa func(Device) float64) {
 		percent, worth, terms := risk(families, kappa(i.device))
 		if i.Version > 0 && percent >= i.Risk+riskStep && i.State != StateAcknowledged {
 			i.event = true
+		}
+		for _, name := range slices.Sorted(maps.Keys(shadows)) {
+			terms = append(terms, Term{name + " (in the shadow)", 0})
 		}
 		i.Risk, i.Terms = percent, terms
 		if i.lead() {

@@ -312,6 +312,20 @@ func TestScore_BudgetHoldsBackForADigest(t *testing.T) {
 	}
 }
 
+func TestScore_DetectorsInTheShadowCountNothing(t *testing.T) {
+	c := only("scan")
+	c.Shadow = []string{"scan"}
+	s := newSite(t, c)
+	s.add(life(monday, 8)...)
+	s.score()
+	s.add(scan(monday.AddDate(0, 0, 8), "10.0.0.2", camera)...)
+	events := s.score()
+	list := s.alerts(profile.AlertFilter{})
+	if len(events) != 1 || events[0].Incident.Due() || len(list) != 1 || list[0].Risk != 0 || list[0].Notify || len(list[0].Lines) != 1 {
+		t.Errorf("got %+v, want one incident of risk 0 that nobody is told of", list)
+	}
+}
+
 func TestAck_QuietsUntilClosed(t *testing.T) {
 	s := newSite(t, only("failed_access"))
 	s.add(life(monday, 8)...)

@@ -29,6 +29,7 @@ type Config struct {
 	Log            uint64        // score this log only; 0 = every log of the database
 	LearningPeriod time.Duration // how long a device is only learned; default 7 days
 	Disabled       []string      // names of detectors that are off
+	Shadow         []string      // of those whose findings are kept, and count nothing
 	// Parameters replace defaults of detectors: detector, parameter, value. The
 	// header of detectors/NAME.sql says what each means.
 	Parameters map[string]map[string]float64
@@ -67,7 +68,7 @@ func (c Config) Validate() error {
 	for i, d := range known {
 		names[i], byName[d.Name] = d.Name, d
 	}
-	for _, name := range c.Disabled {
+	for _, name := range slices.Concat(c.Disabled, c.Shadow) {
 		if _, ok := byName[name]; !ok {
 			errs = append(errs, fmt.Errorf("profile.disabled: no detector %q, want one of %s", name, strings.Join(names, ", ")))
 		}

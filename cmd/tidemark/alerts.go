@@ -25,6 +25,8 @@ type alertView struct {
 	Also   []string `json:"also"` // ids of devices with the same
 	device profile.Device
 	others []string // what the devices of Also are called
+
+	Siblings map[int]profile.Opinion `json:"siblings,omitempty"` // of the same kind, by line from 0; explained alerts only
 }
 
 func alertsCommand() *cli.Command {
@@ -228,6 +230,18 @@ func (s *store) explain(c *cli.Context) error {
 	if c.Bool("sql") {
 		return views[0].writeSQL(c.App.Writer, c.Int("line"))
 	}
+	for k, l := range found.Lines {
+		o, ok, err := q.Siblings(c.Context, views[0].device, l)
+		if err != nil {
+			return err
+		}
+		if ok {
+			if views[0].Siblings == nil {
+				views[0].Siblings = map[int]profile.Opinion{}
+			}
+			views[0].Siblings[k] = o
+		}
+	}
 	return page(c, views[0], views[0].write)
 }
 
@@ -306,6 +320,9 @@ func (a alertView) write(w io.Writer) error {
 		fmt.Fprintln(w)
 		long("observed", l.Observed)
 		long("expected", l.Expected)
+		if o, ok := a.Siblings[k]; ok {
+			line("siblings", "%d of %d other devices of kind %s do this", o.Same, o.Of, o.Kind)
+		}
 		line("when", "%s to %s UTC, %s", stamp(l.Since), stamp(l.Until), plural(l.Count, "finding"))
 		var attack []string
 		for _, id := range l.Attack {

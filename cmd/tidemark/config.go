@@ -108,6 +108,7 @@ type ChainConfig struct {
 type ProfileConfig struct {
 	Learning Duration `yaml:"learning" doc:"life of a device that is learned before its deviations alert"`
 	Disable  []string `yaml:"disable" doc:"detectors to leave out, by name"`
+	Shadow   []string `yaml:"shadow" doc:"detectors on trial, by name: what they find is kept, with risk 0, and nobody is told"`
 
 	Budget BudgetConfig `yaml:"budget"`
 
@@ -257,9 +258,11 @@ func (c Config) Validate() error {
 	for _, d := range profile.Detectors() {
 		detectors = append(detectors, d.Name)
 	}
-	for i, name := range c.Profile.Disable {
-		if !slices.Contains(detectors, name) {
-			fault(fmt.Sprintf("profile.disable[%d]", i), "no detector %q%s", name, didYouMean(name, detectors))
+	for key, names := range map[string][]string{"disable": c.Profile.Disable, "shadow": c.Profile.Shadow} {
+		for i, name := range names {
+			if !slices.Contains(detectors, name) {
+				fault(fmt.Sprintf("profile.%s[%d]", key, i), "no detector %q%s", name, didYouMean(name, detectors))
+			}
 		}
 	}
 	for i, t := range c.Profile.Tune {

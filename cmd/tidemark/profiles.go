@@ -21,7 +21,7 @@ func (c Config) profile() profile.Config {
 		tuned[t.Detector][t.Parameter] = t.Value
 	}
 	return profile.Config{
-		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Lists: c.Profile.Lists, Parameters: tuned,
+		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Shadow: c.Profile.Shadow, Lists: c.Profile.Lists, Parameters: tuned,
 		Vendor: c.vendors().Name, Service: enrich.ServiceName,
 		Criticality: c.criticality(), Budget: profile.Budget(c.Profile.Budget),
 	}
