@@ -23,6 +23,7 @@ type half struct {
 	vlan     uint16
 	exporter string
 	flags    uint16
+	input    uint32 // interface, 0 = not exported
 }
 
 func storeHalves(t *testing.T, s *store, halves []half) {
@@ -43,6 +44,10 @@ func storeHalves(t *testing.T, s *store, halves []half) {
 		b.Presence[r] = flow.HasBytes | flow.HasPackets | flow.HasStart | flow.HasEnd | flow.HasTCPFlags
 		if h.mac != 0 {
 			b.Presence[r] |= flow.HasSrcMAC
+		}
+		if h.input != 0 {
+			b.InIf[r] = h.input
+			b.Presence[r] |= flow.HasInIf
 		}
 		if h.vlan != 0 {
 			b.Presence[r] |= flow.HasVLANIn

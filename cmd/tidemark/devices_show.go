@@ -22,6 +22,8 @@ type shown struct {
 	Device    deviceView          `json:"device"`
 	IDs       []string            `json:"ids"`
 	Kind      string              `json:"kind_text"`
+	MUD       string              `json:"mud"`    // its own profile, else that of its kind
+	MUDOf     string              `json:"mud_of"` // device, kind; "" = it has none
 	Addresses []profile.Interval  `json:"address_history"`
 	Joined    []aliasView         `json:"identity_changes"`
 	Peers     []profile.Peer      `json:"peers"`
@@ -29,6 +31,7 @@ type shown struct {
 	Volumes   []profile.Volume    `json:"volumes"` // hours of the last days
 	Alerts    []alertView         `json:"open_alerts"`
 	Observers []profile.Observer  `json:"observers"`
+	Behind    []attachment        `json:"interfaces"` // by which its traffic comes in
 	until     time.Time
 }
 
@@ -91,6 +94,11 @@ func (s *store) gather(c *cli.Context, d profile.Device) (v shown, err error) {
 		return v, err
 	}
 	v.Kind = known[d.ID].Word()
+	if v.MUD = d.Facts[profile.FactMUD]; v.MUD != "" {
+		v.MUDOf = "device"
+	} else if v.MUD = s.cfg.mudOf(known[d.ID].Kind); v.MUD != "" {
+		v.MUDOf = "kind"
+	}
 	if v.Addresses, err = q.Intervals(c.Context, d); err != nil {
 		return v, err
 	}
@@ -102,6 +110,9 @@ func (s *store) gather(c *cli.Context, d profile.Device) (v shown, err error) {
 		v.Joined = append(v.Joined, aliasView{a, fmt.Sprintf("%016x", a.Device), fmt.Sprintf("%016x", a.Target)})
 	}
 	if v.Observers, err = q.Observers(c.Context, d); err != nil {
+		return v, err
+	}
+	if v.Behind, err = s.attachments(c.Context, d); err != nil {
 		return v, err
 	}
 	b, err := q.Baseline(c.Context, d)
@@ -133,15 +144,21 @@ func (v shown) write(c *cli.Context, w io.Writer, d profile.Device) error {
 	line("device", "%s", d.Title())
 	line("kind", "%s (tidemark devices why %s)", cmp.Or(v.Kind, "not known"), d.Name())
 	line("state", "%s", lifecycleText(v.Device))
-	for _, fact := range append(profile.LabelFacts(), profile.FactMUD) {
+	for _, fact := range profile.LabelFacts() {
 		if value := d.Facts[fact]; value != "" {
 			line(fact, "%s", value)
 		}
+	}
+	if v.MUD != "" {
+		line("mud", "%s%s", v.MUD, map[bool]string{true: " (of its kind)"}[v.MUDOf == "kind"])
 	}
 	line("seen", "%s to %s UTC, %s, %s out, %s in", stamp(d.First), stamp(d.Last), plural(d.Flows, "flow"), octets(d.BytesOut), octets(d.BytesIn))
 	line("identity", "%s", identityReason(d))
 	v.writeIdentity(w, d)
 	line("observed", "%s", orDash(observersText(v.Observers)))
+	if len(v.Behind) > 0 {
+		line("behind", "%s", attachmentsText(v.Behind))
+	}
 	line("serves", "%s", orDash(servicePeers(d.Serves)))
 	line("uses", "%s", orDash(servicePeers(d.Uses)))
 	v.writeSpark(w)

@@ -16,6 +16,13 @@ type KindsConfig struct {
 	Rules   string       `yaml:"rules" doc:"YAML file of rules of kinds over those of the program; docs/devices.md says how; empty = none"`
 	Vendors string       `yaml:"vendors" doc:"text file of lines \"00:40:8C name\" that says whose MACs are, before the table of the program; empty = none"`
 	Zones   []ZoneConfig `yaml:"zones" doc:"parts of the site by network or label, such as {name: ward, networks: [10.3.0.0/16], labels: [ward-*], criticality: critical}; the first that fits holds"`
+	MUD     []MUDConfig  `yaml:"mud" doc:"MUD profiles (RFC 8520) of kinds, such as {kind: camera, profile: https://example.com/camera.json}; a device's own goes first (tidemark devices mud)"`
+}
+
+// MUDConfig is the MUD profile of the devices of a kind.
+type MUDConfig struct {
+	Kind    string `yaml:"kind"`
+	Profile string `yaml:"profile" doc:"URL that begins with https://, or file"`
 }
 
 // ZoneConfig is a part of the site.
@@ -31,6 +38,15 @@ type NamesConfig struct {
 	Sampled bool   `yaml:"sampled" doc:"read names (DNS, TLS, HTTP, mDNS, DHCP, SSDP) out of the packet headers that sFlow exporters sample"`
 	ASN     string `yaml:"asn" doc:"file in MaxMind's format that says which organisation an address belongs to; empty = none"`
 	Country string `yaml:"country" doc:"file in MaxMind's format that says in which country an address is; empty = none"`
+
+	Interfaces []InterfaceConfig `yaml:"interfaces" doc:"names of interfaces whose exporter tells none, such as {exporter: 10.0.0.1, index: 3, name: uplink}"`
+}
+
+// InterfaceConfig names an interface.
+type InterfaceConfig struct {
+	Exporter netip.Addr `yaml:"exporter"`
+	Index    uint32     `yaml:"index" doc:"as flows give it (elements 10 and 14)"`
+	Name     string     `yaml:"name"`
 }
 
 // zones are the zones as package kind reads them.
@@ -94,6 +110,16 @@ func (c Config) readVendors() (enrich.Vendors, error) {
 	return enrich.ReadVendors(c.Kinds.Vendors, text)
 }
 
+// mudOf is the MUD profile that belongs to a kind, "" if none does.
+func (c Config) mudOf(kind string) string {
+	for _, m := range c.Kinds.MUD {
+		if m.Kind == kind {
+			return m.Profile
+		}
+	}
+	return ""
+}
+
 // inside says whether an address is one of the site.
 func (c Config) inside(a netip.Addr) bool {
 	for _, n := range c.Networks {
@@ -111,6 +137,16 @@ func (c Config) validateKinds(fault func(path, format string, args ...any)) {
 			fault("kinds.rules", "%v", err)
 		}
 	}
+	if r, err := c.rules(); err == nil {
+		for i, m := range c.Kinds.MUD {
+			if r.Kind(m.Kind).ID == "" {
+				fault(fmt.Sprintf("kinds.mud[%d].kind", i), "got %q%s", m.Kind, didYouMean(m.Kind, r.KindNames()))
+			}
+			if _, err := mudProfile(m.Profile); err != nil || m.Profile == "" {
+				fault(fmt.Sprintf("kinds.mud[%d].profile", i), "got %q, want a URL that begins with https://, or a file with a MUD profile", m.Profile)
+			}
+		}
+	}
 	if _, err := c.readVendors(); err != nil {
 		fault("kinds.vendors", "%v", err)
 	}
@@ -118,6 +154,11 @@ func (c Config) validateKinds(fault func(path, format string, args ...any)) {
 		fault("names", "%v", err)
 	} else if err := networks.Close(); err != nil {
 		fault("names", "%v", err)
+	}
+	for i, n := range c.Names.Interfaces {
+		if !n.Exporter.IsValid() || n.Index == 0 || n.Name == "" {
+			fault(fmt.Sprintf("names.interfaces[%d]", i), "got exporter %s, index %d and name %q, want all three", n.Exporter, n.Index, n.Name)
+		}
 	}
 	for i, z := range c.zones() {
 		if err := z.Validate(); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -82,5 +83,44 @@ func TestWhy_SaysWhatSpeaksForAndAgainst(t *testing.T) {
 		if got := verdictText(want); got != v {
 			t.Errorf("got %q, want %q", got, v)
 		}
+	}
+}
+
+// TestInterfaces_TheExporterNamesThemElseTheConfiguration: one that the exporter
+// named holds against a stale configuration.
+func TestInterfaces_TheExporterNamesThemElseTheConfiguration(t *testing.T) {
+	s := &store{cfg: Defaults(), db: storagetest.Open(t)}
+	storeHalves(t, s, []half{{from: "10.1.1.5", to: "198.51.100.7", mac: 0x00408c000001, packets: 40, exporter: "192.0.2.1", flags: 0x1b, input: 3}})
+	router := netip.MustParseAddr("192.0.2.1")
+	s.cfg.Names.Interfaces = []InterfaceConfig{{router, 3, "eth3"}, {router, 4, "eth4"}}
+	d, err := s.device(t.Context(), "10.1.1.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.attachments(t.Context(), d)
+	if err != nil || len(list) != 1 || list[0].Index != 3 || list[0].Name != "eth3" || list[0].Packets != 40 {
+		t.Fatalf("%+v, %v; want interface 3 of the exporter, by the configuration eth3", list, err)
+	}
+	var told exporterInterfaces
+	if err := json.Unmarshal([]byte(`{"address": "192.0.2.1", "interfaces": [{"domain": 0, "index": 3, "name": "ge-0/0/3"}, {"domain": 0, "index": 4}]}`), &told); err != nil {
+		t.Fatal(err)
+	}
+	for index, want := range map[uint32]string{3: "ge-0/0/3", 4: "eth4", 5: ""} {
+		if got := s.cfg.Names.interfaceName(attachment{Exporter: "192.0.2.1", Index: index}, []exporterInterfaces{told}); got != want {
+			t.Errorf("interface %d: got %q, want %q", index, got, want)
+		}
+	}
+}
+
+func TestMUD_OfAKind(t *testing.T) {
+	cfg := Defaults()
+	cfg.Kinds.MUD = []MUDConfig{{"camera", "https://example.com/camera.json"}, {"kamera", "http://example.com"}}
+	if cfg.mudOf("camera") != "https://example.com/camera.json" || cfg.mudOf("printer") != "" {
+		t.Errorf("cameras %q, printers %q", cfg.mudOf("camera"), cfg.mudOf("printer"))
+	}
+	var faults []string
+	cfg.validateKinds(func(path, _ string, _ ...any) { faults = append(faults, path) })
+	if want := []string{"kinds.mud[1].kind", "kinds.mud[1].profile"}; !slices.Equal(faults, want) {
+		t.Errorf("faults %q, want %q", faults, want)
 	}
 }

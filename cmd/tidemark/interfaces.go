@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"tidemark/profile"
+)
+
+//go:embed sql/device_interfaces.sql
+var deviceInterfacesSQL string
+
+// attachment is an interface of an exporter by which a device's traffic comes in.
+type attachment struct {
+	Exporter string `json:"exporter"`
+	Index    uint32 `json:"index"`
+	Name     string `json:"name"` // as the exporter calls it, else the configuration; "" = not known
+	Packets  uint64 `json:"packets"`
+	domain   uint32
+}
+
+// exporterInterfaces are the names that an exporter gives to its interfaces.
+type exporterInterfaces struct {
+	Address    string `json:"address"`
+	Interfaces []struct {
+		Domain      uint32 `json:"domain"`
+		Index       uint32 `json:"index"`
+		Name        string `json:"name"`
+		Description string `json:"description"`
+	} `json:"interfaces"`
+}
+
+// attachments are the interfaces a device is behind, the one of most packets first.
+// The daemon knows what exporters call them; without one, or of exporters that tell
+// no names, those of the configuration are taken.
+func (s *store) attachments(ctx context.Context, d profile.Device) ([]attachment, error) {
+	ids := make([]string, len(d.Members))
+	for i, id := range d.Members {
+		ids[i] = strconv.FormatUint(id, 10)
+	}
+	rows, err := s.db.Conn().Query(clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"devices": "[" + strings.Join(ids, ",") + "]"})), deviceInterfacesSQL)
+	if err != nil {
+		return nil, fmt.Errorf("read interfaces of device %s: %w", d.Name(), err)
+	}
+	defer rows.Close()
+	out := []attachment{}
+	for rows.Next() {
+		var a attachment
+		if err := rows.Scan(&a.Exporter, &a.domain, &a.Index, &a.Packets); err != nil {
+			return nil, fmt.Errorf("read interfaces of device %s: %w", d.Name(), err)
+		}
+		out = append(out, a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read interfaces of device %s: %w", d.Name(), err)
+	}
+	var status struct {
+		Exporters []exporterInterfaces `json:"exporters"`
+	}
+	_ = newDaemonClient(s.dir).get(ctx, "/v1/exporters", &status) // no daemon, no names of exporters
+	for i := range out {
+		out[i].Name = s.cfg.Names.interfaceName(out[i], status.Exporters)
+	}
+	return out, nil
+}
+
+// interfaceName is what the exporter calls an interface, else the configuration.
+func (c NamesConfig) interfaceName(a attachment, told []exporterInterfaces) string {
+	for _, e := range told {
+		if e.Address != a.Exporter {
+			continue
+		}
+		for _, i := range e.Interfaces {
+			if i.Domain == a.domain && i.Index == a.Index && i.Name != "" {
+				return i.Name
+			}
+		}
+	}
+	for _, i := range c.Interfaces {
+		if i.Exporter.String() == a.Exporter && i.Index == a.Index {
+			return i.Name
+		}
+	}
+	return ""
+}
+
+// attachmentsText lists interfaces: "10.0.0.1 eth2 (interface 3)".
+func attachmentsText(list []attachment) string {
+	var out []string
+	for _, a := range list {
+		text := fmt.Sprintf("interface %d", a.Index)
+		if a.Name != "" {
+			text = fmt.Sprintf("%s (%s)", a.Name, text)
+		}
+		out = append(out, a.Exporter+" "+text)
+	}
+	return strings.Join(out, ", ")
+}
