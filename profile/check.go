@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"tidemark/collector/flow"
 	"tidemark/profile/aggregate"
 	"tidemark/storage"
@@ -15,6 +17,8 @@ import (
 var (
 	//go:embed query/check.sql
 	checkSQL string
+	//go:embed query/clear_day.sql
+	clearDaySQL string
 	//go:embed query/spans.sql
 	spansSQL string
 )
@@ -91,8 +95,8 @@ func (s *Scorer) spans(ctx context.Context) ([]flowSpan, error) {
 
 func (s *Scorer) clearDay(ctx context.Context, day time.Time) error {
 	for _, table := range []string{"contacts", "edges", "volumes_5m", "volumes_1h", "devices"} {
-		statement := fmt.Sprintf("ALTER TABLE %s DELETE WHERE received = '%s' SETTINGS mutations_sync = 2", table, day.Format(time.DateOnly))
-		if err := s.db.Conn().Exec(ctx, statement); err != nil {
+		named := clickhouse.WithParameters(clickhouse.Parameters{"table": table, "day": day.Format(time.DateOnly)})
+		if err := s.db.Conn().Exec(clickhouse.Context(ctx, named), clearDaySQL); err != nil {
 			return fmt.Errorf("clear %s: %w", table, err)
 		}
 	}

@@ -1,0 +1,1 @@
+ALTER TABLE {table:Identifier} DELETE WHERE received = {day:Date} SETTINGS mutations_sync = 2
