@@ -9,15 +9,12 @@ import (
 	"hash/fnv"
 	"maps"
 	"math"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 )
 
 var (
-	//go:embed query/flows_of.sql
-	flowsOfSQL string
 	//go:embed query/alike.sql
 	alikeSQL string
 )
@@ -427,6 +424,7 @@ func (s *Scorer) describe(ctx context.Context, b *book) error {
 	if err != nil {
 		return err
 	}
+	var changed []*Line
 	for _, i := range b.all {
 		i.device = devices[i.Device]
 		i.device.ID = i.Device
@@ -438,15 +436,13 @@ func (s *Scorer) describe(ctx context.Context, b *book) error {
 			}
 			l.Expected, l.Observed = s.words(f, f.Expected, devices), s.words(f, f.Observed, devices)
 			l.Confidence, l.Query = uint8(math.Round(100*f.Confidence)), bare(f.query)
-			if b.trial {
-				continue
-			}
-			if l.Flows, err = s.flowsOf(ctx, f); err != nil {
-				return err
-			}
+			changed = append(changed, l)
 		}
 	}
-	return nil
+	if b.trial {
+		return nil
+	}
+	return s.nameFlows(ctx, changed)
 }
 
 // bare is a statement without the comments that open it: what runs is the same.
@@ -474,30 +470,6 @@ func (s *Scorer) service(proto uint8, port uint16) string {
 		return name
 	}
 	return name + " (" + number + ")"
-}
-
-// flowsOf names up to 20 of the flows a finding rests on: those of the batches
-// that were looked at, else those of any batch. Detectors read aggregates of
-// days, in which a batch newer than those looked at may already stand.
-func (s *Scorer) flowsOf(ctx context.Context, f *finding) ([]string, error) {
-	flows, err := s.flowsIn(ctx, f, f.Role, f.after, f.upto, f.Until)
-	if err != nil || len(flows) > 0 {
-		return flows, err
-	}
-	return s.flowsIn(ctx, f, "unknown", 0, math.MaxInt64, f.Until.AddDate(0, 0, 1))
-}
-
-// flowsIn names up to 20 of the flows of a finding in batches (after, upto] in
-// which the device plays a role.
-func (s *Scorer) flowsIn(ctx context.Context, f *finding, role string, after, upto uint64, until time.Time) ([]string, error) {
-	addr := f.PeerAddr
-	if !addr.IsValid() {
-		addr = netip.IPv6Unspecified()
-	}
-	return column[string](ctx, s, flowsOfSQL, map[string]any{
-		"log": f.log, "after": after, "upto": upto, "device": cmp.Or(f.stored, f.Device), "role": role, "peer": f.Peer, "peer_device": f.PeerDevice,
-		"address": addr, "proto": uint64(f.Proto), "port": uint64(f.Port), "since": f.Since, "until": until,
-	})
 }
 
 // weigh sets the risk of every incident that changed, and says which changes are
