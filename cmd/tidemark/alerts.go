@@ -207,19 +207,25 @@ func (a alertView) what() string {
 	return a.Family
 }
 
-func (s *store) explain(c *cli.Context) error {
+// namedAlert is the alert that the argument names, with what asks about it.
+func (s *store) namedAlert(c *cli.Context) (*profile.Scorer, profile.Incident, error) {
 	id, err := profile.ParseIncident(c.Args().First())
 	if err != nil {
-		return usageError{err}
+		return nil, profile.Incident{}, usageError{err}
 	}
 	q, err := s.questions()
 	if err != nil {
-		return err
+		return nil, profile.Incident{}, err
 	}
 	found, err := q.Explain(c.Context, id)
 	if isNameFault(err) {
-		return usageError{err}
+		err = usageError{err}
 	}
+	return q, found, err
+}
+
+func (s *store) explain(c *cli.Context) error {
+	q, found, err := s.namedAlert(c)
 	if err != nil {
 		return err
 	}

@@ -77,18 +77,7 @@ func containFlags() []cli.Flag {
 }
 
 func (s *store) containAlert(c *cli.Context) error {
-	id, err := profile.ParseIncident(c.Args().First())
-	if err != nil {
-		return usageError{err}
-	}
-	q, err := s.questions()
-	if err != nil {
-		return err
-	}
-	i, err := q.Explain(c.Context, id)
-	if isNameFault(err) {
-		return usageError{err}
-	}
+	q, i, err := s.namedAlert(c)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func TestAlerts_RaisedExplainedAndAcknowledgedArePartOfTheRecord(t *testing.T) {
 		t.Errorf("the query of alert %s finds nothing:\n%s", worst.ID, query)
 	}
 	s.untilFinal(trust)
-	s.want(exitOK, "prove", "--flow", worst.Flows[0], "--out", filepath.Join(s.root, "bundle.json"))
+	s.want(exitOK, "prove", "--flow", worst.Flows[0], "--out", filepath.Join(s.root, "bundle.txt"))
 
 	for _, a := range alerts {
 		if !slices.Contains(a.Families, "new_service") {
