@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -63,6 +64,12 @@ func (n *node) nameAndSort(ctx context.Context) {
 	stored := make(chan struct{})
 	go func() { defer close(stored); n.names.Run(ctx) }()
 	defer func() { <-stored }()
+	if n.cfg.Names.Reverse {
+		asked := make(chan struct{})
+		reverser := names.NewReverser(n.names, net.DefaultResolver, time.Now)
+		go func() { defer close(asked); reverser.Run(ctx) }()
+		defer func() { <-asked }()
+	}
 	tick := time.NewTicker(classifyPause)
 	defer tick.Stop()
 	for {

@@ -36,6 +36,7 @@ type ZoneConfig struct {
 // NamesConfig is where names of addresses come from.
 type NamesConfig struct {
 	Sampled bool   `yaml:"sampled" doc:"read names (DNS, TLS, HTTP, mDNS, DHCP, SSDP) out of the packet headers that sFlow exporters sample"`
+	Reverse bool   `yaml:"reverse" doc:"ask DNS, beside the work and at most five times a second, for the names of outside addresses that devices deal with; names so found are shown and are no evidence"`
 	ASN     string `yaml:"asn" doc:"file in MaxMind's format that says which organisation an address belongs to; empty = none"`
 	Country string `yaml:"country" doc:"file in MaxMind's format that says in which country an address is; empty = none"`
 

@@ -3,6 +3,7 @@ package classifier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -323,5 +324,34 @@ func TestClassifier_NamesAreOfTheStation(t *testing.T) {
 	_, f, err = s.classifier(func(c *classifier.Config) { c.Without = []string{"names", "vendor"} }).Why(t.Context(), id)
 	if err != nil || len(f.Domains) != 0 || f.Vendor != "" {
 		t.Errorf("without names and vendors: %+v, %v", f, err)
+	}
+}
+
+// TestClassifier_ReverseNamesAreNoEvidence: whoever has an address decides what it
+// is called; a device is not a camera because its peer says so.
+func TestClassifier_ReverseNamesAreNoEvidence(t *testing.T) {
+	s := newSite(t)
+	id := s.camera(time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC))
+	exec := func(statement string) {
+		t.Helper()
+		if err := s.db.Conn().Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(fmt.Sprintf("INSERT INTO edges (device, role, scope, peer, proto, port, day, received, observer, peer_addr, flows) SELECT %d, 'client', 'wan', 7, 6, 443, today(), today(), 1, toIPv6('::ffff:198.51.100.1'), 5", id))
+	c := s.classifier(nil)
+	for _, tt := range []struct {
+		source  string
+		domains int
+	}{{"reverse", 0}, {"dns", 1}} {
+		exec("INSERT INTO names (site, addr, name, source, received, first, last, seen) SELECT 'home', toIPv6('::ffff:198.51.100.1'), 'cloud.axis.com', '" + tt.source + "', today(), now(), now(), 1")
+		facts, err := c.Facts(t.Context(), []uint64{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := facts[id]
+		if len(f.Domains) != tt.domains || !slices.ContainsFunc(f.Hints, func(h classifier.Hint) bool { return h.Value == "cloud.axis.com" }) {
+			t.Errorf("by %s: domains %q, hints %+v; want %d domains, and it shown", tt.source, f.Domains, f.Hints, tt.domains)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"tidemark/enrich/kind"
+	"tidemark/enrich/names"
 )
 
 var (
@@ -40,7 +41,7 @@ type Facts struct {
 type Hint struct {
 	Hint   string    `json:"hint"` // domain, hostname, vendor_info, discovery, dhcp_options
 	Value  string    `json:"value"`
-	Source string    `json:"source"` // dns, tls, http, mdns, dhcp, ssdp, netbios, llmnr; peer: the name of an address it dealt with
+	Source string    `json:"source"` // dns, tls, http, mdns, dhcp, ssdp, netbios, llmnr; peer: the name of an address it dealt with, reverse: by DNS only
 	First  time.Time `json:"first"`
 	Last   time.Time `json:"last"`
 	Seen   uint64    `json:"seen"` // packets that were sampled
@@ -204,10 +205,16 @@ func (c *Classifier) peerNames(ctx context.Context, ids []uint64, out map[uint64
 	return c.query(ctx, peerNamesSQL, clickhouse.Parameters{"devices": list(ids)}, func(scan func(...any) error) error {
 		var id uint64
 		var name string
-		if err := scan(&id, &name); err != nil {
+		var told uint8
+		if err := scan(&id, &name, &told); err != nil {
 			return err
 		}
-		if f := out[id]; f != nil && !slices.Contains(f.Domains, strings.ToLower(name)) {
+		f := out[id]
+		switch {
+		case f == nil || slices.Contains(f.Domains, strings.ToLower(name)):
+		case told == 0: // by whoever has the address: shown, and no evidence
+			f.Hints = append(f.Hints, Hint{Hint: "domain", Value: name, Source: string(names.Reverse)})
+		default:
 			f.add(Hint{Hint: "domain", Value: name, Source: "peer"})
 		}
 		return nil

@@ -1,7 +1,8 @@
 // Package names reads the names that hosts say or ask for out of sampled packet
 // headers, and keeps them.
 //
-// Nothing is ever asked of the network. A sampled header is short (128 octets
+// Nothing is asked of the network but by a Reverser, which the operator switches
+// on. A sampled header is short (128 octets
 // with most switches), so much is cut off: what is whole is read, the rest left.
 // What it reads comes from the network and may be made to hurt: each parser
 // takes a bounded number of steps and returns bounded text.
