@@ -2,7 +2,8 @@
 -- that.
 --
 -- A peer outside began a TCP session with a service of the device, and both sides
--- said more than handshakes do (60 octets a packet). Strength 1 if nobody outside
+-- said more than handshakes do (the device 60 octets a packet; the peer 100 octets
+-- beside 40 a packet, for most of its packets are ACKs). Strength 1 if nobody outside
 -- ever got into this service; else 1 - min(1, 20 * P_new), P_new = (f1 + 0.1) /
 -- (n + 10) as in new_destination, over the clients of the service: a server that
 -- always meets strangers fires for none. While a device is only learned the first
@@ -38,7 +39,7 @@ WITH
         FROM edges
         WHERE (device, port) IN (SELECT device, port FROM touched) AND scope = 'wan' AND role = 'server' AND edges.proto = 6
         GROUP BY device, peer, port
-        HAVING sum(bytes_out) > 60 * sum(packets_out) AND sum(bytes_in) > 60 * sum(packets_in) AND b_out > 0 AND b_in > 0
+        HAVING sum(bytes_out) > 60 * sum(packets_out) AND sum(bytes_in) > 40 * sum(packets_in) + 100 AND b_out > 0
     ),
     known AS
     (

@@ -30,7 +30,7 @@ WITH
         WHERE log = {log:UInt64} AND batch_index + 4000 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.since - toIntervalHour(1)
             AND c.scope IN ('lan', 'wan') AND c.role IN ('client', 'unknown') AND c.port = 53
         GROUP BY device, peer, observer, slot
-        HAVING size >= 100 AND pace >= {min_questions:UInt64} OR pace >= {many_questions:UInt64}
+        HAVING size >= 100 AND questions >= {min_questions:UInt64} OR pace >= {many_questions:UInt64}
     ),
     worst AS (SELECT device, peer, argMax(tuple(asked.*), b_out) AS r FROM asked WHERE n_samples >= 30 GROUP BY device, peer),
     busiest AS
@@ -48,12 +48,12 @@ WITH
 SELECT
     device, 'client' AS role, peer, r.5 AS peer_device, r.6 AS peer_addr, r.7 AS proto, toUInt16(53) AS port,
     r.8 AS since, r.9 AS until,
-    least(1, 0.75 + 0.25 * log10(r.15 / {min_questions:UInt64})) AS strength,
+    least(1, 0.75 + 0.25 * log10(greatest(r.12 / {min_questions:UInt64}, 1))) AS strength,
     r.13 < r.12 ? 0.85 : 0.95 AS confidence,
     toFloat64({severity:Float64}) AS severity,
     busiest.most > 0 ? format('at most {} questions a day, of 60 to 85 octets', toString(busiest.most)) : 'questions of 60 to 85 octets' AS expected,
     format('{} questions of {} octets to <peer> within an hour: {} out, {} in', toString(r.12), toString(round(r.14)), formatReadableSize(r.10), formatReadableSize(r.11)) AS observed
 FROM worst
 LEFT JOIN busiest USING (device)
-WHERE r.14 >= 100 AND r.15 >= {min_questions:UInt64} OR busiest.most > 0 AND r.15 >= 50 * busiest.most / 24
+WHERE r.14 >= 100 AND r.12 >= {min_questions:UInt64} OR busiest.most > 0 AND r.15 >= {many_questions:UInt64} AND r.15 >= 50 * busiest.most / 24
 ORDER BY device, peer

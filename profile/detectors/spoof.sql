@@ -16,7 +16,7 @@ WITH
     routers AS (SELECT DISTINCT mac FROM device_lives WHERE site = {site:String} AND identity = 'gateway'),
     claims AS
     (
-        SELECT addr, vrf, arraySort(x -> (x.1, x.2), groupUniqArray(1024)((begun, until, device, mac))) AS list
+        SELECT addr, vrf, arraySort(x -> (x.1, x.2), groupUniqArray(1024)((begun, until, device, mac))) AS every, arrayFilter((x, i) -> i = 1 OR x.4 != every[i - 1].4, every, arrayEnumerate(every)) AS list
         FROM
         (
             SELECT addr, vrf, begun, max(i.ended) AS until, device, mac
