@@ -22,7 +22,7 @@ WITH
     bursts AS
     (
         SELECT
-            device, role, peer, port, observer, intDiv(toUnixTimestamp(c.first), 120) - arrayJoin(range(5)) AS slot, max(c.scope = 'wan') AS outside, any(c.peer_device) AS other, any(c.peer_addr) AS address, min(c.first) AS since, max(c.last) AS until, min(c.confidence) AS sure,
+            device, role, peer, port, observer, intDiv(toUnixTimestamp64Milli(c.first), 120000) - arrayJoin(range(5)) AS slot, max(c.scope = 'wan') AS outside, any(c.peer_device) AS other, any(c.peer_addr) AS address, min(c.first) AS since, max(c.last) AS until, min(c.confidence) AS sure,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(packets_out) + sum(packets_in) AS packets,
             intDiv(sum(flows), b_out > 0 AND b_in > 0 ? 2 : 1) AS total, sum(samples) < packets AS is_sampled,
             toUInt64(total * least(1, 600000 / greatest(dateDiff('millisecond', since, until), 1))) AS sessions

@@ -30,7 +30,7 @@ WITH
     rates AS
     (
         SELECT
-            device, peer, observer, intDiv(toUnixTimestamp(c.first), 120) AS slot, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
+            device, peer, observer, intDiv(toUnixTimestamp64Milli(c.first), 120000) AS slot, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
             uniqExact(c.proto, c.port) AS n_ports, min(c.first) AS since, max(c.last) AS until,
             sum(packets_out) AS p_out, sum(packets_in) AS p_in, sum(bytes_out) AS b_out, sum(samples) AS n_samples,
             p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session, 2 * sum(syn) >= p_out AS half_open, a_port = 53 AND n_ports = 1 AS asks
