@@ -49,15 +49,7 @@ var (
 
 // SaveIntervals stores intervals; one that is stored already is made longer.
 func (s *Scorer) SaveIntervals(ctx context.Context, list []Interval, at time.Time) error {
-	if len(list) == 0 {
-		return nil
-	}
-	batch, err := s.db.Conn().PrepareBatch(ctx, saveIntervalsSQL)
-	if err != nil {
-		return fmt.Errorf("store %d identity intervals: %w", len(list), err)
-	}
-	defer batch.Abort()
-	for _, i := range list {
+	err := insert(ctx, s, saveIntervalsSQL, list, func(i Interval) []any {
 		from, to, gateway := i.From, i.To, uint8(0)
 		if from.IsZero() {
 			from = always
@@ -68,13 +60,10 @@ func (s *Scorer) SaveIntervals(ctx context.Context, list []Interval, at time.Tim
 		if i.Gateway {
 			gateway = 1
 		}
-		err = batch.Append(s.config.Site, i.Device, netip.AddrFrom16(i.Addr.As16()), i.VRF, i.MAC, from.Truncate(time.Millisecond), to.Truncate(time.Millisecond),
-			i.Source, i.Confidence, i.Name, gateway, at.Truncate(time.Millisecond))
-		if err != nil {
-			return fmt.Errorf("store identity interval of %s: %w", i.Addr, err)
-		}
-	}
-	if err := batch.Send(); err != nil {
+		return []any{s.config.Site, i.Device, netip.AddrFrom16(i.Addr.As16()), i.VRF, i.MAC, from.Truncate(time.Millisecond), to.Truncate(time.Millisecond),
+			i.Source, i.Confidence, i.Name, gateway, at.Truncate(time.Millisecond)}
+	})
+	if err != nil {
 		return fmt.Errorf("store %d identity intervals: %w", len(list), err)
 	}
 	return nil
@@ -184,20 +173,10 @@ func (s *Scorer) Aliases(ctx context.Context, d Device) ([]Alias, error) {
 }
 
 func (s *Scorer) saveAliases(ctx context.Context, list []Alias) error {
-	if len(list) == 0 {
-		return nil
-	}
-	batch, err := s.db.Conn().PrepareBatch(ctx, saveAliasesSQL)
+	err := insert(ctx, s, saveAliasesSQL, list, func(a Alias) []any {
+		return []any{s.config.Site, a.Device, a.Target, a.Source, a.Actor, a.Reason, a.Changed.Truncate(time.Millisecond)}
+	})
 	if err != nil {
-		return fmt.Errorf("store %d aliases: %w", len(list), err)
-	}
-	defer batch.Abort()
-	for _, a := range list {
-		if err := batch.Append(s.config.Site, a.Device, a.Target, a.Source, a.Actor, a.Reason, a.Changed.Truncate(time.Millisecond)); err != nil {
-			return fmt.Errorf("store alias of device %016x: %w", a.Device, err)
-		}
-	}
-	if err := batch.Send(); err != nil {
 		return fmt.Errorf("store %d aliases: %w", len(list), err)
 	}
 	return nil

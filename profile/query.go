@@ -63,3 +63,22 @@ func (s *Scorer) exec(ctx context.Context, statement string, values map[string]a
 	}
 	return s.db.Conn().Exec(ctx, bound)
 }
+
+// insert stores a list by an INSERT statement, one block of it; values are those
+// of one row, in the order of the statement's columns.
+func insert[T any](ctx context.Context, s *Scorer, statement string, list []T, values func(T) []any) error {
+	if len(list) == 0 {
+		return nil
+	}
+	batch, err := s.db.Conn().PrepareBatch(ctx, statement)
+	if err != nil {
+		return err
+	}
+	defer batch.Abort()
+	for _, v := range list {
+		if err := batch.Append(values(v)...); err != nil {
+			return err
+		}
+	}
+	return batch.Send()
+}
