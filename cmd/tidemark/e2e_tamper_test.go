@@ -225,7 +225,7 @@ func TestProve_BundleOfAnyFlowVerifiesElsewhereUntilItIsEdited(t *testing.T) {
 	flows := strings.Split(s.sql("SELECT name FROM flows ORDER BY cityHash64(name) LIMIT 3"), "\n")
 	var bundle string
 	for i, name := range flows {
-		bundle = filepath.Join(s.root, fmt.Sprintf("bundle.%d.json", i))
+		bundle = filepath.Join(s.root, fmt.Sprintf("bundle.%d.txt", i))
 		s.want(exitOK, "prove", "--flow", name, "--out", bundle)
 		elsewhere.says(exitOK, []string{name, "DEVELOPMENT CHAIN"}, "verify-bundle", "--trust", trust, "--rpc", url, bundle)
 	}
@@ -235,7 +235,7 @@ func TestProve_BundleOfAnyFlowVerifiesElsewhereUntilItIsEdited(t *testing.T) {
 	}
 
 	whole := must(os.ReadFile(bundle))
-	edited := filepath.Join(s.root, "edited.json")
+	edited := filepath.Join(s.root, "edited.txt")
 	for _, n := range digits(whole) {
 		text := bytes.Clone(whole)
 		text[n] = '0' + (text[n]-'0'+1)%10
@@ -260,7 +260,7 @@ func TestProve_BundleOfAnyFlowVerifiesElsewhereUntilItIsEdited(t *testing.T) {
 	s.stop()
 }
 
-// digits are some places of digits in a JSON text, spread over it.
+// digits are some places of digits in a text, spread over it.
 func digits(text []byte) (places []int) {
 	var all []int
 	for i, c := range text {
