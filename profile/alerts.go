@@ -229,7 +229,7 @@ func (s *Scorer) judge(ctx context.Context, i *Incident, v Verdict, by By) error
 		i.State = StateAcknowledged
 	}
 	i.mark()
-	if err := s.tell(ctx, kind, i); err != nil {
+	if err := s.tell(ctx, i.change(kind)); err != nil {
 		return err
 	}
 	if err := s.saveIncidents(ctx, []*Incident{i}); err != nil {

@@ -98,7 +98,7 @@ func TestScore_LedgerRefusesThenNothingIsStored(t *testing.T) {
 	s.add(denied(monday.AddDate(0, 0, 8), 20)...)
 	s.commit()
 	refuse := errors.New("disk full")
-	broken, err := profile.New(s.db, profile.Config{Site: "home"}, func(context.Context, profile.Event) error { return refuse }, zerolog.Nop())
+	broken, err := profile.New(s.db, profile.Config{Site: "home"}, func(context.Context, ...profile.Event) error { return refuse }, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,8 +104,9 @@ type Event struct {
 	Held     []*Incident // those of a digest
 }
 
-// Emit takes an Event to the ledger; when it returns nil the event is durable.
-type Emit func(context.Context, Event) error
+// Emit takes events to the ledger, in their order; when it returns nil they are
+// durable. After an error some of them may be.
+type Emit func(context.Context, ...Event) error
 
 // Scorer scores new batches and answers questions about devices and incidents.
 // One goroutine at a time may call Score; queries may run beside it.
@@ -139,7 +140,7 @@ func New(db *storage.DB, c Config, emit Emit, log zerolog.Logger) (*Scorer, erro
 	}
 	c.Budget.Device, c.Budget.Site = cmp.Or(c.Budget.Device, defaultDeviceBudget), cmp.Or(c.Budget.Site, defaultSiteBudget)
 	if emit == nil {
-		emit = func(context.Context, Event) error { return nil }
+		emit = func(context.Context, ...Event) error { return nil }
 	}
 	s := &Scorer{lists: intel.New(c.Lists), db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}}
 	for _, d := range Detectors() {

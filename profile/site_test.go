@@ -58,10 +58,10 @@ func newSite(t *testing.T, c profile.Config) *site {
 func (s *site) open(c profile.Config) {
 	s.t.Helper()
 	c.Site, c.Vendor, c.Service = "home", enrich.Vendor, enrich.ServiceName
-	emit := func(_ context.Context, e profile.Event) error {
+	emit := func(_ context.Context, events ...profile.Event) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.events = append(s.events, e)
+		s.events = append(s.events, events...)
 		return nil
 	}
 	var err error

@@ -126,6 +126,7 @@ func (s *Scorer) digest(ctx context.Context, b *book, watermark time.Time) error
 // repeats the events, with the same bodies, instead of losing them.
 func (s *Scorer) write(ctx context.Context, b *book) error {
 	var changed []*Incident
+	var events []Event
 	for _, i := range b.all {
 		if !i.event && !i.seen {
 			continue
@@ -146,11 +147,12 @@ func (s *Scorer) write(ctx context.Context, b *book) error {
 			i.Text = i.line()
 		}
 		if i.event {
-			if err := s.tell(ctx, kind, i); err != nil {
-				return err
-			}
+			events = append(events, i.change(kind))
 		}
 		changed = append(changed, i)
+	}
+	if err := s.tell(ctx, events...); err != nil {
+		return err
 	}
 	if err := s.saveIncidents(ctx, changed); err != nil {
 		return fmt.Errorf("store %d incidents: %w", len(changed), err)
@@ -158,15 +160,26 @@ func (s *Scorer) write(ctx context.Context, b *book) error {
 	return nil
 }
 
-func (s *Scorer) tell(ctx context.Context, kind string, i *Incident) error {
-	event := Event{Kind: kind, Time: i.Changed, Actor: i.Actor, Body: i.body(), Incident: i}
-	if err := s.emit(ctx, event); err != nil {
-		return fmt.Errorf("write incident %s to the ledger: %w", i.Name(), err)
+// tell writes changes of incidents to the ledger: together, since each batch of
+// events is sealed, stored and read back by itself.
+func (s *Scorer) tell(ctx context.Context, events ...Event) error {
+	if len(events) == 0 {
+		return nil
 	}
-	e := s.log.Info()
-	if i.due && kind != "alert_closed" {
-		e = s.log.Warn()
+	if err := s.emit(ctx, events...); err != nil {
+		return fmt.Errorf("write %d changes of incidents, the first of %s, to the ledger: %w", len(events), events[0].Incident.Name(), err)
 	}
-	e.Str("incident", i.Name()).Str("kind", kind).Str("family", i.Family).Uint8("risk", i.Risk).Msg(i.Text)
+	for _, event := range events {
+		i, e := event.Incident, s.log.Info()
+		if i.due && event.Kind != "alert_closed" {
+			e = s.log.Warn()
+		}
+		e.Str("incident", i.Name()).Str("kind", event.Kind).Str("family", i.Family).Uint8("risk", i.Risk).Msg(i.Text)
+	}
 	return nil
+}
+
+// change is the event of a change.
+func (i *Incident) change(kind string) Event {
+	return Event{Kind: kind, Time: i.Changed, Actor: i.Actor, Body: i.body(), Incident: i}
 }

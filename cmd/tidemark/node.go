@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,20 +149,36 @@ func (n *node) close() error {
 	return nil
 }
 
-// emit makes a finding of the profile an event of the ledger, durable before
-// the incident is stored.
-func (n *node) emit(ctx context.Context, e profile.Event) error {
-	by := e.Actor
-	if by == "" {
-		by = "tidemark"
-	}
-	if _, _, err := n.ledger.EventNow(ctx, e.Kind, by, e.Body); err != nil {
+// emit makes findings of the profile events of the ledger, in one batch, durable
+// before the incidents are stored. One that is alone is not recorded if that
+// fails; of several, which are only ever found anew, some may be then.
+func (n *node) emit(ctx context.Context, events ...profile.Event) error {
+	if err := n.record(ctx, events); err != nil {
 		return err
 	}
 	if n.tell == nil {
 		return nil
 	}
-	return n.tell(e)
+	for _, e := range events {
+		if err := n.tell(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) record(ctx context.Context, events []profile.Event) error {
+	if len(events) == 1 {
+		_, _, err := n.ledger.EventNow(ctx, events[0].Kind, cmp.Or(events[0].Actor, "tidemark"), events[0].Body)
+		return err
+	}
+	for _, e := range events {
+		if err := n.ledger.Event(e.Kind, cmp.Or(e.Actor, "tidemark"), e.Body); err != nil {
+			return err
+		}
+	}
+	_, err := n.ledger.SealEvents(ctx)
+	return err
 }
 
 // work runs the way of the flows while source feeds it, then drains: what was
