@@ -194,6 +194,7 @@ func conversation(rng *rand.Rand, now int64) packet.Train {
 	}
 	if t.DstPort == 53 || t.DstPort == 123 {
 		t.Proto, t.Flags = packet.UDP, 0
+		t.Size = 60 + rng.IntN(26) // a question; full packets would be a tunnel
 	}
 	return t
 }
