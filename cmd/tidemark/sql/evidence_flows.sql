@@ -1,7 +1,7 @@
 -- Places of flow records, newest first. Parameters as in flows.sql.
 SELECT log, batch_index, pos, '' AS said, emptyArrayString() AS names
 FROM flows
-WHERE ({device:UInt64} = 0 OR src_device = {device:UInt64} OR dst_device = {device:UInt64})
+WHERE (empty({devices:Array(UInt64)}) OR has({devices:Array(UInt64)}, src_device) OR has({devices:Array(UInt64)}, dst_device))
   AND ({address:String} = '' OR src_addr = toIPv6OrDefault({address:String}) OR dst_addr = toIPv6OrDefault({address:String}))
   AND ({port:UInt16} = 0 OR src_port = {port:UInt16} OR dst_port = {port:UInt16})
   AND ({since:Int64} = 0 OR event_start_ns >= fromUnixTimestamp64Nano({since:Int64}, 'UTC'))
