@@ -55,7 +55,7 @@ WITH
     strange AS
     (
         SELECT fresh.device AS device, fresh.peer AS peer, any(fresh.begun) AS begun, any(fresh.address) AS address, any(fresh.upto) AS upto,
-            maxIf(k.pace, k.begun < fresh.begun AND hasAny(k.ports, fresh.ports) AND k.seen <= fresh.begun AND k.n_days >= 3) AS moved
+            maxIf(k.pace, k.begun < fresh.begun AND hasAny(k.ports, fresh.ports) AND k.seen <= fresh.begun + toIntervalMinute(1) AND (k.n_days >= 3 OR k.seen > fresh.begun - toIntervalHour(6))) AS moved
         FROM fresh
         INNER JOIN known AS k ON k.device = fresh.device
         GROUP BY device, peer
@@ -77,7 +77,7 @@ WITH
             arrayPopFront(arrayDifference(list)) AS gaps
         FROM contacts AS c
         INNER JOIN strange USING (device, peer)
-        WHERE log = {log:UInt64} AND batch_index <= {upto:UInt64} AND received >= (SELECT max(received) FROM contacts WHERE log = {log:UInt64} AND batch_index = {upto:UInt64}) - 1
+        WHERE log = {log:UInt64} AND batch_index <= {upto:UInt64} AND received >= (SELECT max(received) FROM contacts WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}) - 1
             AND (device, peer) IN (SELECT device, peer FROM strange)
             AND c.last > strange.upto - toIntervalDay(1) AND c.scope = 'wan' AND c.role IN ('client', 'unknown') AND notEmpty(starts)
         GROUP BY device, peer

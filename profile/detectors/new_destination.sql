@@ -13,7 +13,8 @@
 -- Telling alone (severity 0.75, weight 0.9): the device has at most {few} peers and
 -- found no new one lately; the peer is outside, no network of its cloud, no mere
 -- download, new to the site within a day and met by few devices before ({few} / 3); and whom
--- the device usually meets by this service is still met: else its cloud moved.
+-- the device usually meets by this service, or met in the 6 hours before, is still
+-- met: else its cloud moved.
 --
 -- Minimum evidence: device learned; 4 kB or 4 flows; not all attempts failed;
 -- strength 0.35. A peer is new for one day. NTP is left out: pools rotate.
@@ -102,7 +103,7 @@ WITH
             b_in >= 1000000 AND b_in >= 20 * b_out AS download,
             other = 0 AND f1 = 0 AND length(before) <= {few:UInt64} AND NOT near AND NOT download
                 AND NOT arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalDay(1), users) AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3
-                AND arrayAll((x, n) -> NOT has(x.4, (proto, port)) OR 2 * n < n_days OR x.5 > begun, before, day_counts) AS alone,
+                AND arrayAll((x, n) -> NOT has(x.4, (proto, port)) OR x.5 > begun + toIntervalMinute(1) OR 2 * n < n_days AND x.5 < begun - toIntervalHour(6), before, day_counts) AS alone,
             least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, download, 0.5, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
         FROM fresh
         INNER JOIN known USING (device)
