@@ -39,7 +39,7 @@ WITH
         SELECT
             device, peer, min(edges.first) AS begun, max(edges.last) AS seen, any(edges.peer_addr) AS address, uniqExact(day) AS n_days, sum(flows) / n_days AS pace,
             groupUniqArray(16)((edges.proto, edges.port)) AS ports, bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 16 : 96) AS net,
-            sum(samples) < sum(packets_out) + sum(packets_in) AS is_sampled
+            sum(samples) < sum(packets_out) + sum(packets_in) AS is_sampled, sum(flows) AS n_flows
         FROM edges
         WHERE device IN (SELECT device FROM touched) AND edges.scope = 'wan' AND edges.role IN ('client', 'unknown')
         GROUP BY device, peer
@@ -50,7 +50,8 @@ WITH
         FROM known
         INNER JOIN touched USING (device, peer)
         INNER JOIN ages USING (device)
-        WHERE known.begun >= learned AND known.begun > touched.upto - toIntervalDay({new_days:UInt64}) AND NOT is_sampled
+        WHERE known.begun >= learned AND known.begun > touched.upto - toIntervalDay({new_days:UInt64}) AND NOT is_sampled AND n_flows > {min_calls:UInt64}
+        LIMIT 100 BY device -- who scans has thousands
     ),
     strange AS
     (

@@ -45,7 +45,7 @@ WITH
     (
         SELECT
             device, side, scope, countIf(is_single) AS singles, count() AS n_peers, countIf(dateDiff('hour', begun, seen) >= 48) AS lasting,
-            groupArray((peer, a_port, begun, seen, address)) AS list
+            groupArray(500)((peer, a_port, begun, seen, address)) AS list
         FROM peers
         GROUP BY device, side, scope
     ),
