@@ -9,7 +9,7 @@
 -- into records has a beat too; with a peer that is new it tells as much.
 --
 -- Beats are the life of things, so novelty decides: the peer is new to the device
--- within {new_days} days, in no known network of its cloud, known to at most a quarter
+-- within {new_days} days, in no /12 (/32) of its cloud, known to at most a quarter
 -- of the devices, and met by none of them a learning period ago; and nobody whom the
 -- device called by this service a quarter as often is called no more: else its cloud
 -- moved.
@@ -38,7 +38,7 @@ WITH
     (
         SELECT
             device, peer, min(edges.first) AS begun, max(edges.last) AS seen, any(edges.peer_addr) AS address, uniqExact(day) AS n_days, sum(flows) / n_days AS pace,
-            groupUniqArray(16)((edges.proto, edges.port)) AS ports, bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 16 : 96) AS net,
+            groupUniqArray(16)((edges.proto, edges.port)) AS ports, bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 20 : 96) AS net,
             sum(samples) < sum(packets_out) + sum(packets_in) AS is_sampled, sum(flows) AS n_flows
         FROM edges
         WHERE device IN (SELECT device FROM touched) AND edges.scope = 'wan' AND edges.role IN ('client', 'unknown')
@@ -56,7 +56,7 @@ WITH
     strange AS
     (
         SELECT fresh.device AS device, fresh.peer AS peer, any(fresh.begun) AS begun, any(fresh.address) AS address, any(fresh.upto) AS upto,
-            maxIf(k.pace, k.begun < fresh.begun AND hasAny(k.ports, fresh.ports) AND k.seen <= fresh.begun + toIntervalMinute(1) AND (k.n_days >= 3 OR k.seen > fresh.begun - toIntervalHour(6))) AS moved
+            maxIf(k.pace, k.begun < fresh.begun AND hasAny(k.ports, fresh.ports) AND k.seen <= fresh.begun + toIntervalMinute(10) AND (k.n_days >= 3 OR k.seen > fresh.begun - toIntervalHour(6))) AS moved
         FROM fresh
         INNER JOIN known AS k ON k.device = fresh.device
         GROUP BY device, peer

@@ -1,20 +1,21 @@
 -- new_destination: a learned device deals with a peer it never dealt with.
 -- Peers outside the site are networks (/24, /48), those inside are devices.
 --
--- Strength = weight * (1 - min(1, 20 * P_new)). P_new = (f1 + 0.1) / (n + 10) is the
--- Good-Turing chance that a peer-day is a new peer, drawn towards the 1 % of things
--- that know their cloud: n peer-days of the 28 days before, f1 peers seen on one
--- day only, those of the device's first two days left out. A device whose peers
--- always change discounts itself.
--- weight: 0.7; 0.5 if it is a download only (over 1 MB, 20 times what was sent); 0.2
--- if the device knows another peer of the same /16 (/32); 0.15 if another device has
--- known the peer for half a learning period; +0.2 if the service is new as well.
+-- Strength = weight * (1 - min(1, 20 * P_new)), where P_new = (f1 + 0.5) / (n + 1)
+-- is the Good-Turing chance that a peer-day is a new peer: n peer-days of the 28
+-- days before, f1 peers seen on one day only. A device whose peers always change
+-- discounts itself; so does a young baseline.
+-- weight: 0.7; 0.2 if the device knows another peer of the same /16 (/32); 0.15
+-- if another device has known the peer for half a learning period; +0.2 if the
+-- service is new to the device as well.
 --
 -- Telling alone (severity 0.75, weight 0.9): the device has at most {few} peers and
--- found no new one lately; the peer is outside, no network of its cloud, no mere
--- download, new to the site within a day and met by few devices before ({few} / 3); and whom
--- the device usually meets by this service, or met in the 6 hours before, is still
--- met: else its cloud moved.
+-- found no new one since its first two days, so P_new = 0.1 / (n + 10), drawn towards
+-- the 1 % of things that know their cloud; the peer is outside, in no /12 (/32) of
+-- its cloud, no mere download (over 1 MB, 20 times what was sent), new to the site
+-- within a day and met by few devices before ({few} / 3); and whom the device usually
+-- meets by this service is still met, as is whom it met in the 6 hours before: else
+-- its cloud moved.
 --
 -- Minimum evidence: device learned; 4 kB or 4 flows; not all attempts failed;
 -- strength 0.35. A peer is new for one day. NTP is left out: pools rotate.
@@ -42,6 +43,7 @@ WITH
             anyLast(peer_device) AS other, anyLast(peer_addr) AS address, max(edges.confidence) AS sure,
             argMin(edges.proto, edges.first) AS proto, argMin(edges.port, edges.first) AS port, groupUniqArray(16)((edges.proto, edges.port)) AS ports,
             bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 16 : 96) AS net,
+            bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 20 : 96) AS cloud,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) AS n_failed
         FROM edges
         WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
@@ -58,7 +60,7 @@ WITH
     ),
     known AS
     (
-        SELECT device, groupArray((begun, days, net, ports, seen)) AS list
+        SELECT device, groupArray((begun, days, net, ports, seen, cloud)) AS list
         FROM peers AS q
         INNER JOIN (SELECT DISTINCT device FROM fresh) AS d USING (device)
         GROUP BY device
@@ -91,20 +93,22 @@ WITH
     (
         SELECT
             fresh.device AS device, fresh.peer AS peer, fresh.begun AS begun, fresh.seen AS seen, fresh.other AS other, fresh.address AS address,
-            fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.b_out AS b_out, fresh.b_in AS b_in,
+            fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.cloud AS cloud, fresh.b_out AS b_out, fresh.b_in AS b_in,
             arrayFilter(x -> x.1 < begun, list) AS before, fresh.born AS born, length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, before)))) AS n_days,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
             arraySum(day_counts) AS peer_days,
             arrayCount((x, n) -> n = 1 AND x.1 >= born + toIntervalDay(2), before, day_counts) AS f1,
-            (f1 + 0.1) / (peer_days + 10) AS p_new,
+            arrayFilter(s -> has(s.1.4, (proto, port)), arrayZip(before, day_counts)) AS same, -- known by this service
             arrayExists(x -> x.3 = net, before) AND other = 0 AS near,
             arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalSecond(intDiv({learning:UInt64}, 2)), users) AS shared,
             NOT arrayExists(x -> x.1 = proto AND x.2 = port AND x.3 < begun, used) AS new_port,
             b_in >= 1000000 AND b_in >= 20 * b_out AS download,
-            other = 0 AND f1 = 0 AND length(before) <= {few:UInt64} AND NOT near AND NOT download
+            other = 0 AND f1 = 0 AND length(before) <= {few:UInt64} AND NOT arrayExists(x -> x.6 = cloud, before) AND NOT download
                 AND NOT arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalDay(1), users) AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3
-                AND arrayAll((x, n) -> NOT has(x.4, (proto, port)) OR x.5 > begun + toIntervalMinute(1) OR 2 * n < n_days AND x.5 < begun - toIntervalHour(6), before, day_counts) AS alone,
-            least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, download, 0.5, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
+                AND (empty(same) OR arrayExists(s -> 2 * s.2 >= n_days AND s.1.5 > begun + toIntervalMinute(1), same)
+                    AND arrayAll(s -> s.1.5 > begun + toIntervalMinute(1) OR 2 * s.2 < n_days AND s.1.5 < begun - toIntervalHour(6), same)) AS alone,
+            (alone ? f1 + 0.1 : arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + (alone ? 10 : 1)) AS p_new,
+            least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
         FROM fresh
         INNER JOIN known USING (device)
         INNER JOIN services USING (device)
