@@ -12,7 +12,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"tidemark/enrich/kind"
-	"tidemark/enrich/names"
 )
 
 var (
@@ -213,7 +212,7 @@ func (c *Classifier) peerNames(ctx context.Context, ids []uint64, out map[uint64
 		switch {
 		case f == nil || slices.Contains(f.Domains, strings.ToLower(name)):
 		case told == 0: // by whoever has the address: shown, and no evidence
-			f.Hints = append(f.Hints, Hint{Hint: "domain", Value: name, Source: string(names.Reverse)})
+			f.Hints = append(f.Hints, Hint{Hint: "domain", Value: name, Source: "reverse"})
 		default:
 			f.add(Hint{Hint: "domain", Value: name, Source: "peer"})
 		}
