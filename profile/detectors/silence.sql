@@ -7,7 +7,8 @@
 -- of four of those of the day before; and no two others fell silent with it: else
 -- the exporter, the line or the power is away, and not the device.
 --
--- Minimum evidence: device learned; heard in nine of ten hours of the week before.
+-- Minimum evidence: device learned; heard in nine of ten hours of the week before; not
+-- on flows sampled in the last three days, where nothing seen is nothing caught.
 -- Severity 0.65; strength grows with the gap. ATT&CK T1489; ICS T0826, T0881, T0814.
 WITH
     (
@@ -25,10 +26,10 @@ WITH
     ),
     hours AS
     (
-        SELECT device, arraySort(groupUniqArray(toUInt32(v.t))) AS list, argMax(exporter_of, v.t) AS exporter
+        SELECT device, arraySort(groupUniqArray(toUInt32(v.t))) AS list, argMax(exporter_of, v.t) AS exporter, max(v.thin) AS is_sampled
         FROM
         (
-            SELECT device, t, any(exporter) AS exporter_of
+            SELECT device, t, any(exporter) AS exporter_of, t > span.2 - toIntervalDay(3) AND sum(samples) < 0.9 * (sum(packets_out) + sum(packets_in)) AS thin
             FROM volumes_1h
             WHERE device IN (SELECT device FROM ages) AND t > span.2 - toIntervalDay(29) AND t <= span.2
             GROUP BY device, t
@@ -49,7 +50,7 @@ WITH
             ended - begun - 3600 AS quiet -- at least
         FROM hours
         INNER JOIN ages USING (device)
-        WHERE length(list) > 24
+        WHERE length(list) > 24 AND NOT is_sampled
     ),
     judged AS
     (
