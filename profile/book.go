@@ -211,31 +211,21 @@ func incidentID(site string, device uint64, opened time.Time) uint64 {
 }
 
 // weigh sets the risk of every incident that changed, and says which changes are
-// events and which are worth telling people: not what another incident tells of,
-// if people are told of that one. What detectors in the shadow find counts nothing.
+// events and which are worth telling people: not what is little without the lines
+// that another incident tells of, if people are told of that one. What detectors in
+// the shadow find counts nothing.
 func (b *book) weigh(detectors []Detector, shadow []string, kappa func(Device) float64) {
 	var others []*Incident
 	for _, i := range b.all {
 		if !i.seen || len(i.Lines) == 0 {
 			continue
 		}
-		families, shadows := map[string]evidence{}, map[string]bool{}
-		own := false // something that no other incident tells of
-		for _, l := range i.live(i.Changed) {
-			if slices.Contains(shadow, l.Family) {
-				shadows[l.Family] = true
-				continue
-			}
-			d := detectorNamed(detectors, l.Family)
-			e := families[l.Family]
-			families[l.Family] = evidence{max(e.score, float64(l.Score)/100), l.Stage, e.hard || d != nil && d.Hard || l.Score >= 50}
-			own = own || l.Cause == ""
-		}
-		percent, worth, terms := risk(families, kappa(i.device))
+		all, own, trial := i.evidence(detectors, shadow)
+		percent, worth, terms := risk(all, kappa(i.device))
 		if i.Version > 0 && percent >= i.Risk+riskStep && i.State != StateAcknowledged {
 			i.event = true
 		}
-		for _, name := range slices.Sorted(maps.Keys(shadows)) {
+		for _, name := range slices.Sorted(maps.Keys(trial)) {
 			terms = append(terms, Term{name + " (in the shadow)", 0})
 		}
 		i.Risk, i.Terms = percent, terms
@@ -243,7 +233,7 @@ func (b *book) weigh(detectors []Detector, shadow []string, kappa func(Device) f
 			i.event = true // a table that names another family than the log is called altered
 		}
 		if worth && i.grew() {
-			if !own {
+			if _, enough, _ := risk(own, kappa(i.device)); !enough {
 				others = append(others, i)
 				continue
 			}
@@ -251,10 +241,36 @@ func (b *book) weigh(detectors []Detector, shadow []string, kappa func(Device) f
 		}
 	}
 	for _, i := range others {
-		if slices.ContainsFunc(b.all, func(c *Incident) bool { return !c.Notify && c.Name() == i.Lines[0].Cause }) {
+		untold := func(c *Incident) bool {
+			return !c.Notify && slices.ContainsFunc(i.Lines, func(l Line) bool { return l.Cause == c.Name() })
+		}
+		if slices.ContainsFunc(b.all, untold) {
 			i.due, i.event, i.Notify = true, true, true
 		}
 	}
+}
+
+// evidence gathers the lines of an incident by family: all, those that no other
+// incident tells of, and the families of detectors in the shadow, which are neither.
+func (i *Incident) evidence(detectors []Detector, shadow []string) (all, own map[string]evidence, trial map[string]bool) {
+	all, own, trial = map[string]evidence{}, map[string]evidence{}, map[string]bool{}
+	for _, l := range i.live(i.Changed) {
+		if slices.Contains(shadow, l.Family) {
+			trial[l.Family] = true
+			continue
+		}
+		d := detectorNamed(detectors, l.Family)
+		hard := d != nil && d.Hard || l.Score >= 50
+		add := func(to map[string]evidence) {
+			e := to[l.Family]
+			to[l.Family] = evidence{max(e.score, float64(l.Score)/100), l.Stage, e.hard || hard}
+		}
+		add(all)
+		if l.Cause == "" {
+			add(own)
+		}
+	}
+	return all, own, trial
 }
 
 // grew says whether there is something to tell since people were told last. What
