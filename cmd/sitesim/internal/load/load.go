@@ -162,7 +162,7 @@ func build(o Options, protocol export.Protocol, number uint32) ([]datagram, erro
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(number)))
 	for range o.Pool {
-		e.Observe(conversation(rng, now))
+		e.Observe(conversation(rng, o.Pool/4, now))
 	}
 	e.Flush(now)
 	for i := range out {
@@ -178,15 +178,18 @@ func build(o Options, protocol export.Protocol, number uint32) ([]datagram, erro
 	return out, nil
 }
 
-// conversation is a random direction of a random conversation within the last seconds.
-func conversation(rng *rand.Rand, now int64) packet.Train {
-	device := byte(1 + rng.IntN(250))
-	remote := netip.AddrFrom4([4]byte{52, byte(rng.IntN(40)), byte(rng.IntN(16)), byte(rng.IntN(16))})
+// conversation is one half of one of n conversations within the last seconds. Who
+// talks, to whom and by which service follows from the number of the conversation;
+// both halves are seen, as routers export them.
+func conversation(rng *rand.Rand, n int, now int64) packet.Train {
+	of := rand.New(rand.NewPCG(uint64(rng.IntN(n)), 0))
+	device := byte(1 + of.IntN(250))
+	remote := netip.AddrFrom4([4]byte{52, byte(of.IntN(40)), byte(of.IntN(16)), byte(of.IntN(16))})
 	ports := []uint16{443, 443, 443, 8883, 53, 123, 80, 554}
 	t := packet.Train{
 		Key: packet.Key{
 			Src: netip.AddrFrom4([4]byte{10, 20, 40, device}), Dst: remote, Proto: packet.TCP, In: uint16(device % 47),
-			SrcPort: uint16(32768 + rng.IntN(28000)), DstPort: ports[rng.IntN(len(ports))],
+			SrcPort: uint16(32768 + rng.IntN(28000)), DstPort: ports[of.IntN(len(ports))],
 		},
 		At: now - int64(rng.IntN(10_000))*int64(time.Millisecond), Gap: int64(rng.IntN(50)) * int64(time.Millisecond),
 		Count: 1, Size: 52 + rng.IntN(1448), Flags: packet.ACK | packet.PSH,
@@ -195,6 +198,10 @@ func conversation(rng *rand.Rand, now int64) packet.Train {
 	if t.DstPort == 53 || t.DstPort == 123 {
 		t.Proto, t.Flags = packet.UDP, 0
 		t.Size = 60 + rng.IntN(26) // a question; full packets would be a tunnel
+	}
+	if rng.IntN(2) == 0 {
+		t.Src, t.Dst, t.SrcPort, t.DstPort = t.Dst, t.Src, t.DstPort, t.SrcPort
+		t.SrcMAC, t.DstMAC, t.In, t.Out = t.DstMAC, t.SrcMAC, t.Out, t.In
 	}
 	return t
 }
