@@ -15,6 +15,8 @@ import (
 	"os/user"
 	"strings"
 	"syscall"
+
+	"github.com/urfave/cli/v2"
 )
 
 // controlSocket is where a running daemon takes what only it can do: whatever
@@ -102,6 +104,22 @@ func (d *daemonClient) exchange(ctx context.Context, method, path string, body i
 		return fmt.Errorf("read the daemon's answer to %s: %w", path, err)
 	}
 	return nil
+}
+
+// askNode has the holder of the ledger do something: the daemon by its path, or this
+// process if none runs.
+func askNode[T any](c *cli.Context, path string, req any, here func(context.Context, *node) (T, error)) (done T, err error) {
+	err = newDaemonClient(c.String("data-dir")).post(c.Context, path, req, &done)
+	if !errors.Is(err, errNoDaemon) {
+		return done, err
+	}
+	err = withStore(c, func(s *store) error {
+		return s.withNode(c.Context, func(ctx context.Context, n *node) (err error) {
+			done, err = here(ctx, n)
+			return err
+		})
+	})
+	return done, err
 }
 
 // actor is who acts: the operating system's user, and the name given by --as.

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/enrich/kind"
@@ -178,7 +177,7 @@ func changeDevices(c *cli.Context, names []string, req deviceChange) error {
 	if err != nil {
 		return err
 	}
-	if _, err := askHolder(c, req); err != nil {
+	if _, err := askToChange(c, req); err != nil {
 		return err
 	}
 	what := c.Command.Name
@@ -194,24 +193,8 @@ type changed struct {
 	Changed int `json:"changed"`
 }
 
-func askHolder(c *cli.Context, req deviceChange) (changed, error) {
-	var done changed
-	err := newDaemonClient(c.String("data-dir")).post(c.Context, "/v1/device", req, &done)
-	if !errors.Is(err, errNoDaemon) {
-		return done, err
-	}
-	err = withStore(c, func(s *store) (err error) {
-		n, err := openNode(c.Context, s.cfg, s.dir, s.db, nodeDeps{log: s.log, metrics: prometheus.NewRegistry()})
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, n.close()) }()
-		return n.work(c.Context, func(ctx context.Context) (err error) {
-			done, err = n.changeDevice(ctx, req)
-			return err
-		})
-	})
-	return done, err
+func askToChange(c *cli.Context, req deviceChange) (changed, error) {
+	return askNode(c, "/v1/device", req, func(ctx context.Context, n *node) (changed, error) { return n.changeDevice(ctx, req) })
 }
 
 // changeDevice does what was asked.

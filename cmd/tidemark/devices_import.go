@@ -90,7 +90,7 @@ func importDevices(c *cli.Context) error {
 		}
 		req.Items = append(req.Items, item)
 	}
-	done, err := askHolder(c, req)
+	done, err := askToChange(c, req)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/anchor"
@@ -86,15 +85,10 @@ func (s *store) erase(c *cli.Context) error {
 	}
 	err = newDaemonClient(s.dir).post(c.Context, "/v1/erase", req, &plan)
 	if errors.Is(err, errNoDaemon) {
-		var n *node
-		if n, err = openNode(c.Context, s.cfg, s.dir, s.db, nodeDeps{log: s.log, metrics: prometheus.NewRegistry()}); err != nil {
-			return err
-		}
-		err = n.work(c.Context, func(ctx context.Context) (err error) {
+		err = s.withNode(c.Context, func(ctx context.Context, n *node) (err error) {
 			plan, err = n.erase(ctx, req)
 			return err
 		})
-		err = errors.Join(err, n.close())
 	}
 	if errors.Is(err, anchor.ErrAltered) {
 		err = codedError{exitVerification, fmt.Errorf("%w: nothing was erased: what was altered is evidence", err)}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"tidemark/profile"
@@ -424,24 +423,4 @@ func (d *daemon) handleExclusions(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := d.node.changeExclusions(r.Context(), req)
 	answer(w, done, err)
-}
-
-// askNode asks the daemon, or does it here if none runs: whoever holds the ledger.
-func askNode[T any](c *cli.Context, path string, req any, here func(context.Context, *node) (T, error)) (done T, err error) {
-	err = newDaemonClient(c.String("data-dir")).post(c.Context, path, req, &done)
-	if !errors.Is(err, errNoDaemon) {
-		return done, err
-	}
-	err = withStore(c, func(s *store) (err error) {
-		n, err := openNode(c.Context, s.cfg, s.dir, s.db, nodeDeps{log: s.log, metrics: prometheus.NewRegistry()})
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, n.close()) }()
-		return n.work(c.Context, func(ctx context.Context) (err error) {
-			done, err = here(ctx, n)
-			return err
-		})
-	})
-	return done, err
 }

@@ -248,18 +248,7 @@ func decideKind(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var done struct{}
-	err = newDaemonClient(c.String("data-dir")).post(c.Context, "/v1/kind", req, &done)
-	if errors.Is(err, errNoDaemon) {
-		err = withStore(c, func(s *store) (err error) {
-			n, err := openNode(c.Context, s.cfg, s.dir, s.db, nodeDeps{log: s.log, metrics: prometheus.NewRegistry()})
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, n.close()) }()
-			return n.work(c.Context, func(ctx context.Context) error { return n.decideKind(ctx, req) })
-		})
-	}
+	_, err = askNode(c, "/v1/kind", req, func(ctx context.Context, n *node) (struct{}, error) { return struct{}{}, n.decideKind(ctx, req) })
 	if err == nil {
 		fmt.Fprintf(c.App.ErrWriter, "%s: kind %s, as %s; it is part of the record\n", printable(title), req.Kind, req.Actor)
 	}

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
@@ -85,13 +84,8 @@ func replayHere(c *cli.Context, files []string, bar *progress) (summary collecto
 	if err != nil {
 		return summary, err
 	}
-	err = openStore(c, cfg, func(s *store) (err error) {
-		n, err := openNode(c.Context, cfg, s.dir, s.db, nodeDeps{log: s.log, metrics: prometheus.NewRegistry()})
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, n.close()) }()
-		return n.work(c.Context, func(ctx context.Context) (err error) {
+	err = openStore(c, cfg, func(s *store) error {
+		return s.withNode(c.Context, func(ctx context.Context, n *node) (err error) {
 			summary, err = n.collector.Replay(ctx, collector.ReplayOptions{Files: files, Speed: c.Float64("speed"), Progress: bar.set})
 			return err
 		})

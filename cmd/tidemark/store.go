@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 
@@ -107,4 +108,15 @@ func (c Config) storage(dir string, log zerolog.Logger) storage.Options {
 		DataDir: dir, URL: c.Storage.URL, Database: c.Storage.Database,
 		MemoryLimit: uint64(c.Storage.Memory), Log: log,
 	}
+}
+
+// withNode opens the whole way of a flow on the store, for a command that writes to
+// the record itself; what work handed on is stored when it returns.
+func (s *store) withNode(ctx context.Context, work func(ctx context.Context, n *node) error) (err error) {
+	n, err := openNode(ctx, s.cfg, s.dir, s.db, nodeDeps{log: s.log, metrics: prometheus.NewRegistry()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	return n.work(ctx, func(ctx context.Context) error { return work(ctx, n) })
 }
