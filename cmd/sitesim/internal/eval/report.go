@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -150,98 +149,6 @@ func (r *report) coverage() {
 	}
 	r.f("What was run of the whole:\n\n")
 	r.table([]string{"seeds", "part", "trials", "version"}, rows)
-}
-
-// A bar is what is asked for, and what was measured.
-type bar struct {
-	name, want, got string
-	ok              bool
-}
-
-func (r *report) bars() {
-	var rows [][]string
-	for _, set := range []string{Tuning, Sealed} {
-		for _, b := range r.judgeBars(set) {
-			verdict := "**not reached**"
-			if b.ok {
-				verdict = "reached"
-			}
-			rows = append(rows, []string{set, b.name, b.want, b.got, verdict})
-		}
-	}
-	r.f("## Bars\n\n")
-	r.table([]string{"seeds", "what", "bar", "measured", ""}, rows)
-}
-
-func (r *report) judgeBars(set string) (bars []bar) {
-	if benign := r.of(Benign, set); len(benign) > 0 {
-		k, days := count(benign, func(a *Alarm) bool { return a.Notified }), sumDays(benign)
-		rate := float64(k) / days
-		bars = append(bars, bar{"notified alerts per benign device and day", "≤ 0.005 over ≥ 10,000 device-days", fmt.Sprintf("%.4f (%d in %.0f; 95 %% below %.4f)", rate, k, days, poissonUpper(k)/days), rate <= .005 && days >= 10000})
-	}
-	cells := append(r.of(Attacks, set), r.of(Timing, set)...)
-	recall := func(name string, want float64, classes []string, keep func(x *Result, o *Outcome) bool) {
-		list := outcomes(cells, func(x *Result, o *Outcome) bool { return slices.Contains(classes, o.Attack) && keep(x, o) })
-		if len(list) == 0 {
-			return
-		}
-		k := 0
-		for _, o := range list {
-			if o.Notified {
-				k++
-			}
-		}
-		bars = append(bars, bar{name, fmt.Sprintf("%.2f", want), share(list, notified), float64(k) >= want*float64(len(list))})
-	}
-	plain := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 }
-	grown := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 && x.Maturity == "learned" }
-	recall("scan, brute force and DDoS, unsampled", .98, []string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, plain)
-	var waits []float64
-	for _, o := range outcomes(r.of(Timing, set), func(_ *Result, o *Outcome) bool {
-		return slices.Contains([]string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, o.Attack)
-	}) {
-		waits = append(waits, wait(o)-max(0, o.Hidden))
-	}
-	if len(waits) > 0 {
-		p := quantile(waits, .95)
-		bars = append(bars, bar{"their time to detect from the first record exported, p95, unsampled", "< 60 s", seconds(p), p <= 60})
-	}
-	recall("C2 on novel peers, learned devices, unsampled", .93, []string{"beacon"}, grown)
-	recall("exfiltration of three times the daily upload or more, learned, unsampled", .95, []string{"exfiltration"}, func(x *Result, o *Outcome) bool { return grown(x, o) && o.Octets >= 3*o.Daily })
-	recall("new destination, service and access, learned, unsampled", .97, []string{"new-destination", "new-service", "wan-access"}, grown)
-	recall("lateral movement, spoofing, silence, learned, unsampled", .90, []string{"lateral", "spoof", "theft"}, grown)
-	if list := outcomes(r.of(Poison, set), anything); len(list) > 0 {
-		k := 0
-		for _, o := range list {
-			if o.Notified {
-				k++
-			}
-		}
-		bars = append(bars, bar{"poisoned from hour zero, within seven days", "0.70", share(list, notified), float64(k) >= .7*float64(len(list))})
-	}
-	return bars
-}
-
-// wait is the time to detect, endless if it never was.
-func wait(o Outcome) float64 {
-	if o.Seconds < 0 {
-		return math.Inf(1)
-	}
-	return o.Seconds
-}
-
-func seconds(s float64) string {
-	switch {
-	case math.IsNaN(s):
-		return "–"
-	case math.IsInf(s, 1):
-		return "never"
-	case s < 120:
-		return fmt.Sprintf("≤ %.0f s", s)
-	case s < 7200:
-		return fmt.Sprintf("≤ %.0f min", s/60)
-	}
-	return fmt.Sprintf("≤ %.1f h", s/3600)
 }
 
 func count(list []*Result, keep func(a *Alarm) bool) (n int) {
@@ -499,78 +406,4 @@ func yes(b bool) string {
 // cell is a text for a cell of a table.
 func cell(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "|", "/"), "\n", " ")
-}
-
-// most bounds the lists of failures.
-const most = 40
-
-// failures lists what went wrong with tuning seeds.
-func (r *report) failures() {
-	r.f("## Failures\n\nOf tuning seeds only; at most %d of each.\n\n", most)
-	var rows [][]string
-	for _, x := range r.of(Benign, Tuning) {
-		for _, a := range x.Alarms {
-			if a.Notified {
-				rows = append(rows, []string{x.Name, a.Model, a.Family, a.Reason, cell(a.Text)})
-			}
-		}
-	}
-	r.f("### Notified false alarms: %d\n\n", len(rows))
-	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[3]+a[2], b[3]+b[2]) })
-	r.table([]string{"trial", "device", "family", "what happened", "alert"}, thin(rows))
-	rows = nil
-	for _, x := range append(r.of(Attacks, Tuning), r.of(Timing, Tuning)...) {
-		for _, o := range x.Outcomes {
-			if !o.Notified && x.Sampling == 1 && x.Maturity == "learned" {
-				rows = append(rows, []string{o.Attack, fmt.Sprint(o.Level), o.Device, x.Identity, o.Start.Format("Mon 15:04"), fmt.Sprint(o.Octets), fmt.Sprint(o.Daily), strings.Join(o.Families, ", ")})
-			}
-		}
-	}
-	r.f("### Attacks on learned devices that unsampled routers saw and nobody was notified of by the right name: %d\n\n", len(rows))
-	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
-	r.table([]string{"attack", "level", "device", "known by", "began", "octets", "usual upload a day", "families of alerts there were"}, thin(rows))
-}
-
-// thin picks at most so many rows, evenly.
-func thin(rows [][]string) [][]string {
-	if len(rows) <= most {
-		return rows
-	}
-	var some [][]string
-	for i := range most {
-		some = append(some, rows[i*len(rows)/most])
-	}
-	return some
-}
-
-func (r *report) examples() {
-	seen := map[string]string{}
-	for _, x := range r.all {
-		for family, text := range x.Examples {
-			if seen[family] == "" {
-				seen[family] = text
-			}
-		}
-	}
-	if len(seen) == 0 {
-		return
-	}
-	r.f("## One alert of each family\n\nAs `tidemark alerts explain` shows it, from these trials.\n\n")
-	for _, family := range slices.Sorted(maps.Keys(seen)) {
-		r.f("### %s\n\n```\n%s\n```\n\n", family, strings.TrimSpace(seen[family]))
-	}
-}
-
-func (r *report) limits() {
-	r.f("## What counts as the right name\n\n")
-	var rows [][]string
-	for _, class := range slices.Sorted(maps.Keys(accepted)) {
-		rows = append(rows, []string{class, strings.Join(accepted[class].families, ", "), accepted[class].within.String()})
-	}
-	r.table([]string{"attack", "families", "within"}, rows)
-	r.f("## Limits\n\n" +
-		"- Synthetic devices are simpler than real ones; a rate of false alarms measured on them is a lower bound until real sites say otherwise. Half of the parameters are guesses (`sitesim models` says which).\n" +
-		"- A trial is replayed as fast as it goes: a batch holds hours of simulated time, where a live collector has seconds. Times to detect come from trials replayed in slices.\n" +
-		"- Many attacks meet one site in a trial, on different devices; a collector that merges alerts across devices or limits them per site is judged by what it says of each device.\n" +
-		"- Attacks of one class and level differ by device, hour and random numbers only.\n")
 }

@@ -1,0 +1,99 @@
+package eval
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A bar is what is asked for, and what was measured.
+type bar struct {
+	name, want, got string
+	ok              bool
+}
+
+func (r *report) bars() {
+	var rows [][]string
+	for _, set := range []string{Tuning, Sealed} {
+		for _, b := range r.judgeBars(set) {
+			verdict := "**not reached**"
+			if b.ok {
+				verdict = "reached"
+			}
+			rows = append(rows, []string{set, b.name, b.want, b.got, verdict})
+		}
+	}
+	r.f("## Bars\n\n")
+	r.table([]string{"seeds", "what", "bar", "measured", ""}, rows)
+}
+
+func (r *report) judgeBars(set string) (bars []bar) {
+	if benign := r.of(Benign, set); len(benign) > 0 {
+		k, days := count(benign, func(a *Alarm) bool { return a.Notified }), sumDays(benign)
+		rate := float64(k) / days
+		bars = append(bars, bar{"notified alerts per benign device and day", "≤ 0.005 over ≥ 10,000 device-days", fmt.Sprintf("%.4f (%d in %.0f; 95 %% below %.4f)", rate, k, days, poissonUpper(k)/days), rate <= .005 && days >= 10000})
+	}
+	cells := append(r.of(Attacks, set), r.of(Timing, set)...)
+	recall := func(name string, want float64, classes []string, keep func(x *Result, o *Outcome) bool) {
+		list := outcomes(cells, func(x *Result, o *Outcome) bool { return slices.Contains(classes, o.Attack) && keep(x, o) })
+		if len(list) == 0 {
+			return
+		}
+		k := 0
+		for _, o := range list {
+			if o.Notified {
+				k++
+			}
+		}
+		bars = append(bars, bar{name, fmt.Sprintf("%.2f", want), share(list, notified), float64(k) >= want*float64(len(list))})
+	}
+	plain := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 }
+	grown := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 && x.Maturity == "learned" }
+	recall("scan, brute force and DDoS, unsampled", .98, []string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, plain)
+	var waits []float64
+	for _, o := range outcomes(r.of(Timing, set), func(_ *Result, o *Outcome) bool {
+		return slices.Contains([]string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, o.Attack)
+	}) {
+		waits = append(waits, wait(o)-max(0, o.Hidden))
+	}
+	if len(waits) > 0 {
+		p := quantile(waits, .95)
+		bars = append(bars, bar{"their time to detect from the first record exported, p95, unsampled", "< 60 s", seconds(p), p <= 60})
+	}
+	recall("C2 on novel peers, learned devices, unsampled", .93, []string{"beacon"}, grown)
+	recall("exfiltration of three times the daily upload or more, learned, unsampled", .95, []string{"exfiltration"}, func(x *Result, o *Outcome) bool { return grown(x, o) && o.Octets >= 3*o.Daily })
+	recall("new destination, service and access, learned, unsampled", .97, []string{"new-destination", "new-service", "wan-access"}, grown)
+	recall("lateral movement, spoofing, silence, learned, unsampled", .90, []string{"lateral", "spoof", "theft"}, grown)
+	if list := outcomes(r.of(Poison, set), anything); len(list) > 0 {
+		k := 0
+		for _, o := range list {
+			if o.Notified {
+				k++
+			}
+		}
+		bars = append(bars, bar{"poisoned from hour zero, within seven days", "0.70", share(list, notified), float64(k) >= .7*float64(len(list))})
+	}
+	return bars
+}
+
+// wait is the time to detect, endless if it never was.
+func wait(o Outcome) float64 {
+	if o.Seconds < 0 {
+		return math.Inf(1)
+	}
+	return o.Seconds
+}
+
+func seconds(s float64) string {
+	switch {
+	case math.IsNaN(s):
+		return "–"
+	case math.IsInf(s, 1):
+		return "never"
+	case s < 120:
+		return fmt.Sprintf("≤ %.0f s", s)
+	case s < 7200:
+		return fmt.Sprintf("≤ %.0f min", s/60)
+	}
+	return fmt.Sprintf("≤ %.1f h", s/3600)
+}
