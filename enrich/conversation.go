@@ -45,6 +45,7 @@ const (
 	sureEarlier  = 85
 	sureLearned  = 85
 	surePort     = 70
+	sureFirst    = 65 // the exporter says so of a session whose beginning it did not see
 	surePortWeak = 60 // the other port is no ephemeral one either
 )
 
@@ -170,11 +171,17 @@ func exportedInitiator(b *flow.Batch, i int) (flow.Initiator, uint8) {
 	}
 	if v, ok := b.Ext.Value(i, flow.ExtensionKey(0, ieBiflowDirection)); ok && len(v) == 1 && (v[0] == 1 || v[0] == 2) {
 		// RFC 5103, Section 6.3: 1 the source of the record is the initiator, 2
-		// it is not. The reverse half carries the value of its record.
-		if (v[0] == 1) != (b.Quality[i]&flow.BiflowReverse != 0) {
-			return flow.InitiatorSrc, sureExported
+		// it is not. The reverse half carries the value of its record. Of a TCP
+		// session without a SYN the exporter knows who spoke first after it began
+		// to look, or after its active timeout.
+		sure := uint8(sureExported)
+		if b.Proto[i] == protoTCP && b.TCPFlags[i]&tcpSYN == 0 {
+			sure = sureFirst
 		}
-		return flow.InitiatorDst, sureExported
+		if (v[0] == 1) != (b.Quality[i]&flow.BiflowReverse != 0) {
+			return flow.InitiatorSrc, sure
+		}
+		return flow.InitiatorDst, sure
 	}
 	switch b.Proto[i] {
 	case protoTCP:
@@ -207,7 +214,7 @@ func exportedInitiator(b *flow.Batch, i int) (flow.Initiator, uint8) {
 
 // observeServer counts the distinct ports that talk to port of s.
 func (e *Enricher) observeServer(s, peer end, proto uint8) {
-	if !transportPorts(proto) || serviceLike(s.port) != serviceLike(peer.port) {
+	if !transportPorts(proto) || wellKnown(s.port) != wellKnown(peer.port) {
 		return // the port table decides
 	}
 	p, _ := e.servers.entry(serverKey{s.addr, s.port, proto})
@@ -269,43 +276,52 @@ func (e *Enricher) resolveInitiator(b *flow.Batch, i int, r *row) {
 	}
 }
 
-// byPort guesses the server by its port: one that many ports talk to, else the
-// one that stands in the service table.
+// byPort guesses the server by its port: the one that is well known, else one
+// that many ports talk to, else the one that looks more like a server's.
 func (e *Enricher) byPort(src, dst end, proto uint8) (flow.Initiator, uint8) {
 	if src.port == dst.port {
 		return flow.InitiatorUnknown, 0
 	}
-	s, d := serviceLike(src.port), serviceLike(dst.port)
-	if s == d {
-		ss, dd := e.isServer(src, proto), e.isServer(dst, proto)
-		switch {
+	s, d := ofServer(src.port), ofServer(dst.port)
+	if wellKnown(src.port) == wellKnown(dst.port) {
+		switch ss, dd := e.isServer(src, proto), e.isServer(dst, proto); {
 		case dd && !ss:
 			return flow.InitiatorSrc, sureLearned
 		case ss && !dd:
 			return flow.InitiatorDst, sureLearned
-		case s: // two known ports: a reserved one against a registered one
-			s, d = src.port < 1024, dst.port < 1024
-		case proto == protoUDP:
-			s, d = src.port < maxServerGuess && dst.port >= ephemeral, dst.port < maxServerGuess && src.port >= ephemeral
-		default: // two unknown ports: only one is ephemeral
-			s, d = src.port < ephemeral, dst.port < ephemeral
-		}
-		if s == d {
+		case s == d:
 			return flow.InitiatorUnknown, 0
 		}
-		if d {
-			return flow.InitiatorSrc, surePortWeak
-		}
-		return flow.InitiatorDst, surePortWeak
 	}
-	who, client := flow.InitiatorSrc, src.port
-	if s {
-		who, client = flow.InitiatorDst, dst.port
+	who, server, client := flow.InitiatorSrc, dst.port, src.port
+	if s > d {
+		who, server, client = flow.InitiatorDst, src.port, dst.port
 	}
-	if client < ephemeral {
+	switch {
+	case !serviceLike(server) && proto == protoUDP && server >= maxServerGuess:
+		return flow.InitiatorUnknown, 0
+	case !serviceLike(server) || client < ephemeral:
 		return who, surePortWeak
 	}
 	return who, surePort
+}
+
+// wellKnown says whether a port is a server's: a known one that no system takes
+// for clients.
+func wellKnown(port uint16) bool { return port < ephemeral && serviceLike(port) }
+
+// ofServer is how much a port looks like a server's. A known one from 32768 on
+// is as likely drawn by a client as one below is unknown.
+func ofServer(port uint16) int {
+	switch {
+	case port < 1024:
+		return 3
+	case wellKnown(port):
+		return 2
+	case port < ephemeral || serviceLike(port):
+		return 1
+	}
+	return 0
 }
 
 func transportPorts(proto uint8) bool {

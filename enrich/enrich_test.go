@@ -161,6 +161,18 @@ func TestSeed_RestoresGatewaysAndBindings(t *testing.T) {
 	}
 }
 
+func TestSeed_AStationKnownForADayForges(t *testing.T) {
+	for since, want := range map[int64]uint64{now - 25*hour: DeviceByMAC("s", camera), now - 23*hour: 0} {
+		e := enricher(t)
+		e.Seed([]Binding{{Addr: netip.MustParseAddr("10.0.0.2").As16(), MAC: camera, Since: since, Seen: now}})
+		b := batch(record{src: "203.0.113.7", dst: "198.51.100.1", smac: camera, dmac: router})
+		e.Apply(b)
+		if b.SrcDevice[0] != want {
+			t.Errorf("foreign source of a station known for %d hours before the restart: device %x, want %x", (now-since)/hour, b.SrcDevice[0], want)
+		}
+	}
+}
+
 func TestApply_Initiator(t *testing.T) {
 	const unknown, src, dst = flow.InitiatorUnknown, flow.InitiatorSrc, flow.InitiatorDst
 	tests := []struct {
@@ -182,7 +194,12 @@ func TestApply_Initiator(t *testing.T) {
 		{"a client's SYN and ACKs", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 40000, dport: 443, proto: 6, flags: 0x12, packets: 2}}, []flow.Initiator{src}, 70, 443, false},
 		{"starts of sampled halves", []record{{src: "1.1.1.1", dst: "10.0.0.2", sport: 123, dport: 123, proto: 17, sampling: 10}, {src: "10.0.0.2", dst: "1.1.1.1", sport: 123, dport: 123, proto: 17, at: 1000, sampling: 10}}, []flow.Initiator{unknown, unknown}, 0, 123, true},
 		{"firewall event", []record{{src: "1.1.1.1", dst: "10.0.0.2", sport: 80, dport: 50000, proto: 6, firewall: 3}}, []flow.Initiator{src}, 100, 50000, false},
-		{"biflow direction", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 443, dport: 50000, proto: 6, ext: map[uint64][]byte{239: {1}}}, {src: "1.1.1.1", dst: "10.0.0.2", sport: 50000, dport: 443, proto: 6, quality: flow.BiflowReverse, ext: map[uint64][]byte{239: {1}}}}, []flow.Initiator{src, dst}, 100, 50000, true},
+		{"biflow direction", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 443, dport: 50000, proto: 6, flags: 0x1b, ext: map[uint64][]byte{239: {1}}}, {src: "1.1.1.1", dst: "10.0.0.2", sport: 50000, dport: 443, proto: 6, flags: 0x1b, quality: flow.BiflowReverse, ext: map[uint64][]byte{239: {1}}}}, []flow.Initiator{src, dst}, 100, 50000, true},
+		{"biflow direction of a session whose beginning the exporter did not see", []record{{src: "10.0.0.2", dst: "10.0.0.3", sport: 554, dport: 53693, proto: 6, flags: 0x18, ext: map[uint64][]byte{239: {1}}}}, []flow.Initiator{dst}, 70, 554, false},
+		{"biflow direction where the ports say nothing", []record{{src: "10.0.0.2", dst: "10.0.0.3", sport: 60000, dport: 53693, proto: 6, flags: 0x18, ext: map[uint64][]byte{239: {1}}}}, []flow.Initiator{src}, 65, 53693, false},
+		{"a known port that a client may have drawn", []record{{src: "10.0.0.2", dst: "10.0.0.3", sport: 37215, dport: 4070, proto: 6, flags: 0x1b}}, []flow.Initiator{unknown}, 0, 0, false},
+		{"a known port among those of clients, against HTTPS", []record{{src: "10.0.0.2", dst: "10.0.0.3", sport: 37215, dport: 443, proto: 6, flags: 0x1b}}, []flow.Initiator{src}, 70, 443, false},
+		{"a known port among those of clients", []record{{src: "10.0.0.2", dst: "10.0.0.3", sport: 50000, dport: 37215, proto: 6, flags: 0x1b}}, []flow.Initiator{src}, 70, 37215, false},
 		{"NTP from port to port", []record{{src: "10.0.0.2", dst: "1.1.1.1", sport: 123, dport: 123, proto: 17}}, []flow.Initiator{unknown}, 0, 123, false},
 		{"ping and its answer", []record{{src: "10.0.0.2", dst: "1.1.1.1", dport: 8 << 8, proto: 1}, {src: "1.1.1.1", dst: "10.0.0.2", proto: 1}}, []flow.Initiator{src, dst}, 95, 0, true},
 		{"multicast", []record{{src: "10.0.0.2", dst: "239.1.1.1", sport: 50000, dport: 50001, proto: 17}}, []flow.Initiator{src}, 95, 50001, false},
@@ -213,6 +230,20 @@ func TestApply_LearnsServerPort(t *testing.T) {
 	e.Apply(b)
 	if b.Initiator[0] != flow.InitiatorDst || b.InitiatorConfidence[0] != sureLearned || b.ServicePort[0] != 61000 {
 		t.Fatalf("initiator %d at %d %%, port %d, want dst at 85 %%, port 61000", b.Initiator[0], b.InitiatorConfidence[0], b.ServicePort[0])
+	}
+}
+
+// A client's port that happens to be a known one makes the client no server of a
+// service that is known from others.
+func TestApply_LearnedServerAgainstAKnownPortOfClients(t *testing.T) {
+	e := enricher(t)
+	for i := range 5 {
+		e.Apply(batch(record{src: "10.0.0.2", dst: "10.0.0.3", sport: uint16(50000 + i), dport: 4070, proto: 6, flags: 0x1b}))
+	}
+	b := batch(record{src: "10.0.0.2", dst: "10.0.0.3", sport: 37215, dport: 4070, proto: 6, flags: 0x1b})
+	e.Apply(b)
+	if b.Initiator[0] != flow.InitiatorSrc || b.ServicePort[0] != 4070 {
+		t.Fatalf("initiator %d, port %d, want src, port 4070", b.Initiator[0], b.ServicePort[0])
 	}
 }
 
