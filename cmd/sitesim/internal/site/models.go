@@ -168,7 +168,7 @@ func homes() []Model {
 			return []Routine{d.alive(cloud, 443, 2*minute, 6*minute, 65), d.event(cloud, 443, 20*minute, 2*hour, people, d.amount(600, 1500, .3), d.amount(1e3, 3e3, .4)),
 				{Do: Announce, To: "239.255.255.250", Port: 1900, Every: d.every(10*minute, 30*minute), Jitter: .1, Up: size(320, .05)}}
 		}),
-		small("smart-lock", 4, "lock", "Schlage", [3]byte{0xa0, 0x6a, 0x44}, fromSchlage, func(d *drawing) []Routine {
+		small("smart-lock", 4, "lock", "ASSA ABLOY", [3]byte{0x00, 0x17, 0x7a}, fromSchlage, func(d *drawing) []Routine {
 			return []Routine{d.alive(d.cloud("iot.us-west-2.schlage.example", 20), 8883, 2*minute, 5*minute, 90),
 				{Do: Exchange, To: "gateway", Port: 53, Every: d.every(30*minute, 2*hour), Jitter: .2, Up: size(45, .1), Down: size(160, .2)}}
 		}),
