@@ -13,12 +13,14 @@ type Binding struct {
 	VRF     uint32
 	Addr    [16]byte
 	MAC     uint64
-	Seen    int64 // ns since 1970, detection clock
+	Since   int64 // since when the MAC is a device's; ns since 1970, detection clock; 0 = only Seen is known
+	Seen    int64
 	Gateway bool  // the MAC is a gateway's
 }
 
 // Seed restores what an earlier process learned, so that a restart neither
-// takes a gateway for a device nor gives a device a second id.
+// takes a gateway for a device nor gives a device a second id, and knows whose
+// foreign source addresses are forged.
 func (e *Enricher) Seed(bindings []Binding) {
 	for _, b := range bindings {
 		if b.MAC == 0 || b.MAC&groupMAC != 0 {
@@ -34,6 +36,9 @@ func (e *Enricher) Seed(bindings []Binding) {
 		}
 		end := side{addr: addr, vrf: b.VRF, place: placeInside, sta: s, host: e.identity.host(hostKey{addr, b.VRF})}
 		end.host.sends = true
+		if b.Since != 0 && !b.Gateway {
+			s.observeInside(addr, b.Since)
+		}
 		s.observeInside(addr, b.Seen)
 		e.identity.bind(&end, b.Seen, true)
 	}

@@ -411,6 +411,7 @@ func (s *Scorer) Device(ctx context.Context, name string) (Device, error) {
 type Binding struct {
 	Addr    netip.Addr
 	MAC     uint64
+	Since   time.Time // first seen with it, in these days
 	Seen    time.Time
 	Gateway bool
 }
@@ -419,7 +420,7 @@ type Binding struct {
 func (s *Scorer) Bindings(ctx context.Context) ([]Binding, error) {
 	out, err := query(ctx, s, bindingsSQL, map[string]any{"site": s.config.Site}, func(r row, b *Binding) error {
 		var gateway uint8
-		err := r.Scan(&b.Addr, &b.MAC, &b.Seen, &gateway)
+		err := r.Scan(&b.Addr, &b.MAC, &b.Since, &b.Seen, &gateway)
 		b.Addr, b.Gateway = b.Addr.Unmap(), gateway != 0
 		return err
 	})

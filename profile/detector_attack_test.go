@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,6 +178,22 @@ func TestDetectors_Attacks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A card that was a device's for a day and sends from addresses that are nobody's
+// here is no router: the flood is the device's.
+func TestFlood_ForgedSources(t *testing.T) {
+	s := newSite(t, only("flood"))
+	s.add(life(monday, 8)...)
+	s.score()
+	begin := monday.AddDate(0, 0, 8).Add(8 * time.Hour)
+	for i := range 1500 {
+		s.add(talk{at: begin.Add(time.Duration(i) * 20 * time.Millisecond), from: fmt.Sprintf("185.%d.%d.9", i/250, i%250), to: "203.0.113.80", mac: camera, dmac: router, port: 80, out: 40, packets: 1, flags: 0x02})
+	}
+	events := s.score()
+	if len(events) != 1 || events[0].Body["device"].(map[string]any)["mac"] != "00:40:8c:00:00:01" || !strings.Contains(events[0].Body["text"].(string), "not its own") {
+		t.Errorf("got %q, want a flood of the camera from addresses that are not its own", texts(events))
 	}
 }
 

@@ -433,6 +433,9 @@ func TestDevice_IsFoundByEveryName(t *testing.T) {
 	var got []string
 	for _, b := range bindings {
 		got = append(got, fmt.Sprintf("%s %012x %v", b.Addr, b.MAC, b.Gateway))
+		if b.Since.Before(monday) || b.Since.After(monday.Add(time.Hour)) || !b.Seen.After(b.Since) {
+			t.Errorf("%s has its MAC from %s to %s, want from %s on", b.Addr, b.Since, b.Seen, monday)
+		}
 	}
 	want := "10.0.0.1 001c7f53d028 true, 10.0.0.2 00408c000001 false, 10.0.0.9 240ac4000002 false"
 	if strings.Join(got, ", ") != want {

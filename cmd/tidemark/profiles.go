@@ -53,7 +53,7 @@ func seed(ctx context.Context, s *profile.Scorer, e *enrich.Enricher) error {
 	}
 	bindings := make([]enrich.Binding, len(known))
 	for i, b := range known {
-		bindings[i] = enrich.Binding{Addr: netip.AddrFrom16(b.Addr.As16()).As16(), MAC: b.MAC, Seen: b.Seen.UnixNano(), Gateway: b.Gateway}
+		bindings[i] = enrich.Binding{Addr: netip.AddrFrom16(b.Addr.As16()).As16(), MAC: b.MAC, Since: b.Since.UnixNano(), Seen: b.Seen.UnixNano(), Gateway: b.Gateway}
 	}
 	e.Seed(bindings)
 	return nil

@@ -13,6 +13,8 @@
 -- anything else that nobody answers at {silent_pps} a second, and twice the busiest
 -- hour to a peer that is new within a day, 20 times to others;
 -- questions of DNS at {silent_pps} a second and 100 times the busiest hour.
+-- What a card that was a device's for a day sends from addresses outside is its own:
+-- it forges them.
 --
 -- Minimum evidence: a day of history, or small packets, or TCP; any state of
 -- learning. Sampled flows are scaled; 30 samples.
@@ -23,7 +25,7 @@ WITH
         SELECT device, peer, min(contacts.first) AS begun
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
-            AND scope IN ('lan', 'wan') AND (packets_in * 10 <= packets_out OR 2 * syn >= packets_out OR port = 53 AND role != 'server') AND ({device:UInt64} = 0 OR device = {device:UInt64})
+            AND scope IN ('lan', 'wan', 'transit') AND (packets_in * 10 <= packets_out OR 2 * syn >= packets_out OR port = 53 AND role != 'server') AND ({device:UInt64} = 0 OR device = {device:UInt64})
         GROUP BY device, peer
         HAVING sum(packets_out) >= 5 * {silent_pps:UInt64}
     ),
@@ -33,7 +35,7 @@ WITH
             device, peer, observer, intDiv(toUnixTimestamp64Milli(c.first), 120000) AS slot, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
             uniqExact(c.proto, c.port) AS n_ports, min(c.first) AS since, max(c.last) AS until,
             sum(packets_out) AS p_out, sum(packets_in) AS p_in, sum(bytes_out) AS b_out, sum(samples) AS n_samples,
-            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session, 2 * sum(syn) >= p_out AS half_open, a_port = 53 AND n_ports = 1 AS asks
+            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session, 2 * sum(syn) >= p_out AS half_open, a_port = 53 AND n_ports = 1 AS asks, max(c.scope = 'transit') AS forged
         FROM contacts AS c
         INNER JOIN touched USING (device, peer)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.begun - toIntervalMinute(2)
@@ -84,15 +86,15 @@ SELECT
     r.15 < r.12 ? 0.85 : 0.95 AS confidence,
     toFloat64({severity:Float64}) AS severity,
     most > 0 ? format('at most {} packets a second, in its busiest hour', toString(round(most, 1))) : 'no such stream: it is new' AS expected,
-    format('{} packets a second of {} octets to <peer>, {} back', toString(round(r.16)), toString(round(r.17)), toString(r.13)) AS observed
+    format('{} packets a second of {} octets to <peer>, {} back{}', toString(round(r.16)), toString(round(r.17)), toString(r.13), r.21 ? ', from source addresses that are not its own' : '') AS observed
 FROM
 (
     SELECT
         *,
         usual.born > toDateTime(0) AND usual.born <= r.10 - toIntervalDay(1) AS has_history,
         r.16 >= 10 * usual.most AND (r.17 <= 200 AND r.16 >= {min_pps:UInt64} OR has_history AND r.16 >= 10 * {min_pps:UInt64}) AS is_fast,
-        r.21 AND r.7 = 6 AND two_way AND r.16 >= 2 * usual.most AS is_deaf,
-        r.21 AND has_history AND r.16 >= (met >= r.10 - toIntervalDay(1) ? 2 : 20) * usual.most AS is_strange,
+        r.22 AND r.7 = 6 AND two_way AND r.16 >= 2 * usual.most AS is_deaf,
+        r.22 AND has_history AND r.16 >= (met >= r.10 - toIntervalDay(1) ? 2 : 20) * usual.most AS is_strange,
         r.20 AND has_history AND r.16 >= 100 * usual.most AS is_curious
     FROM loud
     LEFT JOIN usual USING (device)

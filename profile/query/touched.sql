@@ -9,5 +9,5 @@ SELECT
     port = 53 AND role != 'server' AND (sum(bytes_out) > 90 * sum(packets_out) OR sum(packets_out) >= 100) AS asking,
     proto = 6 AND role = 'server' AND max(scope = 'wan') AND sum(bytes_out) > 60 * sum(packets_out) AS entered
 FROM contacts
-WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64} AND scope IN ('lan', 'wan')
+WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64} AND (scope IN ('lan', 'wan') OR scope = 'transit' AND packets_out >= 100)
 GROUP BY device, role, peer, proto, port
