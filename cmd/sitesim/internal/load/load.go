@@ -1,6 +1,6 @@
 // Package load sends prebuilt export datagrams as fast as asked: it measures collectors. The
-// datagrams come from the exporters of package export; only sequence numbers and export times
-// change from one sending to the next.
+// datagrams come from the exporters of package export; only sequence numbers and times change
+// from one sending to the next.
 package load
 
 import (
@@ -69,6 +69,8 @@ type datagram struct {
 	flows   int
 	step    uint32
 	samples []int // offsets of flow samples (sFlow)
+	times   []int // offsets of times in ms since 1970 (IPFIX)
+	at      int64 // ms since 1970, of which they are
 }
 
 // Run sends until the duration is over or ctx is done.
@@ -151,11 +153,12 @@ func build(o Options, protocol export.Protocol, number uint32) ([]datagram, erro
 	var out []datagram
 	boot := time.Now().Add(-72 * time.Hour)
 	now := time.Now().UnixNano()
+	known := map[uint16]layout{}
 	e, err := export.New(export.Options{
 		Protocol: protocol, Agent: netip.AddrFrom4([4]byte{127, 0, 2, byte(number)}), Domain: number,
 		Active: time.Minute, Inactive: 15 * time.Second, Sampling: 1, Seed: o.Seed,
 	}, export.State{Boot: boot.UnixNano()}, func(d export.Datagram) {
-		out = append(out, datagram{payload: d.Payload, flows: d.Records, samples: samples(protocol, d.Payload)})
+		out = append(out, datagram{payload: d.Payload, flows: d.Records, samples: samples(protocol, d.Payload), times: times(protocol, d.Payload, known), at: now / 1e6})
 	})
 	if err != nil {
 		return nil, err
@@ -256,12 +259,18 @@ func (s *stream) send(messages []ipv4.Message, now time.Time, r *Report) error {
 	return nil
 }
 
-// stamp gives the datagram its sequence numbers and its export time.
+// stamp gives the datagram its sequence numbers and its times.
 func (s *stream) stamp(d *datagram, now time.Time) {
 	be.PutUint32(d.payload[sequenceAt[s.protocol]:], s.sequence)
 	s.sequence += d.step
 	if at, ok := secondsAt[s.protocol]; ok {
 		be.PutUint32(d.payload[at:], uint32(now.Unix()))
+	}
+	if later := now.UnixMilli() - d.at; later > 0 {
+		for _, at := range d.times {
+			be.PutUint64(d.payload[at:], be.Uint64(d.payload[at:])+uint64(later))
+		}
+		d.at += later
 	}
 	for _, at := range d.samples {
 		source := be.Uint32(d.payload[at+12:])
