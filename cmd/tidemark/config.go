@@ -38,6 +38,7 @@ type Config struct {
 	Kinds     KindsConfig         `yaml:"kinds"`
 	Names     NamesConfig         `yaml:"names"`
 	Notify    []notify.Channel    `yaml:"notify" doc:"who is told of alerts worth a person's time, such as {name: noc, url: https://HOST/PATH}; try one with: tidemark notify test NAME"`
+	Contain   ContainConfig       `yaml:"contain"`
 	HTTP      HTTPConfig          `yaml:"http"`
 	Log       LogConfig           `yaml:"log"`
 }
@@ -254,6 +255,7 @@ func (c Config) Validate() error {
 		fault("profile.budget", "got %d a day of a device and %d of the site, want 1 or more of each", b.Device, b.Site)
 	}
 	c.validateKinds(fault)
+	c.Contain.validate(fault)
 	var detectors []string
 	for _, d := range profile.Detectors() {
 		detectors = append(detectors, d.Name)

@@ -91,3 +91,50 @@ func TestDevices_KnownByLeasesNamedApprovedMergedAndKept(t *testing.T) {
 	}
 	s.intact(s.trust())
 }
+
+// A plan that a person approves is handed to the program the operator named, taken
+// back when it is lifted, and part of the record with who, why and which filter.
+func TestContain_ApprovedPlanReachesTheHookAndTheRecord(t *testing.T) {
+	t.Parallel()
+	const address = "192.168.1.126"
+	capture := filepath.Join(captures(t), "iot", "generated", "blink-cam-03.softflowd-v5-300s.pcap")
+	dir := t.TempDir()
+	hook, asked := filepath.Join(dir, "quarantine"), filepath.Join(dir, "asked")
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho \"$TIDEMARK_ACTION $TIDEMARK_PLAN\" >> "+asked+"\ncat >> "+asked+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, "networks: [192.168.0.0/16]", fmt.Sprintf("contain: {hook: %q}", hook))
+	s.start("--dev-chain")
+	s.want(exitOK, "replay", capture)
+	s.want(exitOK, "anchor", "now")
+	s.says(exitOK, []string{"Nothing was applied"}, "contain", "device", address)
+	if _, err := os.Stat(asked); err == nil {
+		t.Fatal("the hook was run for a plan that nobody approved")
+	}
+	s.says(exitUsage, []string{"--reason is missing"}, "contain", "device", "--approve", address)
+	s.says(exitOK, []string{"table inet tidemark-", "is approved until", "part of the record", "applied"}, "contain", "device", "--approve", "--reason", "ticket 81", "--as", "ann", address)
+	s.says(exitUsage, []string{"lift it first"}, "contain", "device", "--approve", "--reason", "again", address)
+	var plans []struct{ Name, State, Reason string }
+	s.read(&plans, "contain", "list", "--output", "json")
+	if len(plans) != 1 || plans[0].State != "applied" || plans[0].Reason != "ticket 81" {
+		t.Fatalf("got %+v, want the one plan, applied", plans)
+	}
+	s.says(exitUsage, []string{"tidemark-none", "not found"}, "contain", "lift", "--reason", "cleaned", "tidemark-none")
+	s.says(exitOK, []string{"ended"}, "contain", "lift", "--reason", "cleaned", plans[0].Name)
+	text, err := os.ReadFile(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"apply " + plans[0].Name, "lift " + plans[0].Name, "ip saddr " + address, `"approved_by"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the hook was not told %q:\n%s", want, text)
+		}
+	}
+	s.stop()
+	s.says(exitOK, []string{"applied"}, "contain", "device", "--approve", "--reason", "without a daemon", address)
+	kinds := strings.Fields(s.sql("SELECT kind FROM events WHERE kind LIKE 'containment%' ORDER BY batch_index, pos"))
+	want := []string{"containment_approved", "containment_applied", "containment_lifted", "containment_removed", "containment_approved", "containment_applied"}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("events %v, want %v", kinds, want)
+	}
+}

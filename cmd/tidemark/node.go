@@ -43,6 +43,7 @@ type node struct {
 	identities *identities
 	scoring    sync.Mutex    // one at a time changes incidents
 	erasing    sync.Mutex    // one at a time erases
+	containing sync.Mutex    // one at a time has plans applied
 	committed  chan struct{} // holds one token while there is something to score
 
 	// tell passes on what the scorer found, once it is in the ledger; nil: nobody is told

@@ -166,6 +166,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 		return err
 	}
 	base.Go(func() error { d.retain(below); return nil })
+	base.Go(func() error { d.enforce(below); return nil })
 	base.Go(func() error { d.eraseWhenStarted(below); return nil })
 	base.Go(func() error { d.watchInput(below); return nil })
 	base.Go(func() error { d.watchHealth(below); return nil })
@@ -258,6 +259,7 @@ func (d *daemon) controlHandler() http.Handler {
 	mux.HandleFunc("GET /v1/sources", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.node.identities.watch.Status(), nil) })
 	mux.HandleFunc("POST /v1/ack", func(w http.ResponseWriter, r *http.Request) { d.handleAck(w, r) })
 	mux.HandleFunc("POST /v1/exclusions", func(w http.ResponseWriter, r *http.Request) { d.handleExclusions(w, r) })
+	mux.HandleFunc("POST /v1/contain", func(w http.ResponseWriter, r *http.Request) { d.handleContain(w, r) })
 	mux.HandleFunc("GET /v1/notify", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.notifier.Status(), nil) })
 	mux.HandleFunc("POST /v1/kind", func(w http.ResponseWriter, r *http.Request) { d.handleKind(w, r) })
 	mux.HandleFunc("GET /v1/anchor", func(w http.ResponseWriter, r *http.Request) {

@@ -19,10 +19,11 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"tidemark/profile/hook"
 )
 
 // webhook posts alerts. With a secret, X-Tidemark-Signature is "sha256=" and the
@@ -281,35 +282,11 @@ func (f file) send(_ context.Context, _ *Alert, body []byte) error {
 }
 
 // program is the path of the operator's own program, which gets the alert on its
-// standard input: the only way by which Tidemark sets anything in motion. It has
-// taken the alert when it ends with 0 in time. Nothing of the alert is an argument.
+// standard input. It has taken the alert when it ends with 0 in time.
 type program string
 
 func (p program) send(ctx context.Context, a *Alert, body []byte) error {
-	cmd := exec.CommandContext(ctx, string(p))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TIDEMARK_ALERT=" + a.ID, "TIDEMARK_CHANGE=" + string(a.Change)}
-	cmd.Stdin = bytes.NewReader(body)
-	cmd.WaitDelay = time.Second // for children that hold its output open
-	var said tail
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = errors.New("it did not end in time and was killed")
-		}
-		return fmt.Errorf("run %s: %w: %q", string(p), err, printable(said))
-	}
-	return nil
-}
-
-// tail keeps the last octets written to it.
-type tail []byte
-
-func (t *tail) Write(b []byte) (int, error) {
-	*t = append(*t, b...)
-	if over := len(*t) - 300; over > 0 {
-		*t = append((*t)[:0], (*t)[over:]...)
-	}
-	return len(b), nil
+	return hook.Run(ctx, string(p), []string{"TIDEMARK_ALERT=" + a.ID, "TIDEMARK_CHANGE=" + string(a.Change)}, body)
 }
 
 // dial connects within ctx, whose deadline is the connection's too.
