@@ -48,6 +48,7 @@ collector:
     - address: 192.0.2.0/24
       clock: sundial
 storage: {retention: 1h}
+contain: {hook: quarantine}
 http: {listen: 1, listen: 2}
 log: {level: loud}
 `))
@@ -58,7 +59,7 @@ log: {level: loud}
 		`site: got "Not A Name"`, "line 3: networks[1]", `line 4: colector: unknown key, did you mean "collector"?`,
 		`line 6: collector.worker: unknown key, did you mean "workers"?`, `line 7: collector.workers: got "many"`,
 		"line 8: collector.receive_buffer", `collector.listen[0]: "2055"`, `exporters[0].clock: got "sundial"`,
-		"storage.retention: got 1h", "http.listen: written twice", `log.level: got "loud"`,
+		"storage.retention: got 1h", `contain.hook: got "quarantine"`, "http.listen: written twice", `log.level: got "loud"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing %q in:\n%v", want, err)
