@@ -235,8 +235,11 @@ func timing(set string, i int, s size) design {
 	}
 	for _, wave := range waves {
 		c.Cuts = append(c.Cuts, wave)
-		for _, after := range []time.Duration{15, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600, 7200, 4 * 3600, 8 * 3600} {
-			c.Cuts = append(c.Cuts, wave+after*time.Second)
+		for after := 10 * time.Second; after <= 3*time.Minute; after += 10 * time.Second {
+			c.Cuts = append(c.Cuts, wave+after)
+		}
+		for _, after := range []time.Duration{5, 10, 20, 30, 60, 120, 240, 480} {
+			c.Cuts = append(c.Cuts, wave+after*time.Minute)
 		}
 	}
 	return design{Name: fmt.Sprintf("timing-%s-%d", set, i), Kind: Timing, Set: set, Sampling: 1, Maturity: "learned", Identity: "MAC", Learned: learning, config: c}

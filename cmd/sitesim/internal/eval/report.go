@@ -303,7 +303,7 @@ func (r *report) attacks() {
 
 func (r *report) times() {
 	r.f("## Time to detect\n\n")
-	r.f("From the first malicious packet, or from the first record about it that the router exported, to the end of the slice of exports after which the alert was there: learned devices, unsampled routers, active timeout 60 s, inactive 15 s. The slices end 15, 30, 45, 60, 90 s, 2, 3, 5, 10, 20, 30 min, 1, 2, 4 and 8 h after the first packet, so each figure is an upper bound; what a live collector adds is the age of a batch (5 s). p95 is `never` when more than 5 %% were not found.\n\n")
+	r.f("From the first malicious packet, or from the first record about it that the router exported, to the end of the slice of exports after which the alert was there: learned devices, unsampled routers, active timeout 60 s, inactive 15 s. The slices end every 10 s for 3 min, then 5, 10, 20, 30 min, 1, 2, 4 and 8 h after the first packet, so each figure is an upper bound; what a live collector adds is the age of a batch (5 s). p95 is `never` when more than 5 %% were not found.\n\n")
 	for _, set := range []string{Tuning, Sealed} {
 		list := r.of(Timing, set)
 		if len(list) == 0 {

@@ -100,6 +100,8 @@ type Exporter interface {
 	Observe(t packet.Train)
 	// Advance lets the timers run up to now.
 	Advance(now int64)
+	// Refresh puts templates into the next datagram, if the protocol has any.
+	Refresh()
 	// Flush ends everything in the cache and sends what is waiting.
 	Flush(now int64)
 	State() State
@@ -140,6 +142,8 @@ type encoder interface {
 	// encode writes a datagram with as many of the records as fit and says how many that is.
 	encode(now int64, recs []record, st *Stats) ([]byte, int)
 	keep() State
+	// refresh has the next datagram carry templates.
+	refresh()
 }
 
 // router is a metering process with an exporting process behind it: NetFlow and IPFIX.
@@ -187,6 +191,8 @@ func (r *router) Advance(now int64) {
 		r.export(now)
 	}
 }
+
+func (r *router) Refresh() { r.enc.refresh() }
 
 func (r *router) Flush(now int64) {
 	r.now = now

@@ -59,6 +59,7 @@ func port(r *record, p uint16) uint16 {
 }
 
 func (e *ipfix) keep() State { return e.state }
+func (e *ipfix) refresh()    { e.refreshed = 0 }
 
 func (e *ipfix) layout(r *record) template {
 	switch {

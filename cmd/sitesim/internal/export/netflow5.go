@@ -15,6 +15,7 @@ const (
 )
 
 func (e *netflow5) keep() State { return e.state }
+func (e *netflow5) refresh()    {}
 
 func (e *netflow5) encode(now int64, recs []record, _ *Stats) ([]byte, int) {
 	n := min(len(recs), (MaxDatagram-v5Header)/v5Record)

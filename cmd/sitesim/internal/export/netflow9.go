@@ -33,6 +33,7 @@ var v9Template = template{256, append(append(addresses(), link()...),
 )}
 
 func (e *netflow9) keep() State { return e.state }
+func (e *netflow9) refresh()    { e.refreshed = 0 }
 
 func (e *netflow9) encode(now int64, recs []record, st *Stats) ([]byte, int) {
 	b := make([]byte, v9Header, MaxDatagram)

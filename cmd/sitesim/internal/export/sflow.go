@@ -89,6 +89,9 @@ func (w *sflowSwitch) Advance(now int64) {
 	}
 }
 
+// Refresh does nothing: samples need no templates.
+func (w *sflowSwitch) Refresh() {}
+
 func (w *sflowSwitch) Flush(now int64) {
 	w.now = now
 	if w.held > 0 {

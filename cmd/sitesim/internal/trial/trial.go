@@ -319,6 +319,7 @@ type tap struct {
 	exporter export.Exporter
 	before   uint64 // records of exporters before a reboot
 	changes  []change
+	cuts     []int64 // when the captures to come begin: each is read by itself, so it opens with templates
 	rng      *rand.Rand
 }
 
@@ -327,6 +328,9 @@ func newTap(r *run, w site.Router, t Tap, i uint64) (*tap, error) {
 		Protocol: t.Protocol, Agent: netip.MustParseAddr(w.Agent), Domain: w.Domain, Active: t.Active, Inactive: t.Inactive,
 		Sampling: max(1, t.Sampling), Biflow: t.Biflow, NoMAC: t.NoMAC, NoFlags: t.NoFlags, Interfaces: r.plan.Interfaces(w.Name), Seed: r.Seed + i,
 	}}
+	for _, c := range r.Cuts {
+		p.cuts = append(p.cuts, r.Start.Add(c).UnixNano())
+	}
 	return p, p.boot(r.Start.UnixNano()-int64(1+i)*int64(30*time.Hour), 0)
 }
 
@@ -375,6 +379,10 @@ func (p *tap) Advance(now int64) {
 		if err := p.boot(now, 0); err != nil {
 			return // the options were good before, and sampling stays at 1 or more
 		}
+	}
+	for len(p.cuts) > 0 && p.cuts[0] <= now {
+		p.cuts = p.cuts[1:]
+		p.exporter.Refresh()
 	}
 	p.exporter.Advance(now + int64(p.Skew))
 }
