@@ -8,8 +8,8 @@
 -- device's busiest hour;
 -- TCP that nobody answers (one packet in 200) at {silent_pps} a second on at most 16
 -- ports, most of it SYN or none of it answered, if the exporter shows both
--- directions: no session sends on without an ACK; half of its packets SYN, answered or
--- not, are as much;
+-- directions: no session sends on without an ACK; half of its packets SYN, or a third of
+-- its flows nothing but SYN and of ten packets at most, answered or not, are as much;
 -- anything else that nobody answers at {silent_pps} a second, and twice the busiest
 -- hour to a peer that is new within a day, 20 times to others;
 -- questions of DNS at {silent_pps} a second and 100 times the busiest hour.
@@ -25,7 +25,7 @@ WITH
         SELECT device, peer, min(contacts.first) AS begun
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
-            AND scope IN ('lan', 'wan', 'transit') AND (packets_in * 10 <= packets_out OR 2 * syn >= packets_out OR port = 53 AND role != 'server') AND ({device:UInt64} = 0 OR device = {device:UInt64})
+            AND scope IN ('lan', 'wan', 'transit') AND (packets_in * 10 <= packets_out OR 10 * syn >= packets_out OR port = 53 AND role != 'server') AND ({device:UInt64} = 0 OR device = {device:UInt64})
         GROUP BY device, peer
         HAVING sum(packets_out) >= 5 * {silent_pps:UInt64}
     ),
@@ -35,7 +35,7 @@ WITH
             device, peer, observer, intDiv(toUnixTimestamp64Milli(c.first), 120000) AS slot, any(c.peer_device) AS other, any(c.peer_addr) AS address, argMax(c.proto, packets_out) AS a_proto, argMax(c.port, packets_out) AS a_port,
             uniqExact(c.proto, c.port) AS n_ports, min(c.first) AS since, max(c.last) AS until,
             sum(packets_out) AS p_out, sum(packets_in) AS p_in, sum(bytes_out) AS b_out, sum(samples) AS n_samples,
-            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session, 2 * sum(syn) >= p_out AS half_open, a_port = 53 AND n_ports = 1 AS asks, max(c.scope = 'transit') AS forged
+            p_out / greatest(20, dateDiff('millisecond', since, until) / 1000) AS pps, b_out / greatest(p_out, 1) AS size, a_proto = 6 AND p_in > 0 AND 2 * sum(syn) < sum(flows) AS is_session, 2 * sum(syn) >= p_out OR 3 * sum(syn) >= sum(flows) AND 10 * sum(syn) >= p_out AS half_open, a_port = 53 AND n_ports = 1 AS asks, max(c.scope = 'transit') AS forged
         FROM contacts AS c
         INNER JOIN touched USING (device, peer)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.begun - toIntervalMinute(2)

@@ -2,7 +2,7 @@
 SELECT
     device, toUInt8(role), peer, proto, port, min(contacts.first) AS since,
     sum(failed) + sum(refused) > 0 AS failing,
-    sum(packets_out) >= 100 AND (10 * sum(packets_in) <= sum(packets_out) OR 2 * sum(syn) >= sum(packets_out) OR port = 53 AND role != 'server') AS pouring,
+    sum(packets_out) >= 100 AND (10 * sum(packets_in) <= sum(packets_out) OR 10 * sum(syn) >= sum(packets_out) OR port = 53 AND role != 'server') AS pouring,
     proto = 17 AND max(scope = 'wan') AND sum(bytes_out) >= 50000 AND sum(bytes_out) >= 5 * sum(bytes_in) AS answering,
     proto = 6 AND port IN (21, 22, 23, 25, 110, 139, 143, 389, 445, 465, 587, 993, 995, 1433, 1521, 2222, 2323, 3306, 3389, 5432, 5900, 5901, 5985, 5986, 6379, 8291)
         AND sum(bytes_in) > 0 AS logins,
