@@ -212,15 +212,15 @@ func incidentID(site string, device uint64, opened time.Time) uint64 {
 
 // weigh sets the risk of every incident that changed, and says which changes are
 // events and which are worth telling people: not what is little without the lines
-// that another incident tells of, if people are told of that one. What detectors in
-// the shadow find counts nothing.
+// of which another incident tells that people are told of. What detectors in the
+// shadow find counts nothing.
 func (b *book) weigh(detectors []Detector, shadow []string, kappa func(Device) float64) {
 	var others []*Incident
 	for _, i := range b.all {
 		if !i.seen || len(i.Lines) == 0 {
 			continue
 		}
-		all, own, trial := i.evidence(detectors, shadow)
+		all, own, trial := i.evidence(detectors, shadow, nil)
 		percent, worth, terms := risk(all, kappa(i.device))
 		if i.Version > 0 && percent >= i.Risk+riskStep && i.State != StateAcknowledged {
 			i.event = true
@@ -240,19 +240,25 @@ func (b *book) weigh(detectors []Detector, shadow []string, kappa func(Device) f
 			i.due, i.event, i.Notify = true, true, true
 		}
 	}
+	if len(others) == 0 {
+		return
+	}
+	untold := map[string]bool{}
+	for _, c := range b.all {
+		untold[c.Name()] = !c.Notify
+	}
 	for _, i := range others {
-		untold := func(c *Incident) bool {
-			return !c.Notify && slices.ContainsFunc(i.Lines, func(l Line) bool { return l.Cause == c.Name() })
-		}
-		if slices.ContainsFunc(b.all, untold) {
+		_, own, _ := i.evidence(detectors, shadow, untold)
+		if _, enough, _ := risk(own, kappa(i.device)); enough {
 			i.due, i.event, i.Notify = true, true, true
 		}
 	}
 }
 
-// evidence gathers the lines of an incident by family: all, those that no other
-// incident tells of, and the families of detectors in the shadow, which are neither.
-func (i *Incident) evidence(detectors []Detector, shadow []string) (all, own map[string]evidence, trial map[string]bool) {
+// evidence gathers the lines of an incident by family: all, those of which no other
+// incident tells but untold ones, and the families of detectors in the shadow, which
+// are neither.
+func (i *Incident) evidence(detectors []Detector, shadow []string, untold map[string]bool) (all, own map[string]evidence, trial map[string]bool) {
 	all, own, trial = map[string]evidence{}, map[string]evidence{}, map[string]bool{}
 	for _, l := range i.live(i.Changed) {
 		if slices.Contains(shadow, l.Family) {
@@ -266,7 +272,7 @@ func (i *Incident) evidence(detectors []Detector, shadow []string) (all, own map
 			to[l.Family] = evidence{max(e.score, float64(l.Score)/100), l.Stage, e.hard || hard}
 		}
 		add(all)
-		if l.Cause == "" {
+		if l.Cause == "" || untold[l.Cause] {
 			add(own)
 		}
 	}

@@ -32,3 +32,20 @@ func TestBook_VictimOfAnotherIsToldOnlyIfTheOtherIsNot(t *testing.T) {
 		}
 	}
 }
+
+// What a told incident tells of does not make a weak sign that only an untold one
+// tells of worth telling.
+func TestBook_WhatIsToldElsewhereIsNotCountedForTheRest(t *testing.T) {
+	at := time.Date(2026, 3, 9, 8, 0, 0, 0, time.UTC)
+	scanner := &Incident{ID: 1, Device: 1, Opened: at, Changed: at, State: StateOpen, Notify: true}
+	fleet := &Incident{ID: 3, Device: 3, Opened: at, Changed: at, State: StateOpen}
+	victim := &Incident{ID: 2, Device: 2, Opened: at, Changed: at, State: StateOpen, seen: true, Lines: []Line{
+		{Family: "failed_access", Stage: "access", Score: 38, Since: at, Until: at, Cause: scanner.Name(), new: true},
+		{Family: "new_destination", Stage: "control", Score: 23, Since: at, Until: at, Cause: fleet.Name(), new: true},
+	}}
+	b := &book{all: []*Incident{scanner, fleet, victim}}
+	b.weigh(Detectors(), nil, func(Device) float64 { return 1 })
+	if victim.due {
+		t.Errorf("people are told of a device with risk %d, of which 38 is told by the scanner's alert", victim.Risk)
+	}
+}

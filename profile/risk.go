@@ -20,20 +20,45 @@ type evidence struct {
 	hard  bool
 }
 
+// amounts are families that say how much there was, and when: of traffic that
+// novelties, if there are any, speak of too.
+var (
+	amounts   = []string{"volume", "unexpected_hour"}
+	novelties = []string{"new_destination", "new_service"}
+)
+
 // risk joins the families of a device: a noisy-OR, so that ten copies of one
 // weak sign stay weak and two independent signs add up. Each further stage of an
 // attack takes 15 % of what is left of doubt (reference/detection.md, 3.6).
 // kappa is how much the device matters: 1 is normal.
+//
+// Amounts are not independent signs: of them and of the novelties together, which
+// see the same octets, the stronger side counts.
 func risk(families map[string]evidence, kappa float64) (percent uint8, worth bool, terms []Term) {
-	doubt := 1.0
+	doubt, same := 1.0, 0.0
 	stages := map[string]bool{}
-	hard := false
+	hard, signs := false, 0
 	for _, name := range slices.Sorted(maps.Keys(families)) {
 		e := families[name]
-		doubt *= 1 - e.score
-		stages[e.stage] = true
 		hard = hard || e.hard
 		terms = append(terms, Term{name, int32(math.Round(100 * e.score))})
+		if slices.Contains(amounts, name) {
+			same = max(same, e.score)
+			continue
+		}
+		doubt *= 1 - e.score
+		stages[e.stage] = true
+		signs++
+	}
+	seen := 1.0
+	for _, name := range novelties {
+		seen *= 1 - families[name].score
+	}
+	if less := 1 - same; less < seen { // more than the novelties, or there are none
+		if seen == 1 {
+			signs++
+		}
+		doubt *= less / seen
 	}
 	if more := len(stages) - 1; more > 0 {
 		before := doubt
@@ -46,7 +71,7 @@ func risk(families map[string]evidence, kappa float64) (percent uint8, worth boo
 		terms = append(terms, Term{"criticality", int32(math.Round(100 * (before - doubt)))})
 	}
 	percent = uint8(math.Round(100 * (1 - doubt)))
-	return percent, percent >= 40 && (len(families) >= 2 || hard), terms
+	return percent, percent >= 40 && (signs >= 2 || hard), terms
 }
 
 // kappas are how much more than others a device of some criticality matters.
