@@ -2,8 +2,8 @@
 --
 -- Sessions of ten minutes between two hosts on a port for log-ins, answered, of
 -- few packets and octets each; at least {min_sessions}, {min_stranger} with a host
--- outside that had none on any day before, and five times the pace of the pair's
--- busiest day. Flows of both directions count as one session; what lasted longer
+-- outside that had none on any day before ({min_telnet} if the device speaks telnet to
+-- it, which nothing but a bot does), and five times the pace of the pair's busiest day. Flows of both directions count as one session; what lasted longer
 -- than ten minutes counts in proportion.
 --
 -- Minimum evidence: that many sessions, 4 to 60 packets and at most 20 kB each;
@@ -31,7 +31,7 @@ WITH
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND proto = 6
             AND c.last > touched.begun - toIntervalMinute(10)
         GROUP BY device, role, peer, port, observer, slot
-        HAVING sessions >= {min_stranger:UInt64} AND NOT is_sampled AND b_out > 0 AND b_in > 0
+        HAVING sessions >= (port IN (23, 2323) AND role = 'client' AND outside ? {min_telnet:UInt64} : {min_stranger:UInt64}) AND NOT is_sampled AND b_out > 0 AND b_in > 0
             AND packets >= 4 * total AND packets <= 60 * total AND b_out + b_in <= 20000 * total
     ),
     busiest AS
