@@ -76,6 +76,7 @@ func (s *Scorer) Backtest(ctx context.Context, since time.Time, progress func(at
 		return r, err
 	}
 	s.refreshLists()
+	s.refreshCalendars()
 	for _, log := range logs {
 		windows, err := s.windows(ctx, log, since)
 		if err != nil {
@@ -141,6 +142,7 @@ func (s *Scorer) windows(ctx context.Context, log uint64, since time.Time) ([]wi
 // try finds what there is in a window and enters it, as Score does.
 func (s *Scorer) try(ctx context.Context, b *book, hidden []Exclusion, log uint64, w window) error {
 	var found []finding
+	s.days = s.daysTo(w.reached)
 	for _, p := range []pace{prompt, steady} {
 		list, err := s.findAll(ctx, p, log, w.after, w.upto)
 		if err != nil {

@@ -67,17 +67,21 @@ type Volume struct {
 	Flows      uint64    `json:"flows"`
 }
 
+// lastDate is near the last Date there is.
+var lastDate = time.Date(2149, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // Baseline is how a device normally behaves.
 type Baseline struct {
 	Device  Device      `json:"device"`
-	Peers   []Peer      `json:"peers"`   // most bytes first
-	Hours   [7][24]Hour `json:"hours"`   // Monday first, UTC
-	Volumes []Quantiles `json:"volumes"` // by scope
+	Zone    string      `json:"time_zone"` // what the site's clocks show
+	Peers   []Peer      `json:"peers"`     // most bytes first
+	Hours   [7][24]Hour `json:"hours"`     // Monday first, by the site's clocks; days off as Sundays
+	Volumes []Quantiles `json:"volumes"`   // by scope
 }
 
 // Baseline reads the baseline of a device.
 func (s *Scorer) Baseline(ctx context.Context, d Device) (Baseline, error) {
-	b := Baseline{Device: d}
+	b := Baseline{Device: d, Zone: s.config.Zone.String()}
 	var err error
 	if b.Peers, err = s.Peers(ctx, d, time.Time{}, time.Time{}); err != nil {
 		return b, err
@@ -106,7 +110,7 @@ func (s *Scorer) peers(ctx context.Context, d Device, from, to time.Time) ([]Pee
 		from = time.Unix(0, 0)
 	}
 	if to.IsZero() {
-		to = time.Date(2149, 1, 1, 0, 0, 0, 0, time.UTC) // near the last Date
+		to = lastDate
 	}
 	var ids []uint64
 	out, err := query(ctx, s, baselinePeersSQL, map[string]any{"devices": d.ids(), "from": from, "to": to}, func(r row, p *Peer) error {
@@ -188,7 +192,9 @@ func network(a netip.Addr) string {
 }
 
 func (s *Scorer) hours(ctx context.Context, d Device, out *[7][24]Hour) error {
-	return each(ctx, s, baselineHoursSQL, map[string]any{"devices": d.ids()}, func(r row) error {
+	s.refreshCalendars()
+	off, _ := s.calendars.Days(time.Time{}, lastDate)
+	return each(ctx, s, baselineHoursSQL, map[string]any{"devices": d.ids(), "zone": s.config.Zone.String(), "off": off}, func(r row) error {
 		var day, hour uint8
 		var h Hour
 		if err := r.Scan(&day, &hour, &h.Seen, &h.Flows, &h.Bytes); err != nil {

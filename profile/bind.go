@@ -53,6 +53,12 @@ func literal(v any, kind string) (string, error) {
 		return "toDateTime64(" + quote(v.UTC().Format("2006-01-02 15:04:05.000")) + ", 3, 'UTC')", nil
 	case netip.Addr:
 		return "toIPv6(" + quote(v.String()) + ")", nil
+	case []uint16:
+		s := make([]string, len(v))
+		for i, n := range v {
+			s[i] = strconv.Itoa(int(n))
+		}
+		return "CAST([" + strings.Join(s, ", ") + "], 'Array(UInt16)')", nil
 	case []netip.Addr:
 		s := make([]string, len(v))
 		for i, a := range v {

@@ -78,7 +78,7 @@ func Detectors() []Detector {
 		{Name: "access", Attack: []string{"T1133", "T1190", "T0883", "T0822", "T0819"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: entered,
 			Parameters: map[string]float64{"severity": 0.65, "min_strength": 0.35}},
 		{Name: "beacon", Attack: []string{"T1071", "T1573", "T0869", "T0884"}, Stage: "control", Hard: true, target: byPeer, pace: steady,
-			Parameters: map[string]float64{"severity": 0.65, "min_calls": 12, "min_seconds": 2, "min_beat": 0.6, "new_days": 14}},
+			Parameters: map[string]float64{"severity": 0.65, "min_calls": 10, "min_seconds": 2, "min_beat": 0.6, "new_days": 14}},
 		{Name: "dns_tunnel", Attack: []string{"T1048.003", "T1071.004", "T0882", "T0869"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: asking,
 			Parameters: map[string]float64{"severity": 0.7, "min_questions": 60, "many_questions": 3000}},
 		{Name: "spoof", Attack: []string{"T1557.002", "T1036", "T0830", "T0856"}, Stage: "access", Hard: true, target: byPeer, pace: steady,
@@ -148,6 +148,7 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string
 		"site": s.config.Site, "log": log, "after": after, "upto": upto, "device": device,
 		"learning": uint64(s.config.LearningPeriod / time.Second),
 		"listed":   s.suspects.addrs, "reasons": s.suspects.reasons,
+		"zone": s.config.Zone.String(), "off": s.days.off, "work": s.days.work,
 	}
 	for p, v := range d.Parameters {
 		values[p] = v

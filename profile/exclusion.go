@@ -43,7 +43,7 @@ type Exclusion struct {
 	Peer    string    `json:"peer"`    // a device id, an address or a network
 	Proto   uint8     `json:"proto"`   // with Port: a service
 	Port    uint16    `json:"port"`    // 0 = any
-	Hours   string    `json:"hours"`   // of the day, UTC, such as 22-6
+	Hours   string    `json:"hours"`   // of the day by the site's clocks, such as 22-6
 	Hard    bool      `json:"hard"`    // hard families too
 	Expires time.Time `json:"expires"` // event time
 	Actor   string    `json:"actor"`
@@ -114,7 +114,7 @@ func parseHours(text string) (from, to int, err error) {
 	from, err1 := strconv.Atoi(a)
 	to, err2 := strconv.Atoi(b)
 	if !ok || err1 != nil || err2 != nil || from < 0 || from > 23 || to < 0 || to > 24 || from == to {
-		return 0, 0, fmt.Errorf("got %q, want two hours of the day, UTC, such as 22-6", text)
+		return 0, 0, fmt.Errorf("got %q, want two hours of the day by the site's clocks, such as 22-6", text)
 	}
 	return from, to, nil
 }
@@ -128,7 +128,7 @@ type subject struct {
 	peer       netip.Addr // invalid: several
 	proto      uint8
 	port       uint16
-	at         time.Time
+	at         time.Time // by the site's clocks
 }
 
 // hides says whether the exclusion fits a finding.
@@ -151,7 +151,7 @@ func (x *Exclusion) hides(f subject) bool {
 	}
 	if x.Hours != "" {
 		from, to, err := parseHours(x.Hours)
-		hour := f.at.UTC().Hour()
+		hour := f.at.Hour()
 		if err != nil || from < to && (hour < from || hour >= to) || from > to && hour < from && hour >= to {
 			return false
 		}
@@ -303,7 +303,7 @@ func (s *Scorer) without(ctx context.Context, found []finding, list []Exclusion)
 	hit := make([]hits, len(list))
 	found = slices.DeleteFunc(found, func(f finding) bool {
 		of := f.subject()
-		of.place(known)
+		of.place(known, s.config.Zone)
 		for i := range list {
 			if list[i].hides(of) {
 				hit[i].n++
@@ -337,8 +337,10 @@ func (l *Line) subject(device uint64) subject {
 	return of
 }
 
-// place names a subject's devices by the ids in force, and its kind.
-func (of *subject) place(known map[uint64]Device) {
+// place names a subject's devices by the ids in force, its kind, and its time as the
+// site's clocks showed it.
+func (of *subject) place(known map[uint64]Device, zone *time.Location) {
+	of.at = of.at.In(zone)
 	if d, ok := known[of.device]; ok {
 		of.device, of.kind = d.ID, d.Kind
 	}
@@ -385,7 +387,7 @@ func (s *Scorer) Preview(ctx context.Context, x Exclusion, since time.Time) (Pre
 		hidden := 0
 		for k := range i.Lines {
 			of := i.Lines[k].subject(i.Device)
-			of.place(known)
+			of.place(known, s.config.Zone)
 			if x.hides(of) {
 				hidden++
 				p.Findings += i.Lines[k].Count

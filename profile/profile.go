@@ -19,6 +19,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"tidemark/profile/calendar"
 	"tidemark/profile/intel"
 	"tidemark/storage"
 )
@@ -35,6 +36,10 @@ type Config struct {
 	Parameters map[string]map[string]float64
 
 	Lists []intel.Source // of addresses nobody should talk to
+
+	// Zone is what the site's clocks show, so what hours and days are; default UTC.
+	Zone      *time.Location
+	Calendars []calendar.Source // of days off and days worked
 
 	// Vendor names the vendor of a MAC, Service the service of a protocol and
 	// port. Without them alerts show numbers.
@@ -119,6 +124,8 @@ type Scorer struct {
 	gate      gate
 	lists     *intel.Lists
 	suspects  suspects // of the batches being scored
+	calendars *calendar.Calendars
+	days      days // about the batches being scored
 }
 
 // New checks the configuration. It does no work.
@@ -138,11 +145,14 @@ func New(db *storage.DB, c Config, emit Emit, log zerolog.Logger) (*Scorer, erro
 	if c.Criticality == nil {
 		c.Criticality = func(string) string { return "" }
 	}
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
 	c.Budget.Device, c.Budget.Site = cmp.Or(c.Budget.Device, defaultDeviceBudget), cmp.Or(c.Budget.Site, defaultSiteBudget)
 	if emit == nil {
 		emit = func(context.Context, ...Event) error { return nil }
 	}
-	s := &Scorer{lists: intel.New(c.Lists), db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}}
+	s := &Scorer{lists: intel.New(c.Lists), calendars: calendar.New(c.Calendars, c.Zone), db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}}
 	for _, d := range Detectors() {
 		if slices.Contains(c.Disabled, d.Name) {
 			continue

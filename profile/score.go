@@ -54,6 +54,7 @@ type backlog struct {
 // find the same incidents and may write the same event a second time.
 func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
 	s.refreshLists()
+	s.refreshCalendars()
 	logs, err := s.backlogs(ctx)
 	if err != nil {
 		return fmt.Errorf("score: %w", err)
@@ -80,6 +81,7 @@ func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
 func (s *Scorer) run(ctx context.Context, p pace, log, after, upto uint64, watermark time.Time) error {
 	for after < upto {
 		end := min(after+maxBatches, upto)
+		s.days = s.daysTo(watermark)
 		found, err := s.findAll(ctx, p, log, after, end)
 		if err == nil {
 			err = s.raise(ctx, found, watermark)

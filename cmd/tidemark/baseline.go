@@ -57,7 +57,7 @@ func (s *store) baseline(c *cli.Context) error {
 	return page(c, view, func(w io.Writer) error {
 		writeDevice(w, d)
 		writeVolumes(w, b.Volumes)
-		writeHours(w, b.Hours)
+		writeHours(w, b.Hours, b.Zone)
 		most := len(b.Peers)
 		if n := c.Uint("peers"); n > 0 {
 			most = min(most, int(min(n, math.MaxInt32)))
@@ -112,14 +112,14 @@ func writeVolumes(w io.Writer, volumes []profile.Quantiles) {
 
 // writeHours draws the week, an hour a character: how much of what the busiest
 // hour carries.
-func writeHours(w io.Writer, hours [7][24]profile.Hour) {
+func writeHours(w io.Writer, hours [7][24]profile.Hour, zone string) {
 	var most uint64
 	for _, day := range hours {
 		for _, h := range day {
 			most = max(most, perWeek(h))
 		}
 	}
-	fmt.Fprintf(w, "\n%-10s %s   UTC, bytes an hour\n", "hours", "0     6     12    18   ")
+	fmt.Fprintf(w, "\n%-10s %s   %s, bytes an hour\n", "hours", "0     6     12    18   ", zone)
 	for i, name := range []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"} {
 		var row strings.Builder
 		for _, h := range hours[i] {

@@ -20,6 +20,7 @@ import (
 	"tidemark/collector"
 	"tidemark/enrich"
 	"tidemark/profile"
+	"tidemark/profile/calendar"
 	"tidemark/profile/intel"
 	"tidemark/profile/notify"
 )
@@ -113,7 +114,10 @@ type ProfileConfig struct {
 
 	Budget BudgetConfig `yaml:"budget"`
 
-	Tune  []Tuning       `yaml:"tune" doc:"parameters of detectors, such as {detector: scan, parameter: net_5m, value: 12}; see: tidemark detectors show scan"`
+	Tune      []Tuning          `yaml:"tune" doc:"parameters of detectors, such as {detector: scan, parameter: net_5m, value: 12}; see: tidemark detectors show scan"`
+	TimeZone  string            `yaml:"time_zone" doc:"what the site's clocks show, such as Europe/Berlin: hours and days are judged by it; empty = the zone of this machine"`
+	Calendars []calendar.Source `yaml:"calendars" doc:"days that are not like others of their week, such as {file: /etc/tidemark/holidays.ics} or {file: /etc/tidemark/shifts.ics, days: work}"`
+
 	Lists []intel.Source `yaml:"lists" doc:"files of addresses nobody should deal with, such as {name: feodo, file: /etc/tidemark/feodo.txt}"`
 }
 
@@ -255,6 +259,7 @@ func (c Config) Validate() error {
 		fault("profile.budget", "got %d a day of a device and %d of the site, want 1 or more of each", b.Device, b.Site)
 	}
 	c.validateKinds(fault)
+	c.validateZone(fault)
 	c.Contain.validate(fault)
 	var detectors []string
 	for _, d := range profile.Detectors() {

@@ -28,7 +28,8 @@ type shown struct {
 	Joined    []aliasView         `json:"identity_changes"`
 	Peers     []profile.Peer      `json:"peers"`
 	Hours     [7][24]profile.Hour `json:"hours"`
-	Volumes   []profile.Volume    `json:"volumes"` // hours of the last days
+	Zone      string              `json:"time_zone"` // of hours
+	Volumes   []profile.Volume    `json:"volumes"`   // hours of the last days
 	Alerts    []alertView         `json:"open_alerts"`
 	Observers []profile.Observer  `json:"observers"`
 	Behind    []attachment        `json:"interfaces"` // by which its traffic comes in
@@ -119,7 +120,7 @@ func (s *store) gather(c *cli.Context, d profile.Device) (v shown, err error) {
 	if err != nil {
 		return v, err
 	}
-	v.Peers, v.Hours = b.Peers, b.Hours
+	v.Peers, v.Hours, v.Zone = b.Peers, b.Hours, b.Zone
 	if v.Volumes, err = q.Hourly(c.Context, d, v.until.AddDate(0, 0, -sparkDays), v.until); err != nil {
 		return v, err
 	}
@@ -162,7 +163,7 @@ func (v shown) write(c *cli.Context, w io.Writer, d profile.Device) error {
 	line("serves", "%s", orDash(servicePeers(d.Serves)))
 	line("uses", "%s", orDash(servicePeers(d.Uses)))
 	v.writeSpark(w)
-	writeHeat(w, v.Hours)
+	writeHeat(w, v.Hours, v.Zone)
 	if len(v.Alerts) > 0 {
 		fmt.Fprintf(w, "\n%s:\n", plural(len(v.Alerts), "open alert"))
 		for _, a := range v.Alerts {
@@ -299,9 +300,9 @@ func (v shown) writeSpark(w io.Writer) {
 var heat = []int{236, 22, 28, 34, 40, 46}
 
 // writeHeat draws the week: in colour where the terminal has it, else shaded.
-func writeHeat(w io.Writer, hours [7][24]profile.Hour) {
+func writeHeat(w io.Writer, hours [7][24]profile.Hour, zone string) {
 	if !colours(w) {
-		writeHours(w, hours)
+		writeHours(w, hours, zone)
 		return
 	}
 	var most uint64
@@ -310,7 +311,7 @@ func writeHeat(w io.Writer, hours [7][24]profile.Hour) {
 			most = max(most, perWeek(h))
 		}
 	}
-	fmt.Fprintf(w, "\n%-10s %s   UTC, bytes an hour\n", "hours", "0           6           12          18          ")
+	fmt.Fprintf(w, "\n%-10s %s   %s, bytes an hour\n", "hours", "0           6           12          18          ", zone)
 	for i, name := range []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"} {
 		var row strings.Builder
 		for _, h := range hours[i] {

@@ -55,7 +55,7 @@ func exclusionsCommand() *cli.Command {
 			&cli.StringFlag{Name: "family", Usage: "of this `DETECTOR`"},
 			&cli.StringFlag{Name: "peer", Usage: "with this `PEER`: a device, an address or a network"},
 			&cli.StringFlag{Name: "service", Usage: "by this `SERVICE`, such as tcp/22"},
-			&cli.StringFlag{Name: "hours", Usage: "at these `HOURS` of the day, UTC, such as 22-6"},
+			&cli.StringFlag{Name: "hours", Usage: "at these `HOURS` of the day by the site's clocks (profile.time_zone), such as 22-6"},
 			&cli.BoolFlag{Name: "hard", Usage: "of families that are attacks by themselves too; wants a device or a peer"},
 		}, more...)
 	}
@@ -187,7 +187,7 @@ func (v exclusionView) scope() string {
 	add(v.Kind, "of kind %s")
 	add(v.Peer, "with %s")
 	add(v.Service, "by %s")
-	add(v.Hours, "at %s UTC")
+	add(v.Hours, "at hours %s")
 	if v.Hard {
 		parts = append(parts, "(hard too)")
 	}

@@ -20,7 +20,12 @@ func (c Config) profile() profile.Config {
 		}
 		tuned[t.Detector][t.Parameter] = t.Value
 	}
+	zone, err := c.zone()
+	if err != nil { // refused when the configuration was read
+		zone = time.UTC
+	}
 	return profile.Config{
+		Zone: zone, Calendars: c.Profile.Calendars,
 		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Shadow: c.Profile.Shadow, Lists: c.Profile.Lists, Parameters: tuned,
 		Vendor: c.vendors().Name, Service: enrich.ServiceName,
 		Criticality: c.criticality(), Budget: profile.Budget(c.Profile.Budget),

@@ -5,7 +5,9 @@
 -- q = (a + mean) / (n + 1) estimates from a active of n observations how likely
 -- activity is there. The device itself says whether it has a rhythm: of the hours
 -- in which it was active before, each judged without itself, at most 5 % may have
--- been unexpected too, so a device that is active at random never fires.
+-- been unexpected too, so a device that is active at random never fires. Hours are
+-- those of the site's clocks. A day off by the calendar is compared with weekends and
+-- other days off, a day worked with working days; neither speaks of ordinary days.
 --
 -- Minimum evidence: device learned and known for {min_days} days; 9 observations
 -- of the slot; q < 0.05; 7 active hours on 5
@@ -49,7 +51,12 @@ WITH
     ),
     active AS
     (
-        SELECT device, t, x, born, keepalive
+        SELECT
+            device, t, x, born, keepalive,
+            intDiv(toInt64(toUnixTimestamp(t)) + timezoneOffset(toTimeZone(t, {zone:String})), 3600) AS clock, -- hours that clocks show, since 1970
+            intDiv(toInt64(toUnixTimestamp(born)) + timezoneOffset(toTimeZone(born, {zone:String})), 3600) AS clock_born,
+            has({off:Array}, intDiv(clock, 24)) OR has({work:Array}, intDiv(clock, 24)) AS special,
+            has({off:Array}, intDiv(clock, 24)) OR (intDiv(clock, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(clock, 24)) AS free
         FROM hours
         INNER JOIN usual USING (device)
         WHERE x > keepalive
@@ -65,21 +72,26 @@ WITH
     (
         SELECT
             now.device AS device, now.t AS t, any(now.x) AS x, any(now.born) AS born, any(now.keepalive) AS keepalive,
-            groupArrayIf(toUInt32(dateDiff('hour', now.born, a.t)), a.t < now.t) AS list,
-            toUInt32(dateDiff('hour', born, t)) AS span,
-            span >= 504 ? 168 : 24 AS period
+            any(now.clock) AS clock, any(now.clock_born) AS clock_born, any(now.special) AS special, any(now.free) AS free,
+            groupArrayIf((a.clock, a.special, a.free), a.t < now.t) AS heard,
+            clock - clock_born AS span,
+            span >= 504 AND NOT special ? 168 : 24 AS period
         FROM now
         INNER JOIN active AS a ON a.device = now.device
         GROUP BY device, t
-        HAVING length(list) >= 7 AND length(list) <= 0.9 * span AND length(arrayDistinct(arrayMap(a -> intDiv(a, 24), list))) >= 5
+        HAVING length(heard) >= 7 AND length(heard) <= 0.9 * span AND length(arrayDistinct(arrayMap(a -> intDiv(a.1 - clock_born, 24), heard))) >= 5
     ),
     judged AS
     (
         SELECT
             *,
-            length(list) / span AS mean,
-            arrayCount(a -> (a + period - span % period + 1) % period <= 2, list) AS hits,
-            3 * intDiv(span, period) AS n,
+            arrayMap(a -> a.1, arrayFilter(a -> special ? a.3 = free : NOT a.2, heard)) AS list, -- on days like this one
+            arrayFilter(d -> d >= intDiv(clock_born, 24) AND d < intDiv(clock, 24), arrayConcat({off:Array}, {work:Array})) AS marked,
+            special ? arrayCount(d -> (has({off:Array}, d) OR (d + 3) % 7 > 4 AND NOT has({work:Array}, d)) = free, range(toUInt32(intDiv(clock_born, 24)), toUInt32(intDiv(clock, 24))))
+                : intDiv(span, period) - arrayCount(d -> (intDiv(clock, 24) - d) * 24 % period = 0, marked) AS times,
+            length(list) / (special ? 24 * times : span - 24 * length(marked)) AS mean,
+            arrayCount(a -> (a + period - clock % period + 1) % period <= 2, list) AS hits,
+            3 * times AS n,
             (hits + mean) / (n + 1) AS q,
             -- leave one out: how many of the earlier active hours stood alone
             arrayCount(b -> (arrayCount(a -> (a + period - b % period + 1) % period <= 2, list) - 1 + mean) / n < 0.05, list) AS alone
@@ -92,7 +104,8 @@ SELECT
     1. AS strength,
     0.9 AS confidence,
     toFloat64({severity:Float64}) AS severity,
-    format('no activity at {} UTC{}: {} of {} hours around it in {} days', formatDateTime(t, '%H:00'), period = 168 ? ' on a ' || dateName('weekday', t) : '', toString(hits), toString(n), toString(intDiv(span, 24))) AS expected,
+    format('no activity at {} {}{}: {} of {} hours around it in {} days', formatDateTime(t, '%H:%i', {zone:String}), {zone:String},
+        multiIf(special, free ? ' on a day off' : ' on a day worked', period = 168, ' on a ' || dateName('weekday', t, {zone:String}), ''), toString(hits), toString(n), toString(intDiv(span, 24))) AS expected,
     format('{} within the hour, usually up to {}', formatReadableSize(x), formatReadableSize(keepalive)) AS observed
 FROM judged
 WHERE q < {max_q:Float64} AND alone <= 0.05 * length(list)

@@ -6,6 +6,9 @@
 -- hour of the week +-1 over 28 days (8 hours or more); else the same hour of the
 -- day +-1 on working days or weekends over 14 days (14); else all hours (48).
 -- The device's own largest hour is a bound as well: bursts are normal for some.
+-- Hours are those of the site's clocks. A day off by the calendar is compared with
+-- weekends and other days off of 28 days, a day worked with working days; neither
+-- speaks of ordinary days.
 --
 -- Minimum evidence: device learned; z >= 6; at least 1 MB over the expected, and
 -- 3 times the largest of the hours before; 30 samples.
@@ -68,11 +71,20 @@ WITH
             -- every hour since the device was born, silent ones too: (hours before t, bytes)
             least(dateDiff('hour', born, t), 672) AS span,
             mapFromArrays(arrayMap(h -> dateDiff('hour', h.1, t), heard), arrayMap(h -> h.2, heard)) AS by_age,
-            arrayMap(a -> (a, log(1 + by_age[a])), range(1, toUInt32(greatest(span, 0)) + 1)) AS past,
-            arrayFilter(p -> p.1 % 168 IN (167, 0, 1), past) AS same_week_hour,
-            arrayFilter(p -> p.1 <= 336 AND p.1 % 24 IN (23, 0, 1) AND (toDayOfWeek(t - toIntervalHour(p.1)) > 5) = (toDayOfWeek(t) > 5), past) AS same_day_hour,
+            arrayMap(a -> (a, log(1 + by_age[a]), intDiv(toInt64(toUnixTimestamp(t)) - 3600 * a + timezoneOffset(toTimeZone(t - toIntervalHour(a), {zone:String})), 3600)),
+                range(1, toUInt32(greatest(span, 0)) + 1)) AS past, -- and the hour that clocks showed, since 1970
+            intDiv(toInt64(toUnixTimestamp(t)) + timezoneOffset(toTimeZone(t, {zone:String})), 3600) AS clock,
+            has({off:Array}, intDiv(clock, 24)) OR has({work:Array}, intDiv(clock, 24)) AS special,
+            has({off:Array}, intDiv(clock, 24)) OR (intDiv(clock, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(clock, 24)) AS free,
+            arrayFilter(p -> special OR NOT (has({off:Array}, intDiv(p.3, 24)) OR has({work:Array}, intDiv(p.3, 24))), past) AS comparable,
+            arrayFilter(p -> (clock - p.3 + 1) % 168 <= 2 AND NOT special, comparable) AS same_week_hour,
+            arrayFilter(p -> p.1 <= (special ? 672 : 336) AND (clock - p.3 + 1) % 24 <= 2
+                AND (has({off:Array}, intDiv(p.3, 24)) OR (intDiv(p.3, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(p.3, 24))) = free, comparable) AS same_day_hour,
             multiIf(length(same_week_hour) >= 8, same_week_hour, length(same_day_hour) >= 14, same_day_hour, past) AS cell,
-            multiIf(length(same_week_hour) >= 8, 'in this hour of the week', length(same_day_hour) >= 14, 'in this hour of the day', 'in any hour') AS season,
+            multiIf(
+                length(same_week_hour) >= 8, format('around {} {} on a {}', formatDateTime(t, '%H:%i', {zone:String}), {zone:String}, dateName('weekday', t, {zone:String})),
+                length(same_day_hour) >= 14, format('around {} {} on {}', formatDateTime(t, '%H:%i', {zone:String}), {zone:String}, free ? 'weekends and days off' : 'working days'),
+                'in any hour') AS season,
             arrayMap(p -> p.2, cell) AS y,
             arrayReduce('medianExact', y) AS m,
             1.4826 * arrayReduce('medianExact', arrayMap(v -> abs(v - m), y)) AS s,
