@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"tidemark/cmd/sitesim/internal/trial"
 )
 
 // collector is the program under test with a data directory of its own.
@@ -93,10 +95,28 @@ func newCollector(program, dir, network, more string) (*collector, error) {
 	return c, nil
 }
 
+// clocks is what the operator of a site configures of its zone and its holidays.
+func clocks(c trial.Config, dir string) (string, error) {
+	zone, text := "UTC", ""
+	for i, e := range c.Episodes {
+		switch e.What {
+		case "daylight-saving":
+			zone = summerZone
+		case "holiday":
+			text += fmt.Sprintf("BEGIN:VEVENT\r\nUID:%d\r\nDTSTART;VALUE=DATE:%s\r\nEND:VEVENT\r\n", i, c.Start.Add(e.At).UTC().Format("20060102"))
+		}
+	}
+	file := filepath.Join(dir, "holidays.ics")
+	if err := os.WriteFile(file, []byte("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n"+text+"END:VCALENDAR\r\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write calendar: %w", err)
+	}
+	return fmt.Sprintf("profile: {time_zone: %s, calendars: [{file: %s}]}\n", zone, file), nil
+}
+
 func (c *collector) run(ctx context.Context, into any, args ...string) error {
 	args = append([]string{"--data-dir", filepath.Join(c.dir, "data"), "--config", filepath.Join(c.dir, "tidemark.yaml")}, args...)
 	cmd := exec.CommandContext(ctx, c.program, args...)
-	cmd.Env = append(os.Environ(), "TIDEMARK_DATA_DIR=", "TIDEMARK_CONFIG=")
+	cmd.Env = append(os.Environ(), "TIDEMARK_DATA_DIR=", "TIDEMARK_CONFIG=", "TZ=UTC")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -53,6 +53,27 @@ const learning = 7 * day
 // monday is when every trial begins.
 var monday = time.Date(2026, 9, 7, 0, 0, 0, 0, time.UTC)
 
+// In summerZone clocks show UTC until summer, and an hour more from then on.
+const summerZone = "Europe/London"
+
+var summer = time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC)
+
+// dated moves a trial whose clocks change to the weeks around a Sunday on which they do.
+func dated(c *trial.Config) {
+	changed := false
+	c.Episodes = slices.DeleteFunc(c.Episodes, func(e trial.Timed) bool {
+		again := changed && e.What == "daylight-saving"
+		changed = changed || e.What == "daylight-saving"
+		return again // they go ahead once
+	})
+	for i := range c.Episodes {
+		if e := &c.Episodes[i]; e.What == "daylight-saving" {
+			e.At = min(e.At/(7*day), c.Length/(7*day)-1)*7*day + 6*day
+			c.Start = summer.Add(-e.At)
+		}
+	}
+}
+
 // bases of the seeds.
 var bases = map[string]uint64{Tuning: 1000, Sealed: 770000}
 
@@ -127,6 +148,7 @@ func benign(set string, i int, s size) design {
 		c.Cuts = append(c.Cuts, at) // so that scoring, which lags behind a fast replay, sees little of what is to come
 	}
 	c.Late = []site.Late{{Model: "phone-app", After: 8*day + time.Duration(rng.IntN(48))*time.Hour}, {Model: "tapo-plug", After: 9*day + 10*time.Hour}}
+	dated(&c)
 	return design{Name: fmt.Sprintf("benign-%s-%d", set, i), Kind: Benign, Set: set, Learned: learning, config: c}
 }
 

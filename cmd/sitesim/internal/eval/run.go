@@ -102,7 +102,11 @@ func (o Options) trial(ctx context.Context, d *design) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCollector(o.Program, dir, "10.20.0.0/16", "")
+	more, err := clocks(d.config, dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCollector(o.Program, dir, "10.20.0.0/16", more)
 	if err != nil {
 		return nil, err
 	}
