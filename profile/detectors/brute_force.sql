@@ -30,6 +30,7 @@ WITH
         INNER JOIN touched USING (device, role, peer, port)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND proto = 6
             AND c.last > touched.begun - toIntervalMinute(10)
+            AND c.last > (SELECT min(begun) FROM touched) - toIntervalMinute(10) -- so that older batches are not read
         GROUP BY device, role, peer, port, observer, slot
         HAVING sessions >= (port IN (23, 2323) AND role = 'client' AND outside ? {min_telnet:UInt64} : {min_stranger:UInt64}) AND NOT is_sampled AND b_out > 0 AND b_in > 0
             AND packets >= 4 * total AND packets <= 60 * total AND b_out + b_in <= 20000 * total

@@ -28,19 +28,20 @@ WITH
         FROM contacts AS c
         INNER JOIN touched USING (device, peer)
         WHERE log = {log:UInt64} AND batch_index + 4000 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.since - toIntervalHour(1)
+            AND c.last > (SELECT min(since) FROM touched) - toIntervalHour(1) -- so that older batches are not read
             AND c.scope IN ('lan', 'wan') AND c.role IN ('client', 'unknown') AND c.port = 53
         GROUP BY device, peer, observer, slot
         HAVING size >= 100 AND questions >= {min_questions:UInt64} OR pace >= {many_questions:UInt64}
     ),
     worst AS (SELECT device, peer, argMax(tuple(asked.*), b_out) AS r FROM asked WHERE n_samples >= 30 GROUP BY device, peer),
-    busiest AS
+    days AS
     (
-        SELECT device, max(n) AS most, min(day) AS born
+        SELECT device, groupArray((day, n)) AS list
         FROM
         (
             SELECT device, day, observer, sum(packets_out) AS n
             FROM edges
-            WHERE device IN (SELECT device FROM worst) AND edges.port = 53 AND role IN ('client', 'unknown') AND day < (SELECT toDate(min(r.8)) FROM worst)
+            WHERE device IN (SELECT device FROM touched) AND edges.port = 53 AND role IN ('client', 'unknown')
             GROUP BY device, day, observer
         )
         GROUP BY device
@@ -51,9 +52,13 @@ SELECT
     least(1, 0.75 + 0.25 * log10(greatest(r.12 / {min_questions:UInt64}, 1))) AS strength,
     r.13 < r.12 ? 0.85 : 0.95 AS confidence,
     toFloat64({severity:Float64}) AS severity,
-    busiest.most > 0 ? format('at most {} questions a day, of 60 to 85 octets', toString(busiest.most)) : 'questions of 60 to 85 octets' AS expected,
+    most > 0 ? format('at most {} questions a day, of 60 to 85 octets', toString(most)) : 'questions of 60 to 85 octets' AS expected,
     format('{} questions of {} octets to <peer> within an hour: {} out, {} in', toString(r.12), toString(round(r.14)), formatReadableSize(r.10), formatReadableSize(r.11)) AS observed
-FROM worst
-LEFT JOIN busiest USING (device)
-WHERE r.14 >= 100 AND r.12 >= {min_questions:UInt64} OR busiest.most > 0 AND r.15 >= {many_questions:UInt64} AND r.15 >= 50 * busiest.most / 24
+FROM
+(
+    SELECT device, peer, r, arrayMax(arrayMap(d -> d.2, arrayFilter(d -> d.1 < today, days.list))) AS most -- of its busiest day
+    FROM (SELECT *, toDate(min(r.8) OVER ()) AS today FROM worst) AS worst
+    LEFT JOIN days USING (device)
+)
+WHERE r.14 >= 100 AND r.12 >= {min_questions:UInt64} OR most > 0 AND r.15 >= {many_questions:UInt64} AND r.15 >= 50 * most / 24
 ORDER BY device, peer

@@ -39,6 +39,7 @@ WITH
         FROM contacts AS c
         INNER JOIN touched USING (device, peer)
         WHERE log = {log:UInt64} AND batch_index + 600 > {after:UInt64} AND batch_index <= {upto:UInt64} AND c.last > touched.begun - toIntervalMinute(2)
+            AND c.last > (SELECT min(begun) FROM touched) - toIntervalMinute(2) -- so that older batches are not read
         GROUP BY device, peer, observer, slot
     ),
     loud AS
@@ -59,7 +60,7 @@ WITH
         (
             SELECT device, observer, v.t AS t, sum(packets_out) AS o_out
             FROM volumes_1h AS v
-            WHERE device IN (SELECT device FROM loud) AND scope IN ('lan', 'wan')
+            WHERE device IN (SELECT device FROM touched) AND scope IN ('lan', 'wan')
                 AND v.t < (SELECT toStartOfHour(min(begun)) FROM touched)
             GROUP BY device, observer, t
         )
@@ -69,14 +70,14 @@ WITH
     (
         SELECT device, peer, min(edges.first) AS met
         FROM edges
-        WHERE (device, peer) IN (SELECT device, peer FROM loud)
+        WHERE (device, peer) IN (SELECT device, peer FROM touched)
         GROUP BY device, peer
     ),
     both AS
     (
         SELECT device, sum(bytes_in) > 0 AS two_way
         FROM edges
-        WHERE device IN (SELECT device FROM loud) AND edges.scope IN ('lan', 'wan')
+        WHERE device IN (SELECT device FROM touched) AND edges.scope IN ('lan', 'wan')
         GROUP BY device
     )
 SELECT

@@ -1,0 +1,98 @@
+package profile
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"tidemark/storage/storagetest"
+)
+
+// TestDetectors_ReadNothingOfALongPast: however many batches came before, hours
+// ago, a detector that runs with every batch reads those of its window.
+func TestDetectors_ReadNothingOfALongPast(t *testing.T) {
+	const (
+		batches = 400 // of a thousand contacts, three seconds apart, then a pause of two hours
+		recent  = 20
+	)
+	db := storagetest.Open(t)
+	s, err := New(db, Config{Site: "site"}, nil, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(from, upto, hours int) {
+		t.Helper()
+		sql := fmt.Sprintf(`
+INSERT INTO contacts (log, batch_index, received, day, device, role, scope, peer, proto, port, observer, first, last, bytes_out, bytes_in, packets_out, packets_in, flows, samples, syn)
+SELECT 1, %d + intDiv(number, 1000) AS b, toDate(now()), toDate(at), 1 + number %% 50, 'client', 'wan', 100 + number %% 1000, number %% 2 ? 6 : 17, number %% 2 ? 22 : 53, 1,
+    at - 1, at, 40000, 0, 300, 0, 30, 300, 300
+FROM (SELECT number, now64(3, 'UTC') - toIntervalHour(%d) + 3 * intDiv(number, 1000) AS at FROM numbers(%d))`, from, hours, (upto-from)*1000)
+		if err := db.Conn().Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(d *Detector) int {
+		t.Helper()
+		sql, err := s.statement(d, 1, batches-5, batches-1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := column[string](t.Context(), s, "EXPLAIN indexes = 1, json = 1 "+sql, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plans []struct{ Plan node }
+		if err := json.Unmarshal([]byte(strings.Join(text, "\n")), &plans); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, p := range plans {
+			n += p.Plan.granules(".contacts")
+		}
+		return n
+	}
+	fill(batches-recent, batches, 1)
+	before := map[string]int{}
+	for i := range s.detectors {
+		if d := &s.detectors[i]; d.pace == prompt && d.needs != listed {
+			before[d.Name] = read(d)
+		}
+	}
+	fill(0, batches-recent, 4)
+	if err := db.Conn().Exec(t.Context(), "OPTIMIZE TABLE contacts FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.detectors {
+		d := &s.detectors[i]
+		if d.pace != prompt || d.needs == listed {
+			continue
+		}
+		if n := read(d); n > 2*before[d.Name] { // a granule more per read, where they meet
+			t.Errorf("%s: reads %d granules after %d old contacts, %d without", d.Name, n, (batches-recent)*1000, before[d.Name])
+		}
+	}
+}
+
+// node is one of a query plan.
+type node struct {
+	Type        string `json:"Node Type"`
+	Description string
+	Plans       []node
+	Indexes     []struct {
+		Selected int `json:"Selected Granules"`
+	}
+}
+
+// granules is how many of a table the plan reads: those that the last index leaves.
+func (n node) granules(table string) (sum int) {
+	for _, p := range n.Plans {
+		sum += p.granules(table)
+	}
+	if k := len(n.Indexes); n.Type == "ReadFromMergeTree" && strings.HasSuffix(n.Description, table) && k > 0 {
+		sum += n.Indexes[k-1].Selected
+	}
+	return sum
+}
