@@ -29,16 +29,18 @@ type Detector struct {
 type sign uint16
 
 const (
-	anything  sign = 0
-	novelty   sign = 1 << iota // an edge of the last day
-	failing                    // an attempt that failed
-	pouring                    // many packets out and few back
-	answering                  // much more out than in, over UDP, to the outside
-	logins                     // an answered service for log-ins
-	asking                     // long or many questions of DNS
-	entered                    // a session that somebody outside began
-	listed                     // an address of a list
-	learned                    // a device that is not only learned any more
+	anything   sign = 0
+	novelty    sign = 1 << iota // an edge of the last day
+	trying                      // one that began in these batches, not as a server
+	failing                     // an attempt that failed
+	pouring                     // many packets out and few back
+	answering                   // much more out than in, over UDP, to the outside
+	logins                      // an answered service for log-ins
+	asking                      // long or many questions of DNS
+	entered                     // a session that somebody outside began
+	controlled                  // a service that writes to controllers
+	listed                      // an address of a list
+	learned                     // a device that is not only learned any more
 )
 
 // target says what makes two findings of a detector one incident.
@@ -55,7 +57,7 @@ func Detectors() []Detector {
 	all := []Detector{
 		{Name: "threat_intel", Attack: []string{"T1071", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: prompt, needs: listed,
 			Parameters: map[string]float64{"severity": 0.85}},
-		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: novelty,
+		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: trying,
 			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40, "pings_5m": 12}},
 		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
@@ -65,9 +67,9 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.4, "min_strength": 0.35, "min_tries": 3}},
 		{Name: "lateral", Attack: []string{"T1021", "T1210", "T1570", "T0886", "T0866", "T0867"}, Stage: "lateral", target: byPeer, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.6, "min_strength": 0.35}},
-		{Name: "ics", Attack: []string{"T0848", "T0855", "T0836", "T0843"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: novelty,
+		{Name: "ics", Attack: []string{"T0848", "T0855", "T0836", "T0843"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: novelty | controlled,
 			Parameters: map[string]float64{"severity": 0.75}},
-		{Name: "exfiltration", Attack: []string{"T1048", "T1041", "T0882"}, Stage: "impact", Hard: true, target: byDevice, pace: prompt, needs: novelty,
+		{Name: "exfiltration", Attack: []string{"T1048", "T1041", "T0882"}, Stage: "impact", Hard: true, target: byDevice, pace: prompt, needs: novelty | learned,
 			Parameters: map[string]float64{"severity": 0.7, "min_bytes": 1 << 20}},
 		{Name: "brute_force", Attack: []string{"T1110", "T0812", "T0859"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: logins,
 			Parameters: map[string]float64{"severity": 0.8, "min_sessions": 20, "min_stranger": 10, "min_telnet": 3}},

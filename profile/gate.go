@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -24,6 +25,9 @@ const (
 	// An edge is new for a day: so long the detectors of novelty look at it.
 	noveltyTime = 24 * time.Hour
 )
+
+// roleServer is role in the tables.
+const roleServer = 2
 
 type edge struct {
 	device, peer uint64
@@ -58,12 +62,27 @@ func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (sign, error
 	} else if ok {
 		signs |= learned
 	}
+	return signs | s.gate.signs(touched), nil
+}
+
+// signs says whether edges are new: of the last day, or of these very batches,
+// which is when somebody tries peers. An edge is of these batches if it began when
+// their first contact did, or later.
+func (g *gate) signs(touched map[edge]int64) (out sign) {
+	first := int64(math.MaxInt64)
+	for _, at := range touched {
+		first = min(first, at)
+	}
 	for e, at := range touched {
-		if begun, ok := s.gate.begun[e]; !ok || at < begun+noveltyTime.Milliseconds() {
-			return signs | novelty, nil
+		begun, ok := g.begun[e]
+		if !ok || at < begun+noveltyTime.Milliseconds() {
+			out |= novelty
+		}
+		if !ok || begun >= first && e.role != roleServer {
+			out |= trying
 		}
 	}
-	return signs, nil
+	return out
 }
 
 // touchedLearned says whether new batches touched a device of which detectors
@@ -83,12 +102,12 @@ func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge
 	err := each(ctx, s, touchedSQL, map[string]any{"log": log, "after": after, "upto": upto}, func(r row) error {
 		var e edge
 		var at time.Time
-		var has [6]uint8
-		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &has[0], &has[1], &has[2], &has[3], &has[4], &has[5]); err != nil {
+		var has [7]uint8
+		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at, &has[0], &has[1], &has[2], &has[3], &has[4], &has[5], &has[6]); err != nil {
 			return err
 		}
 		out[e] = at.UnixMilli()
-		for i, s := range []sign{failing, pouring, answering, logins, asking, entered} {
+		for i, s := range []sign{failing, pouring, answering, logins, asking, entered, controlled} {
 			if has[i] != 0 {
 				signs |= s
 			}
