@@ -43,6 +43,15 @@ func TestDetectors_Attacks(t *testing.T) {
 	polled := func(from time.Time, days int) []talk { // an operator's script that logs in every minute
 		return repeat(days*24*60, time.Minute, talk{at: from, lasts: 2 * time.Second, from: "10.0.0.30", to: "10.0.0.9", mac: master, dmac: sensor, port: 22, out: 5000, in: 6000})
 	}
+	cloud := func(port uint16, days int) (out []talk) { // a new network of its cloud each day, and another that stays
+		for d := range days {
+			out = append(out, repeat(24, time.Hour, talk{at: monday.AddDate(0, 0, d), lasts: time.Second, from: "10.0.0.2", to: fmt.Sprintf("104.%d.1.1", 20*d), mac: camera, dmac: router, port: port, out: 2000, in: 1500})...)
+		}
+		return out
+	}
+	took := func(from time.Time, days int, to string) []talk { // sessions of its cloud
+		return repeat(days*24*6, 10*time.Minute, talk{at: from, lasts: time.Second, from: "10.0.0.2", to: to, mac: camera, dmac: router, port: 443, out: 2000, in: 1500})
+	}
 	tests := []struct {
 		name   string
 		before []talk // beside the normal life
@@ -130,6 +139,18 @@ func TestDetectors_Attacks(t *testing.T) {
 		{"calls a stranger when it likes", nil,
 			jittered(40, time.Minute, 4*time.Hour, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200}),
 			[]string{"new_destination"}, []string{"beacon"}},
+		{"calls home every 20 minutes, eleven times", nil,
+			repeat(11, 20*time.Minute, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200}),
+			[]string{"beacon"}, nil},
+		{"calls home, days after its cloud moved", append(took(monday, 4, "104.1.1.1"), took(monday.AddDate(0, 0, 4), 4, "104.200.1.1")...),
+			append(took(day9, 1, "104.200.1.1"), repeat(20, 15*time.Minute, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 900, in: 1200})...),
+			[]string{"beacon"}, nil},
+		{"a cloud of many networks, and an upload to a stranger by another service", cloud(9999, 8),
+			repeat(10, time.Minute, talk{at: at(8, 0), lasts: 10 * time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 8443, out: 40_000, in: 9000}),
+			[]string{"new_destination"}, nil},
+		{"a cloud of many networks, and one more", cloud(9999, 8),
+			repeat(10, time.Minute, talk{at: at(8, 0), lasts: 10 * time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 9999, out: 40_000, in: 9000}),
+			nil, []string{"new_destination"}},
 		{"its cloud moves", nil,
 			repeat(40, 10*time.Minute, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "104.9.9.9", mac: camera, dmac: router, port: 8883, out: 2000, in: 1500}),
 			nil, []string{"beacon"}},
@@ -209,7 +230,42 @@ func TestFlood_ForgedSources(t *testing.T) {
 	}
 }
 
-// TestSilence_OneDeviceIsMissedAndAWholeSiteIsNot
+// A download from a maker's new server, by a service that is new too, is listed.
+func TestNewService_ADownloadIsNotToldOf(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.score()
+	s.add(talk{at: monday.AddDate(0, 0, 8).Add(12 * time.Hour), lasts: 5 * time.Minute, from: "10.0.0.2", to: "151.9.9.9", mac: camera, dmac: router, port: 8090, out: 600_000, packets: 11000, in: 32_000_000, inPackets: 22000})
+	events := append(s.score(), s.score()...)
+	if !slices.Contains(families(events, "alert"), "new_service") {
+		t.Errorf("got %q, want new_service listed", texts(events))
+	}
+	for _, e := range events {
+		if e.Body["notify"] != int64(0) {
+			t.Errorf("people are told: %s", e.Body["text"])
+		}
+	}
+}
+
+// What had an id by its address, and shows its MAC from a day on, is not missed by
+// the first.
+func TestSilence_AnIDThatIsAnotherNowIsNotMissed(t *testing.T) {
+	s := newSite(t, only("silence"))
+	for d := range 10 {
+		for k := range 6 {
+			for _, l := range life(monday.AddDate(0, 0, d), 1) {
+				if k == 3 && d < 8 && l.mac == sensor {
+					l.mac = 0
+				}
+				s.add(houseOf(k+1, l))
+			}
+		}
+	}
+	if events := append(s.score(), s.score()...); len(events) > 0 {
+		t.Errorf("normal life raised %q", texts(events))
+	}
+}
+
 func TestSilence_OneDeviceIsMissedAndAWholeSiteIsNot(t *testing.T) {
 	s := newSite(t, profile.Config{})
 	const houses, missing = 6, 3

@@ -3,6 +3,7 @@ package profile_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -267,6 +268,29 @@ func TestFacts_AreRecordedAndFilter(t *testing.T) {
 		if got := s.names(tt.filter); !slices.Equal(got, tt.want) {
 			t.Errorf("%+v: %v, want %v", tt.filter, got, tt.want)
 		}
+	}
+}
+
+// In the first week of a site what was not seen before is listed: things wake once a
+// week. A router's own address is no device.
+func TestNewDevice_WhoIsTold(t *testing.T) {
+	const first, late = 0x240ac4000008, 0x240ac4000009
+	s := newSite(t, profile.Config{})
+	s.add(hours(monday, 9*24, "10.0.0.2", "52.1.1.1", camera)...)
+	s.add(hours(monday.Add(50*time.Hour), 30, "10.0.0.8", "52.1.1.1", first)...)
+	s.add(hours(monday.Add(8*24*time.Hour), 20, "10.0.0.9", "52.1.1.1", late)...)
+	for h := range 40 {
+		at := monday.Add(time.Duration(7*24+h) * time.Hour)
+		s.add(talk{at: at, from: "10.0.7.1", to: "9.9.9.9", port: 53, proto: 17, out: 70, in: 150}, talk{at: at, from: "10.0.7.1", to: "10.0.0.1", port: 514, proto: 17, out: 200})
+	}
+	got := map[string]int64{}
+	for _, e := range append(s.score(), s.score()...) {
+		if e.Kind == "alert" && e.Body["family"] == "new_device" {
+			got[e.Body["device"].(map[string]any)["addresses"].([]any)[0].(string)] = e.Body["notify"].(int64)
+		}
+	}
+	if want := map[string]int64{"10.0.0.8": 0, "10.0.0.9": 1}; !maps.Equal(got, want) {
+		t.Errorf("alerts of new devices, 1 = told: %v, want %v", got, want)
 	}
 }
 

@@ -8,9 +8,11 @@
 -- and who spoke to a controller in a protocol that can write to it, beside a client
 -- that does so on all days.
 --
--- Minimum evidence: nothing of it for a day. Of peers outside: the device has another
--- one on two of three days, and at most {max_single} of a day only, {few} in all: one whose
--- peers always change proves nothing. NTP and DNS are left out. Sampling only delays.
+-- Minimum evidence: nothing of it for a day, while the device is heard, and nobody
+-- else took over from it, or it from somebody, within two of its pauses. Of peers
+-- outside: the device has another one on two of three days, and at most {max_single} of a
+-- day only, {few} in all: one whose peers always change proves nothing; or it has no
+-- other at all and sent {min_bytes} octets. NTP and DNS are left out. Sampling only delays.
 -- Severity 0.60. ATT&CK T1078, T1071; ICS T0859, T0869.
 WITH
     (
@@ -20,7 +22,8 @@ WITH
     (
         SELECT
             device, min(devices.first) AS born, born + toIntervalDay(3) AS third, born + toIntervalSecond({learning:UInt64}) AS learned,
-            third > span.1 AND third <= span.2 AS early, learned > span.1 AND learned <= span.2 AS late
+            third > span.1 AND third <= span.2 AND max(devices.last) > third - toIntervalDay(1) AS early,
+            learned > span.1 AND learned <= span.2 AND max(devices.last) > learned - toIntervalDay(1) AS late
         FROM devices
         WHERE site = {site:String} AND ({device:UInt64} = 0 OR device = {device:UInt64})
         GROUP BY device
@@ -31,7 +34,9 @@ WITH
         SELECT
             device, toString(role) AS side, scope, peer, anyLast(peer_device) AS other, anyLast(peer_addr) AS address, min(edges.first) AS begun, max(edges.last) AS seen,
             argMax(edges.proto, edges.flows) AS a_proto, argMax(edges.port, edges.flows) AS a_port, sum(flows) AS n_flows, sum(failed) + sum(refused) AS n_failed,
-            sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, uniqExact(day) AS n_days, dateDiff('hour', begun, seen) <= 24 AS is_single,
+            sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, dateDiff('hour', begun, seen) <= 24 AS is_single,
+            least(7200, greatest(120, 4 * dateDiff('second', begun, seen) / n_flows)) AS pause, -- two of its pauses: a session is two flows or one
+            bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 16 : 96) AS net,
             any(ages.born) AS born, any(early) AS is_early, any(late) AS is_late, any(third) AS at_third, any(learned) AS at_learned
         FROM edges
         INNER JOIN ages USING (device)
@@ -44,24 +49,28 @@ WITH
     habits AS
     (
         SELECT
-            device, side, scope, countIf(is_single) AS singles, count() AS n_peers, countIf(dateDiff('hour', begun, seen) >= 48) AS lasting,
-            groupArray(500)((peer, a_port, begun, seen, address)) AS list
+            device, side, scope, count() AS n_peers, countIf(dateDiff('hour', begun, seen) >= 48) AS lasting,
+            groupUniqArrayIf(500)(net, dateDiff('hour', begun, seen) >= 48) AS kept,
+            groupArray(500)((peer, a_port, begun, seen, address, is_single, net)) AS list
         FROM peers
         GROUP BY device, side, scope
     ),
     single AS
     (
-        SELECT *
+        SELECT *, arrayCount(x -> x.6 AND NOT has(kept, x.7), list) AS singles
         FROM peers
         INNER JOIN habits USING (device, side, scope)
         WHERE is_single AND n_failed * 2 < n_flows
             AND (is_early AND begun < born + toIntervalDay(2) AND seen <= at_third - toIntervalDay(1)
                 OR is_late AND begun >= born + toIntervalDay(2) AND seen <= at_learned - toIntervalDay(1))
-            AND NOT arrayExists(x -> x.1 != peer AND (scope = 'lan' AND x.5 = address OR x.2 = a_port AND (abs(dateDiff('minute', x.3, seen)) < 120 OR abs(dateDiff('minute', x.4, begun)) < 120)), list)
+            AND NOT arrayExists(x -> x.1 != peer AND (scope = 'lan' AND x.5 = address OR x.2 = a_port
+                AND (dateDiff('second', seen, x.3) BETWEEN -60 AND pause OR dateDiff('second', x.4, begun) BETWEEN -60 AND pause)), list)
             AND multiIf(
                 side = 'server', lasting > 0,
                 scope = 'lan', b_in > 0,
-                lasting > 0 AND singles <= {max_single:UInt64} AND n_peers <= {few:UInt64} AND (n_flows >= {min_flows:UInt64} OR b_out >= {min_bytes:UInt64}) AND 20 * b_out > b_in)
+                n_peers = 1, b_out >= {min_bytes:UInt64} AND b_out > b_in,
+                lasting > 0 AND NOT has(kept, net) AND singles <= {max_single:UInt64} AND n_peers <= {few:UInt64}
+                    AND (n_flows >= {min_flows:UInt64} OR b_out >= {min_bytes:UInt64}) AND 20 * b_out > b_in)
     ),
     elsewhere AS
     (

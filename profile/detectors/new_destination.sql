@@ -15,7 +15,8 @@
 -- its cloud, no mere download (over 1 MB, 20 times what was sent), new to the site
 -- within a day and met by few devices before ({few} / 3); and whom the device usually
 -- meets by this service is still met, as is whom it met in the 6 hours before: else
--- its cloud moved.
+-- its cloud moved. A device whose peers change, but not the services it uses, is
+-- judged by these if the peer is met by another: services take the place of peers.
 --
 -- Minimum evidence: device learned; 4 kB or 4 flows; not all attempts failed;
 -- strength 0.35. A peer is new for one day. NTP is left out: pools rotate.
@@ -67,10 +68,10 @@ WITH
     ),
     services AS
     (
-        SELECT device, groupArray((proto, port, begun)) AS used
+        SELECT device, groupArray((proto, port, begun, days)) AS used
         FROM
         (
-            SELECT device, proto, port, min(edges.first) AS begun
+            SELECT device, proto, port, min(edges.first) AS begun, groupUniqArray(day) AS days
             FROM edges
             WHERE device IN (SELECT device FROM fresh) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan')
             GROUP BY device, proto, port
@@ -101,13 +102,17 @@ WITH
             arrayFilter(s -> has(s.1.4, (proto, port)), arrayZip(before, day_counts)) AS same, -- known by this service
             arrayExists(x -> x.3 = net, before) AND other = 0 AS near,
             arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalSecond(intDiv({learning:UInt64}, 2)), users) AS shared,
-            NOT arrayExists(x -> x.1 = proto AND x.2 = port AND x.3 < begun, used) AS new_port,
+            arrayFilter(x -> x.3 < begun, used) AS services_before,
+            arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.4), services_before) AS service_days,
+            NOT arrayExists(x -> x.1 = proto AND x.2 = port, services_before) AS new_port,
+            new_port AND length(services_before) <= {few:UInt64} AND arrayCount((x, n) -> n = 1 AND x.3 >= born + toIntervalDay(2), services_before, service_days) = 0 AS by_service,
             b_in >= 1000000 AND b_in >= 20 * b_out AS download,
-            other = 0 AND f1 = 0 AND length(before) <= {few:UInt64} AND NOT arrayExists(x -> x.6 = cloud, before) AND NOT download
+            f1 = 0 AND length(before) <= {few:UInt64} AS by_peer,
+            other = 0 AND (by_peer OR by_service) AND NOT arrayExists(x -> x.6 = cloud, before) AND NOT download
                 AND NOT arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalDay(1), users) AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3
                 AND (empty(same) OR arrayExists(s -> 2 * s.2 >= n_days AND s.1.5 > begun + toIntervalMinute(1), same)
                     AND arrayAll(s -> s.1.5 > begun + toIntervalMinute(1) OR 2 * s.2 < n_days AND s.1.5 < begun - toIntervalHour(6), same)) AS alone,
-            (alone ? f1 + 0.1 : arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + (alone ? 10 : 1)) AS p_new,
+            multiIf(NOT alone, (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1), 0.1 / ((by_peer ? peer_days : arraySum(service_days)) + 10)) AS p_new,
             least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
         FROM fresh
         INNER JOIN known USING (device)
@@ -120,7 +125,8 @@ SELECT
     novelty AS strength,
     0.9 AS confidence,
     alone ? 0.75 : toFloat64({severity:Float64}) AS severity,
-    format('only its {} known peers (chance of a new one {} %)', toString(length(before)), toString(round(100 * p_new, 1))) AS expected,
+    alone AND NOT by_peer ? format('new peers only by the {} services it uses (chance of a new one {} %)', toString(length(services_before)), toString(round(100 * p_new, 1)))
+        : format('only its {} known peers (chance of a new one {} %)', toString(length(before)), toString(round(100 * p_new, 1))) AS expected,
     format('first contact with <peer> by <service>{}: {} out, {} in', new_port ? ', a service new to it too' : '', formatReadableSize(b_out), formatReadableSize(b_in)) AS observed
 FROM judged
 WHERE novelty >= {min_strength:Float64}

@@ -7,8 +7,12 @@
 -- another one by then.
 --
 -- Minimum evidence: {min_flows} flows; the site watched for {site_hours} hours before.
--- Silent: approved and retired devices, those of an inventory, routers. Severity
--- 0.45. ATT&CK T1200.
+-- Silent: approved and retired devices, those of an inventory, and routers: told to
+-- be one; or known by an address only that is the first or last of a /24, or alone
+-- in its network behind a gateway, with a router's talk (DNS, DHCP, NTP, SNMP,
+-- syslog, routing, ICMP; pages of its own to the site).
+-- Severity 0.45; 0.35, which is listed and not told, until the site has been watched
+-- for a learning period: what wakes once a week is not known before. ATT&CK T1200.
 WITH
     canon AS (SELECT device, target FROM device_aliases FINAL WHERE site = {site:String} AND target != device),
     touched AS
@@ -68,15 +72,52 @@ WITH
             AND known.id NOT IN (SELECT device FROM device_facts FINAL WHERE site = {site:String} AND fact IN ('approved', 'retired') AND value != '')
             AND known.id NOT IN (SELECT device FROM identity_intervals WHERE site = {site:String} AND gateway = 1)
             AND reached >= speaks AND touched.since < speaks + toIntervalDay(1)
+    ),
+    own_addresses AS
+    (
+        SELECT
+            members.target AS id, l.identity AS identity, arrayJoin(l.addresses) AS addr,
+            bitShiftRight(toUInt128(addr), 32) = 65535 AS is4, bitShiftRight(toUInt128(addr), is4 ? 8 : 64) AS link
+        FROM (SELECT device, identity, device_lives.addresses AS addresses FROM device_lives WHERE site = {site:String} AND identity != 'mac' AND device IN (SELECT device FROM members)) AS l
+        INNER JOIN members ON members.device = l.device
+        WHERE members.target IN (SELECT id FROM judged WHERE own_mac = 0)
+    ),
+    alone AS
+    (
+        SELECT bitShiftRight(toUInt128(addr), bitShiftRight(toUInt128(addr), 32) = 65535 ? 8 : 64) AS link
+        FROM device_lives
+        ARRAY JOIN addresses AS addr
+        WHERE site = {site:String} AND NOT (identity = 'mac' AND mac IN (SELECT mac FROM gateways)) AND link IN (SELECT link FROM own_addresses WHERE identity = 'gateway')
+        GROUP BY link
+        HAVING uniqExact(device) = 1
+    ),
+    routers AS
+    (
+        WITH
+            proto IN (1, 2, 58, 89, 103, 112) OR scope = 'multicast' OR port IN (53, 67, 68, 123, 161, 162, 179, 514, 520, 521, 546, 547, 1985, 3784, 5351) AS plumbing,
+            role = 'server' AND scope = 'lan' AND port IN (22, 23, 80, 443, 8080, 8443) AS managed
+        SELECT members.target AS id
+        FROM (SELECT device, role, scope, proto, port FROM edges WHERE device IN (SELECT device FROM members) AND (role != 'server' OR edges.bytes_out > 0)) AS e
+        INNER JOIN members ON members.device = e.device
+        WHERE members.target IN
+        (
+            SELECT own_addresses.id
+            FROM own_addresses
+            WHERE is4 AND bitAnd(toUInt128(addr), 255) IN (1, 254) OR NOT is4 AND bitAnd(toUInt128(addr), 18446744073709551615) = 1
+                OR identity = 'gateway' AND link IN (SELECT link FROM alone)
+        )
+        GROUP BY members.target
+        HAVING countIf(NOT plumbing AND NOT managed) = 0 AND (countIf(managed) = 0 OR countIf(plumbing AND role != 'client' AND scope = 'lan') > 0)
     )
 SELECT
     id AS device, 'unknown' AS role, toUInt64(0) AS peer, toUInt64(0) AS peer_device, toIPv6('::') AS peer_addr, toUInt8(0) AS proto, toUInt16(0) AS port,
     born AS since, reached AS until,
     1. AS strength,
     own_mac != 0 ? (settled ? 0.9 : 0.6) : 0.4 AS confidence,
-    toFloat64({severity:Float64}) AS severity,
+    born < begun + toIntervalSecond({learning:UInt64}) ? least(0.35, {severity:Float64}) : toFloat64({severity:Float64}) AS severity,
     format('no device that nobody approved; this one was not here in {} days', toString(dateDiff('day', begun, born))) AS expected,
     format('first seen {} UTC, known by {}', formatDateTime(born, '%Y-%m-%d %H:%i'),
         multiIf(settled, 'its MAC', own_mac != 0, 'a MAC it made up', 'its address only')) AS observed
 FROM judged
+WHERE id NOT IN (SELECT id FROM routers)
 ORDER BY device

@@ -2,7 +2,8 @@
 -- it never used or offered.
 --
 -- Strength = 1 for a sensitive port, else 1 - min(1, 20 * P_new) with P_new as in
--- new_destination, over the services of the same role.
+-- new_destination, over the services of the same role; a quarter of it for a mere
+-- download from outside (over 1 MB, 20 times what was sent).
 --
 -- A port that was only knocked at is not offered: a RST or SYN-ACK has no payload
 -- (at most 60 octets), and may be all that is seen of a connection.
@@ -31,7 +32,7 @@ WITH
     (
         SELECT
             device, role, proto, port, min(edges.first) AS begun, max(edges.last) AS seen, groupUniqArray(day) AS days,
-            argMin(edges.peer, edges.first) AS a_peer, argMin(peer_device, edges.first) AS other, argMin(peer_addr, edges.first) AS address, uniqExact(edges.peer) AS n_peers,
+            argMin(edges.peer, edges.first) AS a_peer, argMin(peer_device, edges.first) AS other, max(scope = 'lan') AS inside, argMin(peer_addr, edges.first) AS address, uniqExact(edges.peer) AS n_peers,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) + sum(refused) AS n_failed
         FROM edges
         WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'server') AND scope IN ('lan', 'wan')
@@ -50,6 +51,7 @@ WITH
             services.device AS device, services.role AS role, services.proto AS proto, services.port AS port, services.begun AS begun, services.seen AS seen,
             services.a_peer AS a_peer, services.other AS other, services.address AS address, services.n_peers AS n_peers,
             services.b_out AS b_out, services.b_in AS b_in, services.n_flows AS n_flows, services.n_failed AS n_failed,
+            role = 'client' AND NOT inside AND b_in >= 1000000 AND b_in >= 20 * b_out AS download,
             arrayFilter(x -> x.1 < begun, list) AS before,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
             (arrayCount(n -> n = 1, day_counts) + 0.5) / (arraySum(day_counts) + 1) AS p_new,
@@ -64,12 +66,12 @@ WITH
 SELECT
     device, toString(judged.role) AS role, a_peer AS peer, other AS peer_device, address AS peer_addr, proto, port,
     begun AS since, least(seen, begun + toIntervalDay(1)) AS until,
-    sensitive ? 1. : 1 - least(1, 20 * p_new) AS strength,
+    sensitive ? 1. : (1 - least(1, 20 * p_new)) * (download ? 0.25 : 1) AS strength,
     0.9 AS confidence,
     sensitive ? 0.6 : toFloat64({severity:Float64}) AS severity,
     format('one of the {} services it {} so far', toString(length(before)), judged.role = 'client' ? 'used' : 'offered') AS expected,
     format('{} <service>{} with {}: {} out, {} in', judged.role = 'client' ? 'used' : 'offered', sensitive ? ', a sensitive port,' : '',
         n_peers = 1 ? '<peer>' : toString(n_peers) || ' peers', formatReadableSize(b_out), formatReadableSize(b_in)) AS observed
 FROM judged
-WHERE strength >= {min_strength:Float64}
+WHERE strength >= (download ? 0.25 : 1) * {min_strength:Float64}
 ORDER BY device, role, proto, port

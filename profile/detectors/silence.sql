@@ -5,7 +5,8 @@
 -- one, against the longest of the 28 days before: twice that and two hours more.
 -- In the gap at least three other devices behind the same exporter are heard, three
 -- of four of those of the day before; and no two others fell silent with it: else
--- the exporter, the line or the power is away, and not the device.
+-- the exporter, the line or the power is away, and not the device. What is known by its
+-- address only is not missed while another id is heard with that.
 --
 -- Minimum evidence: device learned; heard in nine of ten hours of the week before; not
 -- on flows sampled in the last three days, where nothing seen is nothing caught.
@@ -68,6 +69,19 @@ WITH
         INNER JOIN hours AS h ON h.exporter = judged.exporter
         WHERE h.device != judged.device
         GROUP BY device, begun
+    ),
+    renamed AS
+    (
+        SELECT old.device
+        FROM
+        (
+            SELECT device, arrayJoin(device_lives.addresses) AS addr, max(device_lives.last) AS seen
+            FROM device_lives
+            WHERE site = {site:String} AND device IN (SELECT device FROM judged) AND device NOT IN (SELECT device FROM device_lives WHERE site = {site:String} AND identity = 'mac')
+            GROUP BY device, addr
+        ) AS old
+        INNER JOIN (SELECT device, arrayJoin(device_lives.addresses) AS addr, device_lives.last AS seen FROM device_lives WHERE site = {site:String}) AS other ON other.addr = old.addr
+        WHERE other.device != old.device AND other.seen > old.seen AND old.addr NOT IN ('::', '::ffff:0.0.0.0')
     )
 SELECT
     device, 'unknown' AS role, toUInt64(0) AS peer, toUInt64(0) AS peer_device, toIPv6('::') AS peer_addr, toUInt8(0) AS proto, toUInt16(0) AS port,
@@ -79,5 +93,6 @@ SELECT
     format('nothing for {} h{}, while {} other devices behind the same exporter were heard', toString(intDiv(quiet, 3600)), is_open ? '' : ', then back', toString(lively)) AS observed
 FROM judged
 INNER JOIN neighbours USING (device, begun)
-WHERE together <= 2 AND lively >= 3 AND lively * 4 >= known * 3 AND ({device:UInt64} = 0 OR device = {device:UInt64})
+WHERE together <= 2 AND lively >= 3 AND lively * 4 >= known * 3 AND device NOT IN (SELECT device FROM renamed)
+    AND ({device:UInt64} = 0 OR device = {device:UInt64})
 ORDER BY device, since
