@@ -103,8 +103,12 @@ func subject(a *alert, devices map[string]*trial.Device, truth []trial.Device) *
 }
 
 // slack is how much earlier than the attack an alert about it may seem to begin: detectors that judge
-// hours or days date an alert to the beginning of the hour.
-const slack = time.Hour
+// hours or days date an alert to the beginning of the hour. One that reaches into the attack may be
+// dated to the beginning of its slice of captures, for that is replayed in seconds: hours are a batch.
+const (
+	slack = time.Hour
+	slice = 5 * time.Hour
+)
 
 // judge says what became of each attack. before are the alerts there were before the first attack: of
 // those only such count that have grown since.
@@ -131,7 +135,11 @@ func (d *design) judge(truth *trial.Truth, devices map[string]*trial.Device, bef
 			}
 			was, had := old[a.ID]
 			grown := had && (a.Findings > was.Findings || a.Risk > was.Risk) && !a.Changed.Before(attack.Start)
-			fresh := !had && !a.Opened.Before(attack.Start.Add(-slack)) && !a.Opened.After(attack.Start.Add(d.window(attack.Attack)))
+			early := attack.Start.Add(-slack)
+			if a.Changed.After(attack.Start) {
+				early = attack.Start.Add(-slice)
+			}
+			fresh := !had && !a.Opened.Before(early) && !a.Opened.After(attack.Start.Add(d.window(attack.Attack)))
 			if d.Kind == Ramp {
 				fresh = !had && !a.Opened.Before(attack.Start)
 			}
