@@ -12,7 +12,7 @@
 -- within {new_days} days, in no /12 (/32) of its cloud, known to at most a quarter
 -- of the devices, and met by none of them a learning period ago; and nobody whom the
 -- device called by this service a quarter as often is called no more, unless somebody
--- known took over then: else its cloud moved.
+-- known of the same /12 took over then: else its cloud moved.
 --
 -- Minimum evidence: device learned; {min_calls} intervals of {min_seconds} s or more, all
 -- of them within a day. Not on sampled flows: beats are lost between the samples.
@@ -56,10 +56,10 @@ WITH
     strange AS
     (
         SELECT fresh.device AS device, fresh.peer AS peer, any(fresh.begun) AS begun, any(fresh.address) AS address, any(fresh.upto) AS upto,
-            groupArrayIf(1000)((k.begun, k.seen, k.n_days, k.pace), k.begun < fresh.begun AND hasAny(k.ports, fresh.ports)) AS others,
+            groupArrayIf(1000)((k.begun, k.seen, k.n_days, k.pace, k.net), k.begun < fresh.begun AND hasAny(k.ports, fresh.ports)) AS others,
             arrayFilter(x -> x.2 <= begun + toIntervalMinute(10), others) AS gone,
             arrayMax(arrayPushBack(arrayMap(x -> x.4, arrayFilter(x -> x.2 > begun - toIntervalHour(6)
-                OR x.3 >= 3 AND NOT arrayExists(y -> y.1 > x.2 - toIntervalMinute(10) AND y.2 > begun + toIntervalMinute(10), others), gone)), 0)) AS moved
+                OR x.3 >= 3 AND NOT arrayExists(y -> y.5 = x.5 AND y.1 > x.2 - toIntervalMinute(10) AND y.2 > begun + toIntervalMinute(10), others), gone)), 0)) AS moved
         FROM fresh
         INNER JOIN known AS k ON k.device = fresh.device
         GROUP BY device, peer
