@@ -52,6 +52,7 @@ func TestDetectors_Attacks(t *testing.T) {
 	took := func(from time.Time, days int, to string) []talk { // sessions of its cloud
 		return repeat(days*24*6, 10*time.Minute, talk{at: from, lasts: time.Second, from: "10.0.0.2", to: to, mac: camera, dmac: router, port: 443, out: 2000, in: 1500})
 	}
+	recorded := repeat(8*24, time.Hour, talk{at: monday, lasts: 59 * time.Minute, from: "10.0.0.2", to: "10.0.0.40", mac: camera, dmac: master, port: 554, proto: 17, out: 2_000_000_000, packets: 2_160_000, in: 200_000})
 	tests := []struct {
 		name   string
 		before []talk // beside the normal life
@@ -169,6 +170,15 @@ func TestDetectors_Attacks(t *testing.T) {
 		{"the neighbour of a listed host is called", nil,
 			[]talk{{at: at(8, 0), from: "10.0.0.2", to: "203.0.113.67", mac: camera, dmac: router, port: 443, out: 900, in: 900}},
 			nil, []string{"threat_intel"}},
+		{"fifty SYN a second of a camera whose recorder gets six hundred packets", recorded,
+			repeat(60, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 443, out: 2000, packets: 50, flags: 0x02}),
+			[]string{"flood"}, nil},
+		{"a hundred packets a second outside of a camera whose recorder gets six hundred", recorded,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 80, proto: 17, out: 54_000, packets: 100}),
+			[]string{"flood"}, nil},
+		{"the recorder gets twice as many", recorded,
+			repeat(30, time.Second, talk{at: at(8, 0), lasts: time.Second, from: "10.0.0.2", to: "10.0.0.40", mac: camera, dmac: master, port: 554, proto: 17, out: 1_200_000, packets: 1200}),
+			nil, []string{"flood"}},
 	}
 	list := filepath.Join(t.TempDir(), "list")
 	if err := os.WriteFile(list, []byte("203.0.113.66 # it's a 'bot'\n"), 0o600); err != nil {
