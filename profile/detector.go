@@ -126,12 +126,9 @@ type finding struct {
 	Expected   string
 	Observed   string
 
-	// stored is the id that the flows have, if that is joined with Device.
-	stored uint64
-
-	// Cause is the device whose doing it is, or which has the same and tells of it
-	// for all; 0 = the device itself.
-	Cause uint64
+	// stored and storedPeer are the ids that the flows have, if those are joined with
+	// Device and PeerDevice.
+	stored, storedPeer uint64
 
 	detector *Detector
 	query    string

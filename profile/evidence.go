@@ -74,7 +74,7 @@ func (s *Scorer) nameFlowsIn(ctx context.Context, lines []*Line, after, upto uin
 		devices, roles = append(devices, cmp.Or(f.stored, f.Device)), append(roles, role)
 		sinces, untils = append(sinces, uint64(f.Since.UnixMilli())), append(untils, uint64(end.UnixMilli()))
 		protos, ports = append(protos, uint64(f.Proto)), append(ports, uint64(f.Port))
-		peers, peerDevices, addresses = append(peers, f.Peer), append(peerDevices, f.PeerDevice), append(addresses, address)
+		peers, peerDevices, addresses = append(peers, f.Peer), append(peerDevices, cmp.Or(f.storedPeer, f.PeerDevice)), append(addresses, address)
 	}
 	log := lines[0].from.log
 	values := map[string]any{

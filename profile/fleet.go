@@ -25,12 +25,8 @@ func (b *book) blame() {
 			if !l.new || l.from == nil {
 				continue
 			}
-			culprit := l.from.Cause
-			if culprit == 0 && l.Role == "server" {
-				culprit = l.from.PeerDevice
-			}
-			by := b.of[culprit]
-			if by == nil || by == i || !slices.ContainsFunc(by.Lines, func(o Line) bool { return o.does(l, i.Device) }) {
+			by := b.of[l.from.PeerDevice]
+			if l.Role != "server" || by == nil || by == i || !slices.ContainsFunc(by.Lines, func(o Line) bool { return o.does(l, i.Device) }) {
 				continue
 			}
 			l.Cause = by.Name()

@@ -71,6 +71,38 @@ func TestScore_RepeatedFindingsAreOneIncident(t *testing.T) {
 	}
 }
 
+// Who did it is found by the id that is kept of it.
+func TestScore_AVictimPointsAtADeviceOfTwoIDs(t *testing.T) {
+	s := newSite(t, profile.Config{})
+	s.add(life(monday, 8)...)
+	s.add(hours(monday, 100, "10.0.0.40", "52.1.1.1", 0x001d9c000001)...)
+	s.score()
+	if err := s.Merge(t.Context(), s.find("10.0.0.40"), []profile.Device{s.find("10.0.0.9")}, profile.By{Actor: "ann", Reason: "one box", At: s.received}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		s.add(talk{at: monday.AddDate(0, 0, 8).Add(time.Duration(i) * time.Second), from: "10.0.0.9", to: "10.0.0.2", mac: sensor, dmac: camera, port: uint16(7000 + i), out: 60, in: 54, flags: 0x02, replyFlags: 0x14})
+	}
+	s.score()
+	var cause, scanner string
+	for _, i := range s.alerts(profile.AlertFilter{}) {
+		for _, l := range i.Lines {
+			if l.Family == "scan" {
+				scanner = i.Name()
+			}
+			if l.Family == "failed_access" {
+				cause = l.Cause
+				if len(l.Flows) == 0 {
+					t.Error("the victim's line names no flow")
+				}
+			}
+		}
+	}
+	if scanner == "" || cause != scanner {
+		t.Errorf("the victim points at %q, want the scanner's alert %q", cause, scanner)
+	}
+}
+
 func TestScore_NothingIsSaidTwiceAboutTheSameBatches(t *testing.T) {
 	s := newSite(t, profile.Config{})
 	s.add(life(monday, 8)...)

@@ -128,9 +128,9 @@ func (s *Scorer) keep(ctx context.Context, found []finding) error {
 	}
 	kept := map[uint64]uint64{}
 	for part := range slices.Chunk(found, idsPerQuery) {
-		ids := make([]uint64, len(part))
+		ids := make([]uint64, 0, 2*len(part))
 		for i := range part {
-			ids[i] = part[i].Device
+			ids = append(ids, part[i].Device, part[i].PeerDevice)
 		}
 		err := each(ctx, s, keptSQL, map[string]any{"site": s.config.Site, "ids": ids}, func(r row) error {
 			var device, target uint64
@@ -143,8 +143,12 @@ func (s *Scorer) keep(ctx context.Context, found []finding) error {
 		}
 	}
 	for i := range found {
-		if target := kept[found[i].Device]; target != 0 {
-			found[i].stored, found[i].Device = found[i].Device, target
+		f := &found[i]
+		if target := kept[f.Device]; target != 0 {
+			f.stored, f.Device = f.Device, target
+		}
+		if target := kept[f.PeerDevice]; target != 0 && f.PeerDevice != 0 {
+			f.storedPeer, f.PeerDevice = f.PeerDevice, target
 		}
 	}
 	return nil
