@@ -227,6 +227,22 @@ func TestDetectors_Attacks(t *testing.T) {
 	}
 }
 
+// Batches are seconds long while flows come in: what is judged is not a batch.
+func TestReflection_OverManyBatches(t *testing.T) {
+	s := newSite(t, only("reflection"))
+	s.add(life(monday, 8)...)
+	s.score()
+	begin := monday.AddDate(0, 0, 8).Add(8 * time.Hour)
+	var events []profile.Event
+	for i := range 4 {
+		s.add(talk{at: begin.Add(time.Duration(i) * 5 * time.Second), lasts: 5 * time.Second, from: "203.0.113.80", to: "10.0.0.2", mac: router, dmac: camera, port: 1900, proto: 17, out: 2000, packets: 20, in: 60_000, inPackets: 60})
+		events = append(events, s.score()...)
+	}
+	if len(events) != 1 || !strings.Contains(events[0].Body["text"].(string), "answered 203.0.113.80") {
+		t.Errorf("got %q, want one reflection", texts(events))
+	}
+}
+
 // A card that was a device's for a day and sends from addresses that are nobody's
 // here is no router: the flood is the device's.
 func TestFlood_ForgedSources(t *testing.T) {

@@ -3,8 +3,9 @@
 -- Sessions of ten minutes between two hosts on a port for log-ins, answered, of
 -- few packets and octets each; at least {min_sessions}, {min_stranger} with a host
 -- outside that had none on any day before ({min_telnet} if the device speaks telnet to
--- it, which nothing but a bot does), and five times the pace of the pair's busiest day. Flows of both directions count as one session; what lasted longer
--- than ten minutes counts in proportion.
+-- it, which nothing but a bot does), and five times the pace of the pair's busiest
+-- day. Flows of both directions count as one session; what lasted longer than ten
+-- minutes counts in proportion.
 --
 -- Minimum evidence: that many sessions, 4 to 60 packets and at most 20 kB each;
 -- any state of learning; not on sampled flows, whose sessions are not counted.
