@@ -77,6 +77,11 @@ func (s *Scorer) Backtest(ctx context.Context, since time.Time, progress func(at
 	}
 	s.refreshLists()
 	s.refreshCalendars()
+	described, err := s.Descriptions(ctx)
+	if err != nil {
+		return r, err
+	}
+	s.mud.any = len(described) > 0
 	for _, log := range logs {
 		windows, err := s.windows(ctx, log, since)
 		if err != nil {

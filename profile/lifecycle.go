@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tidemark/profile/mud"
 )
 
 var (
@@ -59,6 +61,15 @@ func (s *Scorer) SetFact(ctx context.Context, d Device, fact, value string, by B
 	if len(value) > maxFact {
 		return fmt.Errorf("device %s: %w: %s has more than %d octets", d.Name(), ErrRefused, fact, maxFact)
 	}
+	more := map[string]any{"fact": fact, "value": value, "before": d.Facts[fact]}
+	if fact == FactMUD && value != "" && !isURL(value) {
+		p, err := mud.Read(value)
+		if err != nil {
+			return fmt.Errorf("device %s: %w: %w", d.Name(), ErrRefused, err)
+		}
+		more["profile"] = fmt.Sprintf("%016x", p.ID)
+	}
+	s.mud.done = s.mud.done && fact != FactMUD
 	kinds := map[string]string{FactApproved: "device_approved", FactRetired: "device_retired", FactMUD: "device_mud"}
 	kind := kinds[fact]
 	switch {
@@ -67,7 +78,7 @@ func (s *Scorer) SetFact(ctx context.Context, d Device, fact, value string, by B
 	case kind == "":
 		kind = "device_labelled"
 	}
-	if err := s.record(ctx, kind, d, by, map[string]any{"fact": fact, "value": value, "before": d.Facts[fact]}); err != nil {
+	if err := s.record(ctx, kind, d, by, more); err != nil {
 		return err
 	}
 	return s.exec(ctx, saveFactSQL, map[string]any{"site": s.config.Site, "device": d.ID, "fact": fact, "value": value, "actor": by.Actor, "reason": by.Reason, "changed": by.At})
@@ -88,6 +99,7 @@ func (s *Scorer) Import(ctx context.Context, d Device, name string, facts map[st
 	if len(changed) == 0 {
 		return false, nil
 	}
+	s.mud.done = false
 	if err := s.record(ctx, "device_imported", d, by, map[string]any{"changes": changed, "from": from}); err != nil {
 		return false, err
 	}

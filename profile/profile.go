@@ -41,6 +41,8 @@ type Config struct {
 	Zone      *time.Location
 	Calendars []calendar.Source // of days off and days worked
 
+	MUD []KindMUD // profiles of kinds; those of devices are facts of them
+
 	// Vendor names the vendor of a MAC, Service the service of a protocol and
 	// port. Without them alerts show numbers.
 	Vendor  func(mac uint64) string
@@ -126,6 +128,7 @@ type Scorer struct {
 	suspects  suspects // of the batches being scored
 	calendars *calendar.Calendars
 	days      days // about the batches being scored
+	mud       described
 }
 
 // New checks the configuration. It does no work.

@@ -55,6 +55,9 @@ type backlog struct {
 func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
 	s.refreshLists()
 	s.refreshCalendars()
+	if err := s.refreshProfiles(ctx); err != nil {
+		return fmt.Errorf("score: %w", err)
+	}
 	logs, err := s.backlogs(ctx)
 	if err != nil {
 		return fmt.Errorf("score: %w", err)
@@ -104,6 +107,9 @@ func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) (
 		if signs, err = s.look(ctx, log, after, upto); err != nil {
 			return nil, err
 		}
+	}
+	if s.mud.any {
+		signs |= profiled
 	}
 	var all []finding
 	for i := range s.detectors {

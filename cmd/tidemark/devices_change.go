@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +16,7 @@ import (
 
 	"tidemark/enrich/kind"
 	"tidemark/profile"
+	"tidemark/profile/mud"
 )
 
 // deviceChange is what the holder of the ledger is asked to do to devices.
@@ -92,7 +93,7 @@ func changeDeviceCommands() []*cli.Command {
 		},
 		{
 			Name: "mud", Usage: "attach a MUD profile (RFC 8520), by URL or file", ArgsUsage: "DEVICE URL|FILE",
-			Description: "An empty URL takes it off.\n\n   tidemark devices mud --reason \"from the maker\" 10.20.1.11 https://example.com/camera.json",
+			Description: "A device is judged by its file: what that does not permit is an alert (detectors show mud).\nThe file is read anew when it changes. A URL is noted and not fetched, so nothing is judged\nby it. An empty URL takes either off.\n\n   tidemark devices mud --reason \"from the maker\" 10.20.1.11 https://example.com/camera.json",
 			Flags:       changeFlags(),
 			Action: func(c *cli.Context) error {
 				if err := errors.Join(wantArgs(c, 2, 2, "a DEVICE and a URL or FILE"), wantFlag(c, "reason")); err != nil {
@@ -100,6 +101,9 @@ func changeDeviceCommands() []*cli.Command {
 				}
 				where, err := mudProfile(c.Args().Get(1))
 				if err != nil {
+					return err
+				}
+				if err := sayUnjudged(c.App.ErrWriter, where); err != nil {
 					return err
 				}
 				return changeDevices(c, c.Args().Slice()[:1], deviceChange{Action: "fact", Fact: profile.FactMUD, Value: where})
@@ -144,17 +148,30 @@ func mudProfile(where string) (string, error) {
 	if where == "" || strings.HasPrefix(where, "https://") {
 		return where, nil
 	}
-	text, err := os.ReadFile(where)
-	if err != nil {
+	if _, err := mud.Read(where); err != nil {
 		return "", usageError{fmt.Errorf("mud: %w; want a file, or a URL that begins with https:// (RFC 8520, Section 5.1)", err)}
 	}
-	var profile struct {
-		MUD map[string]any `json:"ietf-mud:mud"`
-	}
-	if err := json.Unmarshal(text, &profile); err != nil || len(profile.MUD) == 0 {
-		return "", usageError{fmt.Errorf("mud: %s is no MUD profile: want JSON with ietf-mud:mud (RFC 8520)", where)}
-	}
 	return filepath.Abs(where)
+}
+
+// sayUnjudged says what of a MUD profile devices cannot be judged by.
+func sayUnjudged(w io.Writer, where string) error {
+	if where == "" {
+		return nil
+	}
+	if strings.HasPrefix(where, "https://") {
+		_, err := fmt.Fprintln(w, "a URL is noted and not fetched: attach the file to have the device judged by it")
+		return err
+	}
+	p, err := mud.Read(where)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s: %s\n", where, plural(len(p.Rules), "rule"))
+	for _, note := range p.Notes {
+		fmt.Fprintf(w, "not judged: %s\n", printable(note))
+	}
+	return nil
 }
 
 // changeDevices finds the devices named and has them changed by whoever holds the

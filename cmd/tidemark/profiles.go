@@ -24,7 +24,12 @@ func (c Config) profile() profile.Config {
 	if err != nil { // refused when the configuration was read
 		zone = time.UTC
 	}
+	var described []profile.KindMUD
+	for _, m := range c.Kinds.MUD {
+		described = append(described, profile.KindMUD{Kind: m.Kind, File: m.Profile})
+	}
 	return profile.Config{
+		MUD:  described,
 		Zone: zone, Calendars: c.Profile.Calendars,
 		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Shadow: c.Profile.Shadow, Lists: c.Profile.Lists, Parameters: tuned,
 		Vendor: c.vendors().Name, Service: enrich.ServiceName,
