@@ -40,8 +40,9 @@ const (
 
 // Confidence in the initiator, percent (reference/detection.md, 3.1).
 const (
-	sureExported = 100 // the exporter says so: RFC 5103 direction, firewall event
+	sureExported = 100 // the exporter says so: firewall event
 	sureSYN      = 95
+	sureBiflow   = 90 // RFC 5103 direction: often of the packet that was seen first
 	sureEarlier  = 85
 	sureLearned  = 85
 	surePort     = 70
@@ -169,12 +170,16 @@ func exportedInitiator(b *flow.Batch, i int) (flow.Initiator, uint8) {
 	if b.FirewallEvent[i] != 0 {
 		return flow.InitiatorSrc, sureExported // firewallEvent is reported for the initiator's direction
 	}
+	hasFlags := b.Proto[i] == protoTCP && b.Presence[i]&flow.HasTCPFlags != 0
+	if hasFlags && b.TCPFlags[i]&(tcpSYN|tcpACK) == tcpSYN {
+		return flow.InitiatorSrc, sureSYN
+	}
 	if v, ok := b.Ext.Value(i, flow.ExtensionKey(0, ieBiflowDirection)); ok && len(v) == 1 && (v[0] == 1 || v[0] == 2) {
 		// RFC 5103, Section 6.3: 1 the source of the record is the initiator, 2
 		// it is not. The reverse half carries the value of its record. Of a TCP
 		// session without a SYN the exporter knows who spoke first after it began
 		// to look, or after its active timeout.
-		sure := uint8(sureExported)
+		sure := uint8(sureBiflow)
 		if b.Proto[i] == protoTCP && b.TCPFlags[i]&tcpSYN == 0 {
 			sure = sureFirst
 		}
@@ -185,13 +190,8 @@ func exportedInitiator(b *flow.Batch, i int) (flow.Initiator, uint8) {
 	}
 	switch b.Proto[i] {
 	case protoTCP:
-		if b.Presence[i]&flow.HasTCPFlags == 0 {
-			break
-		}
-		switch f := b.TCPFlags[i] & tcpControl; {
-		case f&(tcpSYN|tcpACK) == tcpSYN:
-			return flow.InitiatorSrc, sureSYN
-		case f == tcpSYN|tcpACK && b.Packets[i] == 1: // of more packets it may be a client's SYN and its ACKs
+		// Of more packets it may be a client's SYN and its ACKs.
+		if hasFlags && b.TCPFlags[i]&tcpControl == tcpSYN|tcpACK && b.Packets[i] == 1 {
 			return flow.InitiatorDst, sureSYN
 		}
 	case protoICMP:
