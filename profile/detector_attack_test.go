@@ -118,6 +118,9 @@ func TestDetectors_Attacks(t *testing.T) {
 		{"5 MB to a stranger", nil,
 			repeat(10, 20*time.Second, talk{at: at(8, 0), lasts: 10 * time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 500_000, in: 9000}),
 			[]string{"exfiltration", "new_destination"}, []string{"flood"}},
+		{"its cloud moves, and the day's upload with it", nil,
+			repeat(6, 10*time.Minute, talk{at: at(8, 0), lasts: time.Minute, from: "10.0.0.2", to: "104.9.9.9", mac: camera, dmac: router, port: 443, out: 500_000, in: 9000}),
+			nil, []string{"exfiltration"}},
 		{"400 kB to a stranger", nil,
 			repeat(10, 20*time.Second, talk{at: at(8, 0), lasts: 10 * time.Second, from: "10.0.0.2", to: "185.9.9.9", mac: camera, dmac: router, port: 443, out: 40_000, in: 9000}),
 			[]string{"new_destination"}, []string{"exfiltration"}},
@@ -222,6 +225,37 @@ func TestDetectors_Attacks(t *testing.T) {
 				if slices.Contains(got, f) {
 					t.Errorf("fired %q, want no %s", got, f)
 				}
+			}
+		})
+	}
+}
+
+// What a device of a few hours sends inside may be what it is there for.
+func TestFlood_OnTheFirstDay(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		hours int
+		to    string
+		want  int
+	}{
+		{"outside, known for nine hours", 9, "203.0.113.80", 1},
+		{"outside, known for three hours", 3, "203.0.113.80", 0},
+		{"inside, known for nine hours", 9, "10.0.0.40", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, only("flood"))
+			begin := monday.Add(time.Duration(tt.hours) * time.Hour)
+			for _, k := range life(monday, 1) {
+				if k.at.Before(begin) {
+					s.add(k)
+				}
+			}
+			s.score()
+			for i := range 30 {
+				s.add(talk{at: begin.Add(time.Duration(i) * time.Second), lasts: time.Second, from: "10.0.0.2", to: tt.to, mac: camera, dmac: router, port: 80, proto: 17, out: 54_000, packets: 100})
+			}
+			if events := s.score(); len(events) != tt.want {
+				t.Errorf("got %q, want %d floods", texts(events), tt.want)
 			}
 		})
 	}

@@ -4,7 +4,8 @@
 -- Octets of the last day to peers outside whose first contact was within it,
 -- those that got more than they gave; at least 1 MB, five times the most it sent
 -- on the first day of any earlier peer that did not become a habit (seen on two
--- days at most), and half of what it uploads on a usual day.
+-- days at most), and half of what it uploads on a usual day; on top of the usual: in
+-- the last 24 hours it uploaded 1.4 times as much, else its cloud moved.
 --
 -- Minimum evidence: device learned; not failed. Sampled flows are scaled; 30 samples.
 -- Severity 0.70. ATT&CK T1048, T1041; ICS T0882.
@@ -54,10 +55,23 @@ WITH
         FROM (SELECT device, day, sum(days.b_out) AS up FROM days INNER JOIN touched USING (device) WHERE day < toDate(touched.upto) GROUP BY device, day)
         GROUP BY device
     ),
+    lately AS
+    (
+        SELECT device, max(up) AS last_day
+        FROM
+        (
+            SELECT device, observer, sum(bytes_out) AS up
+            FROM volumes_1h AS v
+            INNER JOIN touched USING (device)
+            WHERE device IN (SELECT device FROM touched) AND scope = 'wan' AND v.t > touched.upto - toIntervalDay(1) AND v.t <= touched.upto
+            GROUP BY device, observer
+        )
+        GROUP BY device
+    ),
     judged AS
     (
         SELECT
-            device, any(upto) AS until_at, any(upload) AS upload,
+            device, any(upto) AS until_at, any(upload) AS upload, any(last_day) AS total,
             sumIf(b_out, is_new) AS x, sumIf(b_in, is_new) AS x_in, sumIf(samples, is_new) AS n_samples, countIf(is_new) AS n_peers, minIf(begun, is_new) AS since_at,
             maxIf(first_out, n_days <= 2 AND begun <= upto - toIntervalDay(1)) AS most,
             argMaxIf(peer, b_out, is_new) AS a_peer, argMaxIf(address, b_out, is_new) AS an_address, argMaxIf(a_proto, b_out, is_new) AS proto_of, argMaxIf(a_port, b_out, is_new) AS port_of
@@ -68,6 +82,7 @@ WITH
             INNER JOIN touched USING (device)
             INNER JOIN ages USING (device)
             LEFT JOIN usual USING (device)
+            LEFT JOIN lately USING (device)
         )
         GROUP BY device
     )
@@ -80,5 +95,5 @@ SELECT
     format('at most {} to a new peer outside, {} of upload on a usual day', formatReadableSize(most), formatReadableSize(upload)) AS expected,
     format('{} sent to {} within a day, {} back', formatReadableSize(x), n_peers = 1 ? '<peer>, a new peer' : toString(n_peers) || ' new peers', formatReadableSize(x_in)) AS observed
 FROM (SELECT *, greatest({min_bytes:UInt64}, 5 * most, intDiv(upload, 2)) AS threshold FROM judged)
-WHERE n_peers > 0 AND x >= threshold AND n_samples >= 30
+WHERE n_peers > 0 AND x >= threshold AND n_samples >= 30 AND total >= 1.4 * upload
 ORDER BY device
