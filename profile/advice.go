@@ -11,8 +11,8 @@ var techniques = map[string]string{
 	"T1200": "Hardware Additions", "T1210": "Exploitation of Remote Services", "T1489": "Service Stop", "T1496": "Resource Hijacking",
 	"T1498": "Network Denial of Service", "T1498.002": "Reflection Amplification", "T1499": "Endpoint Denial of Service",
 	"T1557": "Adversary-in-the-Middle", "T1557.002": "ARP Cache Poisoning", "T1568": "Dynamic Resolution", "T1570": "Lateral Tool Transfer",
-	"T1571": "Non-Standard Port", "T1572": "Protocol Tunneling", "T1573": "Encrypted Channel", "T1595": "Active Scanning",
-	"T0812": "Default Credentials", "T0814": "Denial of Service", "T0819": "Exploit Public-Facing Application", "T0822": "External Remote Services",
+	"T1562": "Impair Defenses", "T1571": "Non-Standard Port", "T1572": "Protocol Tunneling", "T1573": "Encrypted Channel", "T1595": "Active Scanning",
+	"T0812": "Default Credentials", "T0814": "Denial of Service", "T0815": "Denial of View", "T0819": "Exploit Public-Facing Application", "T0822": "External Remote Services",
 	"T0826": "Loss of Availability", "T0830": "Adversary-in-the-Middle", "T0836": "Modify Parameter", "T0843": "Program Download",
 	"T0846": "Remote System Discovery", "T0848": "Rogue Master", "T0855": "Unauthorized Command Message", "T0856": "Spoof Reporting Message",
 	"T0859": "Valid Accounts", "T0866": "Exploitation of Remote Services", "T0867": "Lateral Tool Transfer", "T0869": "Standard Application Layer Protocol",
@@ -50,6 +50,7 @@ var advice = map[string][]string{
 	"unexpected_hour": {"ask who was there at that hour", "alone it is weak: look at what else the device did"},
 	"spoof":           {"find the second network card: switch port, access point, DHCP", "until then do not trust what comes from this address"},
 	"drift":           {"ask for a firmware or a configuration change", "if wanted: tidemark alerts expected"},
+	"coverage":        {"see whether the exporter was changed, restarted or cut off: tidemark exporters, tidemark coverage", "until then nothing is judged there: an attacker would like that too"},
 	"mud":             {"compare with the maker's profile: is it out of date, or is the device misused?", "block what the profile does not allow"},
 }
 

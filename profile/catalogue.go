@@ -112,7 +112,7 @@ func (d Device) ShortTitle() string {
 	if name == "" && len(d.Addresses) > 0 {
 		name = d.Addresses[0].String()
 	}
-	return cmp.Or(name, d.Name())
+	return cmp.Or(name, exporterTitle(d.ID), d.Name())
 }
 
 // Title names the device in a sentence: label or address, vendor, MAC.

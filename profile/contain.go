@@ -14,6 +14,9 @@ import (
 // the contacts of their batches (14 days). A line about the device as a whole has
 // none.
 func (s *Scorer) Rules(ctx context.Context, i Incident) ([]contain.Rule, error) {
+	if exporterTitle(i.Device) != "" {
+		return nil, nil // nothing a device does
+	}
 	lines := i.Lines
 	if len(lines) == 0 { // of a version before lines
 		lines = []Line{{Family: i.Family, Target: i.Target, Query: i.Query}}

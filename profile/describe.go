@@ -77,7 +77,9 @@ func (s *Scorer) describe(ctx context.Context, b *book) error {
 			}
 			l.Expected, l.Observed = s.words(f, f.Expected, devices), s.words(f, f.Observed, devices)
 			l.Confidence, l.Query = uint8(math.Round(100*f.Confidence)), bare(f.query)
-			changed = append(changed, l)
+			if exporterTitle(f.Device) == "" { // whose flows are everybody's
+				changed = append(changed, l)
+			}
 		}
 	}
 	if b.trial {

@@ -90,6 +90,8 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.6, "min_flows": 20, "min_bytes": 500_000, "max_single": 1, "few": 15}},
 		{Name: "mud", Attack: []string{"T1071", "T1021", "T0886"}, Stage: "control", target: byPeer, pace: steady, needs: profiled,
 			Parameters: map[string]float64{"severity": 0.55, "wide_severity": 0.75, "min_flows": 2}},
+		{Name: "coverage", Attack: []string{"T1562", "T0815"}, Stage: "impact", target: byPeer, pace: steady,
+			Parameters: map[string]float64{"severity": 0.25, "min_devices": 3}},
 		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.65}},
 		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,

@@ -85,7 +85,14 @@ func (s *Scorer) run(ctx context.Context, p pace, log, after, upto uint64, water
 	for after < upto {
 		end := min(after+maxBatches, upto)
 		s.days = s.daysTo(watermark)
-		found, err := s.findAll(ctx, p, log, after, end)
+		var err error
+		if p == steady {
+			err = s.noteCoverage(ctx, log, after, end)
+		}
+		var found []finding
+		if err == nil {
+			found, err = s.findAll(ctx, p, log, after, end)
+		}
 		if err == nil {
 			err = s.raise(ctx, found, watermark)
 		}

@@ -1,0 +1,72 @@
+package profile_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tidemark/profile"
+)
+
+// TestCoverage_WhatAnExporterStopsShowing: five exporters show sensors of their own
+// network for two days and a half; then each but the last changes what it shows.
+func TestCoverage_WhatAnExporterStopsShowing(t *testing.T) {
+	change := monday.Add(48 * time.Hour)
+	end := change.Add(8 * time.Hour)
+	s := newSite(t, profile.Config{Disabled: []string{"silence"}})
+	hour := func(exporter int, at time.Time, network int, bytesIn uint64, rate uint32) {
+		n := s.batch.Len()
+		for d := range 3 {
+			s.add(talk{at: at.Add(time.Duration(d) * time.Minute), lasts: 5 * time.Second, from: fmt.Sprintf("10.%d.%d.%d", exporter, network, 2+d), to: "52.1.1.10", port: 8883, out: 60_000, in: bytesIn, rate: rate})
+		}
+		for ; n < s.batch.Len(); n++ {
+			s.batch.SamplerAddress[n] = netip.AddrFrom4([4]byte{192, 0, 2, byte(exporter)}).As16()
+		}
+	}
+	for at := monday; at.Before(end); at = at.Add(time.Hour) {
+		later := !at.Before(change)
+		if !later {
+			hour(1, at, 1, 50_000, 1) // falls silent
+			hour(2, at, 1, 50_000, 1) // stops showing a network
+			hour(3, at, 1, 50_000, 1) // shows one direction only
+			hour(4, at, 1, 50_000, 1) // samples
+		} else {
+			hour(3, at, 1, 0, 1)
+			hour(4, at, 1, 50_000, 100)
+		}
+		hour(2, at, 2, 50_000, 1)
+		hour(5, at, 1, 50_000, 1)
+		s.commit()
+	}
+	told := map[string][]string{}
+	for _, e := range append(s.score(), s.score()...) {
+		if e.Kind != "alert" || !slices.Contains(named(e), "coverage") {
+			continue
+		}
+		for _, l := range e.Body["lines"].([]any) {
+			line := l.(map[string]any)
+			title, _, _ := strings.Cut(e.Body["text"].(string), ": ")
+			told[title] = append(told[title], line["observed"].(string)+"; expected "+line["expected"].(string)+" since "+line["since"].(string))
+		}
+		if risk := e.Body["risk"].(int64); risk < 20 || risk >= 40 {
+			t.Errorf("risk is %d, want a low one", risk)
+		}
+	}
+	want := map[string]string{
+		"exporter 192.0.2.1": "nothing comes from it any more, while others are heard; expected something every hour since 2026-03-03T23",
+		"exporter 192.0.2.2": "it shows nothing of the network any more (10.2.1.0/24); expected something every hour, of up to 3 devices",
+		"exporter 192.0.2.3": "it shows only what devices of the network send (10.3.1.0/24); expected both directions",
+		"exporter 192.0.2.4": "it samples one in 100 packets: what is small or short is not seen; expected one in 1 since 2026-03-04T00",
+	}
+	for title, text := range want {
+		if len(told[title]) != 1 || !strings.HasPrefix(told[title][0], text) {
+			t.Errorf("%s: got %q, want %q", title, told[title], text)
+		}
+	}
+	if len(told) != len(want) {
+		t.Errorf("told of %d exporters, want %d: %q", len(told), len(want), told)
+	}
+}
