@@ -17,8 +17,8 @@
 -- What a card that was a device's for a day sends from addresses outside is its own:
 -- it forges them.
 --
--- Minimum evidence: a day of history, or small packets, or TCP; any state of
--- learning. Sampled flows are scaled; 30 samples.
+-- Minimum evidence: a day of history, six hours if nobody outside answers, or small
+-- packets, or TCP; any state of learning. Sampled flows are scaled; 30 samples.
 -- Severity 0.85. ATT&CK T1498, T1499; ICS T0814.
 WITH
     touched AS
@@ -96,7 +96,7 @@ FROM
         usual.born > toDateTime(0) AND usual.born <= r.10 - toIntervalDay(1) AS has_history,
         r.16 >= 10 * most AND (r.17 <= 200 AND r.16 >= {min_pps:UInt64} OR has_history AND r.16 >= 10 * {min_pps:UInt64}) AS is_fast,
         r.23 AND r.7 = 6 AND two_way AND r.16 >= (r.19 ? 10 * most_failed : 2 * most) AS is_deaf,
-        r.23 AND has_history AND r.16 >= (met >= r.10 - toIntervalDay(1) ? 2 : 20) * most AS is_strange,
+        r.23 AND (has_history OR r.22 = 0 AND two_way AND usual.born > toDateTime(0) AND usual.born <= r.10 - toIntervalHour(6)) AND r.16 >= (met >= r.10 - toIntervalDay(1) ? 2 : 20) * most AS is_strange,
         r.20 AND has_history AND r.16 >= 100 * most AS is_curious
     FROM loud
     LEFT JOIN usual USING (device)
