@@ -72,15 +72,15 @@ WITH
     ),
     renamed AS
     (
-        SELECT old.device
-        FROM
+        SELECT DISTINCT old.device AS id
+        FROM (SELECT device, arrayJoin(device_lives.addresses) AS addr, device_lives.last AS seen FROM device_lives WHERE site = {site:String}) AS other
+        INNER JOIN
         (
             SELECT device, arrayJoin(device_lives.addresses) AS addr, max(device_lives.last) AS seen
             FROM device_lives
             WHERE site = {site:String} AND device IN (SELECT device FROM judged) AND device NOT IN (SELECT device FROM device_lives WHERE site = {site:String} AND identity = 'mac')
             GROUP BY device, addr
-        ) AS old
-        INNER JOIN (SELECT device, arrayJoin(device_lives.addresses) AS addr, device_lives.last AS seen FROM device_lives WHERE site = {site:String}) AS other ON other.addr = old.addr
+        ) AS old ON old.addr = other.addr
         WHERE other.device != old.device AND other.seen > old.seen AND old.addr NOT IN ('::', '::ffff:0.0.0.0')
     )
 SELECT
@@ -93,6 +93,6 @@ SELECT
     format('nothing for {} h{}, while {} other devices behind the same exporter were heard', toString(intDiv(quiet, 3600)), is_open ? '' : ', then back', toString(lively)) AS observed
 FROM judged
 INNER JOIN neighbours USING (device, begun)
-WHERE together <= 2 AND lively >= 3 AND lively * 4 >= known * 3 AND device NOT IN (SELECT device FROM renamed)
+WHERE together <= 2 AND lively >= 3 AND lively * 4 >= known * 3 AND device NOT IN (SELECT id FROM renamed)
     AND ({device:UInt64} = 0 OR device = {device:UInt64})
 ORDER BY device, since
