@@ -164,8 +164,10 @@ func build(o Options, protocol export.Protocol, number uint32) ([]datagram, erro
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, uint64(number)))
-	for range o.Pool {
-		e.Observe(conversation(rng, o.Pool/4, now))
+	for range o.Pool / 2 {
+		number := rng.IntN(o.Pool / 4)
+		e.Observe(half(rng, number, false, now))
+		e.Observe(half(rng, number, true, now))
 	}
 	e.Flush(now)
 	for i := range out {
@@ -181,11 +183,11 @@ func build(o Options, protocol export.Protocol, number uint32) ([]datagram, erro
 	return out, nil
 }
 
-// conversation is one half of one of n conversations within the last seconds. Who
-// talks, to whom and by which service follows from the number of the conversation;
-// both halves are seen, as routers export them.
-func conversation(rng *rand.Rand, n int, now int64) packet.Train {
-	of := rand.New(rand.NewPCG(uint64(rng.IntN(n)), 0))
+// half is one half of a conversation within the last seconds. Who talks, to whom and
+// by which service follows from the number of the conversation; routers export both
+// halves, and a device that nobody ever answered would be a flood.
+func half(rng *rand.Rand, number int, answer bool, now int64) packet.Train {
+	of := rand.New(rand.NewPCG(uint64(number), 0))
 	device := byte(1 + of.IntN(250))
 	remote := netip.AddrFrom4([4]byte{52, byte(of.IntN(40)), byte(of.IntN(16)), byte(of.IntN(16))})
 	ports := []uint16{443, 443, 443, 8883, 53, 123, 80, 554}
@@ -202,7 +204,7 @@ func conversation(rng *rand.Rand, n int, now int64) packet.Train {
 		t.Proto, t.Flags = packet.UDP, 0
 		t.Size = 60 + rng.IntN(26) // a question; full packets would be a tunnel
 	}
-	if rng.IntN(2) == 0 {
+	if answer {
 		t.Src, t.Dst, t.SrcPort, t.DstPort = t.Dst, t.Src, t.DstPort, t.SrcPort
 		t.SrcMAC, t.DstMAC, t.In, t.Out = t.DstMAC, t.SrcMAC, t.Out, t.In
 	}
