@@ -27,6 +27,7 @@ type AlertFilter struct {
 	Notified bool
 	Limit    int // default 1000
 
+	verdict Verdict
 	touched []uint64  // not nil: of these devices, or quiet, or waiting for the digest
 	quiet   time.Time // since when
 }
@@ -49,7 +50,7 @@ func (s *Scorer) incidents(ctx context.Context, f AlertFilter) ([]*Incident, err
 		f.Limit = 1000
 	}
 	values := map[string]any{
-		"site": s.config.Site, "id": f.ID, "device": f.Device, "open": f.OpenOnly, "risk": uint64(f.MinRisk), "notified": f.Notified, "limit": f.Limit,
+		"site": s.config.Site, "id": f.ID, "device": f.Device, "open": f.OpenOnly, "risk": uint64(f.MinRisk), "notified": f.Notified, "limit": f.Limit, "verdict": string(f.verdict),
 		"touched": f.touched != nil, "devices": append([]uint64{0}, f.touched...), "quiet": f.quiet,
 	}
 	return query(ctx, s, incidentsSQL, values, func(r row, v **Incident) error {
@@ -219,6 +220,7 @@ func (s *Scorer) judge(ctx context.Context, i *Incident, v Verdict, by By) error
 		return fmt.Errorf("judge alert %s: %w", i.Name(), err)
 	}
 	i.device = devices[i.Device]
+	s.frozen.read = s.frozen.read && i.Verdict != VerdictMalicious && v != VerdictMalicious
 	i.Version++
 	i.Verdict, i.Actor, i.Reason, i.due = v, by.Actor, by.Reason, i.Told > 0
 	kind := "alert_acknowledged"
@@ -248,6 +250,7 @@ func (s *Scorer) saveIncidents(ctx context.Context, list []*Incident) error {
 	}
 	defer batch.Abort()
 	for _, i := range list {
+		s.frozen.read = s.frozen.read && i.Verdict != VerdictMalicious // it may have grown
 		terms := make([]map[string]any, len(i.Terms))
 		for k, t := range i.Terms {
 			terms[k] = map[string]any{"name": t.Name, "value": t.Value}

@@ -82,6 +82,9 @@ func (s *Scorer) Backtest(ctx context.Context, since time.Time, progress func(at
 		return r, err
 	}
 	s.mud.any = len(described) > 0
+	if err := s.refreshFrozen(ctx); err != nil {
+		return r, err
+	}
 	for _, log := range logs {
 		windows, err := s.windows(ctx, log, since)
 		if err != nil {

@@ -157,7 +157,8 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string
 	for p, v := range d.Parameters {
 		values[p] = v
 	}
-	return bind(d.sql, values)
+	s.frozen.values(values)
+	return bind(s.frozen.unlearn(d.Name, d.sql), values)
 }
 
 // find runs one detector over batches (after, upto] of a log.

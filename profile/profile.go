@@ -129,6 +129,7 @@ type Scorer struct {
 	calendars *calendar.Calendars
 	days      days // about the batches being scored
 	mud       described
+	frozen    frozen
 }
 
 // New checks the configuration. It does no work.

@@ -58,6 +58,9 @@ func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
 	if err := s.refreshProfiles(ctx); err != nil {
 		return fmt.Errorf("score: %w", err)
 	}
+	if err := s.refreshFrozen(ctx); err != nil {
+		return fmt.Errorf("score: %w", err)
+	}
 	logs, err := s.backlogs(ctx)
 	if err != nil {
 		return fmt.Errorf("score: %w", err)

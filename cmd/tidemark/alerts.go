@@ -72,7 +72,7 @@ alert: it grows while more is found, and closes after a quiet day.
 			judgeCommand("ack", "acknowledge an alert: people are told again only if it grows", ""),
 			judgeCommand("expected", "say that this is wanted: close the alert, and hide the same for 90 days", profile.VerdictExpected),
 			judgeCommand("false-positive", "say that nothing happened: acknowledge the alert, and count it as wrong", profile.VerdictFalsePositive),
-			judgeCommand("malicious", "say that it was an attack: acknowledge the alert, and count it as right", profile.VerdictMalicious),
+			judgeCommand("malicious", "say that it was an attack: acknowledge the alert, and never learn as normal what the device did in it", profile.VerdictMalicious),
 		},
 	}
 }

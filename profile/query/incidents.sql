@@ -11,6 +11,7 @@ WHERE site = {site:String}
     AND ({open:UInt8} = 0 OR state != 'closed')
     AND ({notified:UInt8} = 0 OR notify = 1)
     AND risk >= {risk:UInt8}
+    AND ({verdict:String} = '' OR verdict = {verdict:String})
     AND ({touched:UInt8} = 0 OR state != 'closed' AND (device IN {devices:Array} OR changed <= {quiet:DateTime64}) OR toUnixTimestamp64Milli(held) > 0)
 ORDER BY state = 'closed', risk DESC, changed DESC, id
 LIMIT {limit:UInt32}
