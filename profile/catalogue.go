@@ -11,14 +11,16 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"text/template"
 	"time"
 )
 
 var (
-	//go:embed query/devices.sql
-	devicesSQL string
 	//go:embed query/device_ids.sql
-	deviceIDsSQL string
+	deviceIDsText string
+	deviceIDsSQL  = template.Must(template.New("device_ids.sql").Parse(deviceIDsText))
+	//go:embed query/device_ids_need.sql
+	deviceIDsNeedSQL string
 	//go:embed query/device_services.sql
 	deviceServicesSQL string
 	//go:embed query/find_device.sql
@@ -191,88 +193,25 @@ func (s *Scorer) choose(ctx context.Context, f DeviceFilter) (ids []uint64, tota
 	if f.Network.IsValid() {
 		low, high = prefixRange(f.Network)
 	}
-	values := map[string]any{
-		"site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
-		"state": string(f.State), "kind": f.Kind, "known_by": f.KnownBy, "match": f.Match, "unapproved": f.Unapproved, "alerting": f.Alerting,
-		"bits": f.Network.IsValid(), "low": low, "high": high, "sort": f.Sort, "limit": f.Limit,
+	site := struct {
+		DeviceFilter
+		Network                bool
+		Bare, Aliases, Routers bool
+	}{DeviceFilter: f, Network: f.Network.IsValid()}
+	var asOf time.Time
+	if err := scalar(ctx, s, deviceIDsNeedSQL, map[string]any{"site": s.config.Site}, &asOf, &site.Bare, &site.Aliases, &site.Routers); err != nil {
+		return nil, 0, err
 	}
-	ids, err = query(ctx, s, deviceIDsSQL, values, func(r row, id *uint64) error {
-		var state string
-		return r.Scan(id, &state, &total)
-	})
+	var statement strings.Builder
+	if err := deviceIDsSQL.Execute(&statement, site); err != nil {
+		return nil, 0, fmt.Errorf("write statement: %w", err)
+	}
+	values := map[string]any{
+		"site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second), "as_of": asOf,
+		"state": string(f.State), "kind": f.Kind, "known_by": f.KnownBy, "match": f.Match, "low": low, "high": high, "limit": f.Limit,
+	}
+	ids, err = query(ctx, s, statement.String(), values, func(r row, id *uint64) error { return r.Scan(id, &total) })
 	return ids, total, err
-}
-
-// details reads who the devices with some ids are, in the order of the ids. Ids
-// of one device give it once, ids of none nothing.
-func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	asked := ids
-	if len(ids) > idsPerQuery {
-		asked = []uint64{} // all of them are read then
-	}
-	values := map[string]any{
-		"site": s.config.Site, "ids": asked, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second),
-	}
-	found, err := query(ctx, s, devicesSQL, values, func(r row, d *Device) error {
-		var asOf time.Time
-		var texts, names, facts []string
-		var state string
-		err := r.Scan(&d.ID, &d.Label, &d.Host, &d.Identity, &d.MAC, &texts, &d.First, &d.Last, &asOf, &d.Alerts, &d.Risk, &d.Members,
-			&names, &facts, &state, &d.Kind, &d.IoT)
-		if err != nil {
-			return err
-		}
-		s.complete(d, asOf, texts, names, facts)
-		d.State = Lifecycle(state)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	at := map[uint64]int{} // of every id of a device
-	for i, d := range found {
-		for _, id := range append([]uint64{d.ID}, d.Members...) {
-			at[id] = i
-		}
-	}
-	var out []Device
-	given := map[uint64]bool{}
-	for _, id := range ids {
-		if i, ok := at[id]; ok && !given[found[i].ID] {
-			given[found[i].ID] = true
-			out = append(out, found[i])
-		}
-	}
-	return out, nil
-}
-
-// complete fills what follows from what was read.
-func (s *Scorer) complete(d *Device, asOf time.Time, addresses, names, values []string) {
-	for _, text := range addresses {
-		if a, err := netip.ParseAddr(text); err == nil {
-			d.Addresses = append(d.Addresses, a.Unmap())
-		}
-	}
-	if d.MAC != 0 {
-		d.Vendor = s.config.Vendor(d.MAC)
-	}
-	d.Facts = map[string]string{}
-	for i, name := range names {
-		d.Facts[name] = values[i]
-	}
-	d.First, d.Last = d.First.UTC(), d.Last.UTC()
-	d.Learned = d.First.Add(s.config.LearningPeriod)
-	switch age := asOf.Sub(d.First); {
-	case age >= s.config.LearningPeriod:
-		d.Learning = LearningDone
-	case age >= s.config.LearningPeriod/7:
-		d.Learning = LearningOpen
-	default:
-		d.Learning = LearningNew
-	}
 }
 
 // prefixRange is the first and the last address of a network, as IPv6.
