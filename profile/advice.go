@@ -89,7 +89,7 @@ func (i *Incident) Confidence(d Device) (percent uint8, reasons []string) {
 	if days := int(i.Opened.Sub(d.First).Hours() / 24); !d.First.IsZero() && days > 1 {
 		reasons = append(reasons, fmt.Sprintf("it had been watched for %d days", days))
 	}
-	if n := len(i.Families); n > 1 {
+	if independent(i.Families) > 1 {
 		reasons = append(reasons, "independent signs agree")
 	}
 	return percent, reasons

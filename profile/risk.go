@@ -74,6 +74,23 @@ func risk(families map[string]evidence, kappa float64) (percent uint8, worth boo
 	return percent, percent >= 40 && (signs >= 2 || hard), terms
 }
 
+// independent is how many of the families are signs of their own.
+func independent(families []string) (n int) {
+	amount, novelty := false, false
+	for _, f := range families {
+		if slices.Contains(amounts, f) {
+			amount = true
+			continue
+		}
+		novelty = novelty || slices.Contains(novelties, f)
+		n++
+	}
+	if amount && !novelty {
+		n++
+	}
+	return n
+}
+
 // kappas are how much more than others a device of some criticality matters.
 var kappas = map[string]float64{"low": 0.8, "high": 1.25, "critical": 1.5}
 

@@ -1,6 +1,10 @@
 package profile
 
-import "testing"
+import (
+	"maps"
+	"slices"
+	"testing"
+)
 
 func TestRisk_WhatSeesTheSameOctetsIsOneSign(t *testing.T) {
 	e := func(score float64, stage string) evidence { return evidence{score: score, stage: stage} }
@@ -18,6 +22,9 @@ func TestRisk_WhatSeesTheSameOctetsIsOneSign(t *testing.T) {
 		{"much, of a device that matters", map[string]evidence{"volume": e(.39, "impact"), "unexpected_hour": e(.23, "control")}, 39, false},
 	} {
 		percent, worth, _ := risk(c.families, 1)
+		if n := independent(slices.Collect(maps.Keys(c.families))); n > 1 != c.worth {
+			t.Errorf("%s: %d independent signs", c.name, n)
+		}
 		if percent != c.percent || worth != c.worth {
 			t.Errorf("%s: risk %d, worth telling %t; want %d, %t", c.name, percent, worth, c.percent, c.worth)
 		}

@@ -351,7 +351,7 @@ func (a alertView) write(w io.Writer) error {
 		fmt.Fprintf(w, "  %+4d  %s\n", t.Value, printable(t.Name))
 	}
 	if len(a.Terms) > 1 {
-		fmt.Fprintln(w, "        (they combine like chances that do not depend on each other, not as a sum)")
+		fmt.Fprintln(w, "        (they combine like chances that do not depend on each other, not as a sum; of what speaks of the same traffic the strongest counts)")
 	}
 	if percent, reasons := a.Confidence(a.device); percent > 0 {
 		fmt.Fprintf(w, "sure to %d %%: %s\n", percent, strings.Join(reasons, "; "))
