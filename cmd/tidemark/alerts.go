@@ -22,7 +22,8 @@ type alertView struct {
 	ID     string   `json:"id"`
 	Device string   `json:"device"`
 	Level  string   `json:"level"`
-	Also   []string `json:"also"` // ids of devices with the same
+	Now    uint8    `json:"risk_now"` // what is left of the risk
+	Also   []string `json:"also"`     // ids of devices with the same
 	device profile.Device
 	others []string // what the devices of Also are called
 
@@ -34,7 +35,8 @@ func alertsCommand() *cli.Command {
 		Name:  "alerts",
 		Usage: "what stopped being normal, and why",
 		Description: `Lists open alerts, the riskiest first. All that is found about a device is one
-alert: it grows while more is found, and closes after a quiet day.
+alert: it grows while more is found, and closes after a quiet day. "risk" is that of its
+last finding, "now" what is left of it: each thing found counts half 12 hours later.
 
    tidemark alerts
    tidemark alerts --all --output json
@@ -165,12 +167,17 @@ func (s *store) viewAlerts(c *cli.Context, q *profile.Scorer, found []profile.In
 			}
 		}
 	}
+	at, err := q.Reached(c.Context)
+	if err != nil {
+		return nil, err
+	}
 	var views []alertView
 	for _, i := range found {
 		v := alertView{Incident: i, ID: i.Name(), Device: fmt.Sprintf("%016x", i.Device), Level: profile.Level(i.Risk), Also: []string{}, device: known[i.Device]}
 		if v.device.ID == 0 {
 			v.device.ID = i.Device
 		}
+		v.Now = q.RiskAt(i, v.device, at)
 		for _, id := range i.Also {
 			v.Also = append(v.Also, fmt.Sprintf("%016x", id))
 			if d, ok := known[id]; ok {
@@ -191,6 +198,7 @@ func alertColumns(all bool) []column[alertView] {
 	return []column[alertView]{
 		{"alert", left, func(a alertView) string { return a.ID }, nil},
 		{"risk", left, func(a alertView) string { return fmt.Sprintf("%d %s", a.Risk, a.Level) }, func(a alertView) string { return fmt.Sprint(a.Risk) }},
+		{"now", right, func(a alertView) string { return fmt.Sprint(a.Now) }, nil},
 		{"since (UTC)", left, func(a alertView) string { return stamp(a.Opened)[5:16] }, func(a alertView) string { return instant(a.Opened) }},
 		{"device", flex, func(a alertView) string { return a.device.ShortTitle() }, func(a alertView) string { return a.device.Title() }},
 		{"what", flex, func(a alertView) string { return a.what() }, func(a alertView) string { return a.Family }},
@@ -308,7 +316,7 @@ func (a alertView) write(w io.Writer) error {
 			name = ""
 		}
 	}
-	line("alert", "%s, %s, risk %d of 100 (%s)", a.ID, a.State, a.Risk, a.Level)
+	line("alert", "%s, %s, risk %d of 100 (%s), %d now", a.ID, a.State, a.Risk, a.Level, a.Now)
 	line("device", "%s%s", a.device.Title(), a.place())
 	line("since", "%s UTC, last %s UTC, %s", stamp(a.Opened), stamp(a.Changed), plural(a.Findings, "finding"))
 	if len(a.Also) > 0 {
