@@ -285,10 +285,10 @@ func TestFlood_ForgedSources(t *testing.T) {
 	s.score()
 	begin := monday.AddDate(0, 0, 8).Add(8 * time.Hour)
 	for i := range 1500 {
-		s.add(talk{at: begin.Add(time.Duration(i) * 20 * time.Millisecond), from: fmt.Sprintf("185.%d.%d.9", i/250, i%250), to: "203.0.113.80", mac: camera, dmac: router, port: 80, out: 40, packets: 1, flags: 0x02})
+		s.add(talk{at: begin.Add(time.Duration(i) * 20 * time.Millisecond), from: fmt.Sprintf("5.%d.%d.9", i/250, i%250), to: "203.0.113.80", mac: camera, dmac: router, port: 80, out: 40, packets: 1, flags: 0x02})
 	}
 	events := s.score()
-	if len(events) != 1 || events[0].Body["device"].(map[string]any)["mac"] != "00:40:8c:00:00:01" || !strings.Contains(events[0].Body["text"].(string), "not its own") {
+	if len(events) != 1 || events[0].Body["device"].(map[string]any)["mac"] != "00:40:8c:00:00:01" || !strings.HasPrefix(events[0].Body["text"].(string), "10.0.0.2 (") || !strings.Contains(events[0].Body["text"].(string), "not its own") {
 		t.Errorf("got %q, want a flood of the camera from addresses that are not its own", texts(events))
 	}
 }

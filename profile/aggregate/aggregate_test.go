@@ -89,7 +89,8 @@ func compare(t *testing.T, db *storage.DB, m *aggregate.Maker, index uint64, b *
 		if table == "contacts" {
 			exec("ALTER TABLE want DROP COLUMN starts") // younger than the view
 		}
-		exec("INSERT INTO want " + view(t, from[0], from[1]))
+		// Younger than the view, too: a forged address is none of the device's.
+		exec("INSERT INTO want " + strings.Replace(view(t, from[0], from[1]), "groupUniqArray(16)(src_addr)", "groupUniqArrayIf(16)(src_addr, scope != 'transit')", 1))
 		var got, want, missing, extra uint64
 		err := db.Conn().QueryRow(ctx, fmt.Sprintf(`SELECT (SELECT count() FROM %[1]s), (SELECT count() FROM want),
 			(SELECT count() FROM (SELECT %[2]s FROM want EXCEPT ALL SELECT %[2]s FROM %[1]s)),

@@ -37,6 +37,9 @@ func (m *Maker) addDevice(b *flow.Batch, i int, s *side) {
 	}
 	d.first, d.last, d.received = min(d.first, s.begin), max(d.last, s.end), max(d.received, s.day)
 	d.flows++
+	if s.scope == uint8(flow.ScopeTransit) {
+		return // it forged the address
+	}
 	if len(d.addresses) < maxAddresses && !slices.Contains(d.addresses, b.SrcAddr[i]) {
 		d.addresses = append(d.addresses, b.SrcAddr[i])
 	}
