@@ -53,15 +53,26 @@ type Backtest struct {
 	Before      int       `json:"alerts_before"`   // stored ones of the same detectors
 	BeforeTold  int       `json:"notified_before"` // that people were told of
 	Lines       []Trial   `json:"lines"`
+	Older       int       `json:"older_days"`     // before the first, of which no contacts are kept
+	Untimed     []string  `json:"not_older_days"` // detectors that could not judge those
+	Stopped     bool      `json:"stopped"`        // before the end: time was up, or there was too much
+
+	timed time.Time // contacts are kept from then on; zero = since Since
 }
 
-// Backtest runs the scorer's detectors once more over the contacts that are
-// stored since a time (they are kept 14 days), an hour of event time at once, and
-// compares what they find with the stored alerts of the same detectors. It writes
-// nothing. What makes it differ from what was scored live: aggregates of whole
-// days are those of today, and what befalls a fleet is not merged.
-func (s *Scorer) Backtest(ctx context.Context, since time.Time, progress func(at time.Time)) (Backtest, error) {
-	r := Backtest{Since: since}
+// maxTried is how many alerts a backtest keeps in memory, about 10 kB each.
+const maxTried = 20_000
+
+// Backtest runs the scorer's detectors once more over what is stored since a time,
+// and compares what they find with the stored alerts of the same detectors. Contacts
+// (kept 14 days) are gone through by the hour of event time; what is older by the
+// day, from edges (180 days) and hours (400 days), by the detectors that need no more.
+// It writes nothing, and stops when most is over; 0 = it does not. What makes it
+// differ from what was scored live: aggregates of whole days are those of today, and
+// what befalls a fleet is not merged.
+func (s *Scorer) Backtest(ctx context.Context, since time.Time, most time.Duration, progress func(at time.Time)) (Backtest, error) {
+	r := Backtest{Since: since, Untimed: []string{}}
+	begun := time.Now()
 	b := newBook(s.config.Site, nil)
 	b.trial = true
 	logs := []uint64{s.config.Log}
@@ -85,12 +96,34 @@ func (s *Scorer) Backtest(ctx context.Context, since time.Time, progress func(at
 	if err := s.refreshFrozen(ctx); err != nil {
 		return r, err
 	}
+	older, err := s.olderDays(ctx, since)
+	if err != nil {
+		return r, fmt.Errorf("backtest: %w", err)
+	}
+	full := func() bool {
+		r.Stopped = r.Stopped || len(b.all) >= maxTried || most > 0 && time.Since(begun) > most
+		return r.Stopped
+	}
+	for _, day := range older {
+		if full() || len(logs) == 0 {
+			break
+		}
+		progress(day)
+		if err := s.tryDay(ctx, b, hidden, logs[0], day); err != nil { // edges are of all logs
+			return r, fmt.Errorf("backtest of %s: %w", day.Format(time.DateOnly), err)
+		}
+		r.timed = day.Add(24 * time.Hour)
+		r.Older, r.Untimed, r.Until = r.Older+1, s.untimed(), r.timed
+	}
 	for _, log := range logs {
 		windows, err := s.windows(ctx, log, since)
 		if err != nil {
 			return r, fmt.Errorf("backtest: list batches of log %016x: %w", log, err)
 		}
 		for _, w := range windows {
+			if full() {
+				break
+			}
 			progress(w.reached)
 			if err := s.try(ctx, b, hidden, log, w); err != nil {
 				return r, fmt.Errorf("backtest of batches %d to %d of log %016x: %w", w.after+1, w.upto, log, err)
@@ -158,11 +191,16 @@ func (s *Scorer) try(ctx context.Context, b *book, hidden []Exclusion, log uint6
 		}
 		found = append(found, list...)
 	}
+	return s.settleAndEnter(ctx, b, found, hidden, w.reached)
+}
+
+// settleAndEnter ends the round before and enters what was found in this one.
+func (s *Scorer) settleAndEnter(ctx context.Context, b *book, found []finding, hidden []Exclusion, at time.Time) error {
 	found, _, err := s.without(ctx, found, hidden)
 	if err != nil {
 		return err
 	}
-	b.settle(w.reached)
+	b.settle(at)
 	return s.enter(ctx, b, found)
 }
 
@@ -201,7 +239,10 @@ func (s *Scorer) compare(ctx context.Context, r *Backtest, b *book) error {
 		return fmt.Errorf("backtest: read alerts: %w", err)
 	}
 	for _, i := range stored {
-		lines := slices.DeleteFunc(i.trials(), func(t Trial) bool { return t.Until.Before(r.Since) || detectorNamed(s.detectors, t.Family) == nil })
+		lines := slices.DeleteFunc(i.trials(), func(t Trial) bool {
+			return t.Until.Before(r.Since) || detectorNamed(s.detectors, t.Family) == nil || r.Stopped && t.Since.After(r.Until) ||
+				t.Until.Before(r.timed) && slices.Contains(instant, t.Family)
+		})
 		if len(lines) == 0 {
 			continue
 		}

@@ -158,7 +158,11 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string
 		values[p] = v
 	}
 	s.frozen.values(values)
-	return bind(s.frozen.unlearn(d.Name, d.sql), values)
+	sql := s.frozen.unlearn(d.Name, d.sql)
+	if !s.day.IsZero() {
+		sql, values["day"] = ofDay(sql), s.day
+	}
+	return bind(sql, values)
 }
 
 // find runs one detector over batches (after, upto] of a log.

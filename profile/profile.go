@@ -130,6 +130,7 @@ type Scorer struct {
 	days      days // about the batches being scored
 	mud       described
 	frozen    frozen
+	day       time.Time // of a backtest that has only edges; zero = contacts
 }
 
 // New checks the configuration. It does no work.

@@ -34,15 +34,21 @@ func backtestCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "backtest",
 		Usage: "what detectors with other parameters would have found; nothing is written",
-		Description: `Runs detectors over the aggregates that are stored (contacts are kept 14 days) and
-sets what they find beside the stored alerts: new, gone or same. Try a change here
-before it goes into the configuration (profile.tune).
+		Description: `Runs detectors over the aggregates that are stored and sets what they find beside the
+stored alerts: new, gone or same. Try a change here before it goes into the
+configuration (profile.tune).
+
+Contacts of each batch are kept 14 days and gone through by the hour. Older days are gone
+through at once, from edges (kept 180 days) and hours (400 days); what needs minutes or
+single flows (scans, floods, log-ins, beats ...) is not judged there, and said.
 
    tidemark backtest --last 7d
+   tidemark backtest --last 30d --at-most 20m
    tidemark backtest --last 14d --detector scan --tune net_5m=12
    tidemark backtest --detector scan --detector volume --tune scan.net_5m=12 --tune volume.min_z=8`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "last", Value: "14d", Usage: "`SPAN` before the newest flow"},
+			&cli.StringFlag{Name: "last", Value: "14d", Usage: "`SPAN` before the newest flow, up to 180d"},
+			&cli.DurationFlag{Name: "at-most", Usage: "stop after this `TIME` and show what was found till then; 0 = go on to the end"},
 			&cli.StringSliceFlag{Name: "detector", Usage: "`NAME` of a detector to run; else all that are on"},
 			&cli.StringSliceFlag{Name: "tune", Usage: "`PARAMETER=VALUE` of the only detector, or DETECTOR.PARAMETER=VALUE"},
 			outputFlag(pageForms),
@@ -105,8 +111,11 @@ func (s *store) backtest(c *cli.Context) error {
 		return err
 	}
 	var last Duration
-	if err := last.UnmarshalText([]byte(c.String("last"))); err != nil || last <= 0 {
-		return usageError{fmt.Errorf("--last: got %q, want a span such as 7d or 12h", c.String("last"))}
+	if err := last.UnmarshalText([]byte(c.String("last"))); err != nil || last <= 0 || last > Duration(180*24*time.Hour) {
+		return usageError{fmt.Errorf("--last: got %q, want a span such as 7d or 12h, 180d at most: edges are kept that long", c.String("last"))}
+	}
+	if c.Duration("at-most") < 0 {
+		return usageError{fmt.Errorf("--at-most: got %s, want a time such as 20m", c.Duration("at-most"))}
 	}
 	q, err := profile.New(s.db, cfg, nil, zerolog.Nop())
 	if err != nil {
@@ -120,7 +129,7 @@ func (s *store) backtest(c *cli.Context) error {
 		return errors.New("backtest: no contacts are stored; collect something first")
 	}
 	day := ""
-	result, err := q.Backtest(c.Context, newest.Add(-time.Duration(last)), func(at time.Time) {
+	result, err := q.Backtest(c.Context, newest.Add(-time.Duration(last)), c.Duration("at-most"), func(at time.Time) {
 		if d := at.Format(time.DateOnly); d != day {
 			day = d
 			fmt.Fprintf(c.App.ErrWriter, "%s\n", d)
@@ -183,6 +192,16 @@ func (v backtestView) write(w io.Writer) error {
 	counts := map[profile.Outcome]int{}
 	for _, t := range v.Lines {
 		counts[t.Outcome]++
+	}
+	if v.Older > 0 {
+		fmt.Fprintf(w, "%s by the day, of which no contacts are kept any more", plural(v.Older, "day"))
+		if len(v.Untimed) > 0 {
+			fmt.Fprintf(w, ": not judged there by %s", strings.Join(v.Untimed, ", "))
+		}
+		fmt.Fprintln(w)
+	}
+	if v.Stopped {
+		fmt.Fprintln(w, "Stopped before the end: time was up, or more alerts than are kept in memory.")
 	}
 	_, err := fmt.Fprintf(w, "%s to %s UTC, %s device-days (%s learned)\nwould have been: %s, people told of %d, %.4f a device and day\nstored:          %s, people told of %d\nfindings: %d new, %d gone, %d same\nNothing was written.\n",
 		stamp(v.Since)[:16], stamp(v.Until)[:16], count(v.DeviceDays), count(v.LearnedDays), plural(v.Alerts, "alert"), v.Notified, v.PerDeviceDay,
