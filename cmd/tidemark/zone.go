@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // a machine without a table of zones has one nevertheless
@@ -27,6 +28,9 @@ func (c Config) zone() (*time.Location, error) {
 // loadZone finds a zone by its name in the IANA database, which the engine knows
 // too.
 func loadZone(name string) (*time.Location, error) {
+	if slices.Contains([]string{"Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu"}, name) {
+		return time.UTC, nil // as everybody calls it
+	}
 	var zone *time.Location
 	err := fmt.Errorf("a zone of another kind")
 	if first, _, _ := strings.Cut(name, "/"); name != "" && name != "Local" && first != "right" && first != "posix" {

@@ -46,6 +46,9 @@ func TestMachineZone_IsThatOfTheEnvironmentElseOfTheLink(t *testing.T) {
 			t.Errorf("TZ=%q, link %s: got %q, want %q", tt.tz, tt.link, got, tt.want)
 		}
 	}
+	if zone, err := loadZone("Etc/UTC"); err != nil || zone.String() != "UTC" {
+		t.Errorf("zone Etc/UTC is called %s, error %v", zone, err)
+	}
 	for _, name := range []string{"Local", "", "posix/Europe/Berlin", "../../etc/passwd", "CET+1"} {
 		if zone, err := loadZone(name); err == nil {
 			t.Errorf("zone %q: got %s, want a fault", name, zone)
