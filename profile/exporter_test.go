@@ -41,6 +41,7 @@ func TestCoverage_WhatAnExporterStopsShowing(t *testing.T) {
 		hour(5, at, 1, 50_000, 1)
 		s.commit()
 	}
+	s.add(talk{at: end, lasts: time.Second, from: "0.0.0.0", to: "10.5.1.2", mac: sensor, port: 8080, out: 900, in: 900}) // it has no address yet
 	told := map[string][]string{}
 	for _, e := range append(s.score(), s.score()...) {
 		if e.Kind != "alert" || !slices.Contains(named(e), "coverage") {
@@ -65,6 +66,10 @@ func TestCoverage_WhatAnExporterStopsShowing(t *testing.T) {
 		if len(told[title]) != 1 || !strings.HasPrefix(told[title][0], text) {
 			t.Errorf("%s: got %q, want %q", title, told[title], text)
 		}
+	}
+	var networks uint64
+	if err := s.db.Conn().QueryRow(t.Context(), "SELECT uniqExact(network) FROM coverage_hours WHERE network != toIPv6('::')").Scan(&networks); err != nil || networks != 6 {
+		t.Errorf("%d networks were noted, want 6; error %v", networks, err)
 	}
 	if len(told) != len(want) {
 		t.Errorf("told of %d exporters, want %d: %q", len(told), len(want), told)

@@ -8,7 +8,7 @@ FROM contacts AS new
 LEFT JOIN
 (
     SELECT
-        device, arrayElement(argMax(addresses, device_lives.last), 1) AS addr,
+        device, arrayElement(arrayFilter(a -> a NOT IN (toIPv6('::'), toIPv6('::ffff:0.0.0.0')), argMax(addresses, device_lives.last)), 1) AS addr,
         tupleElement(IPv6CIDRToRange(addr, bitShiftRight(toUInt128(addr), 32) = 65535 ? 120 : 64), 1) AS network
     FROM device_lives
     WHERE site = {site:String} AND device IN (SELECT device FROM contacts WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64})
