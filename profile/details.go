@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 var (
@@ -52,10 +54,6 @@ func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	var asOf time.Time
-	if err := scalar(ctx, s, asOfSQL, map[string]any{"site": s.config.Site}, &asOf); err != nil {
-		return nil, err
-	}
 	values := map[string]any{"site": s.config.Site, "ids": ids, "all": false}
 	if len(ids) > idsPerQuery {
 		values["ids"], values["all"] = []uint64{}, true
@@ -72,19 +70,27 @@ func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
 	if values["all"] == false {
 		values["ids"] = withAliases(ids, targets)
 	}
-	lives, err := query(ctx, s, devicesSQL, values, func(r row, l *life) error {
-		var gateway uint8
-		err := r.Scan(&l.device, &l.identity, &l.mac, &gateway, &l.born, &l.seen, &l.addresses)
-		l.gateway = gateway != 0
+	var asOf time.Time
+	var lives []life
+	var said []saying
+	together, ctx := errgroup.WithContext(ctx)
+	together.Go(func() error { return scalar(ctx, s, asOfSQL, values, &asOf) })
+	together.Go(func() (err error) {
+		lives, err = query(ctx, s, devicesSQL, values, func(r row, l *life) error {
+			var gateway uint8
+			err := r.Scan(&l.device, &l.identity, &l.mac, &gateway, &l.born, &l.seen, &l.addresses)
+			l.gateway = gateway != 0
+			return err
+		})
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	said, err := query(ctx, s, deviceSaidSQL, values, func(r row, v *saying) error {
-		return r.Scan(&v.device, &v.what, &v.value, &v.at, &v.number, &v.worst)
+	together.Go(func() (err error) {
+		said, err = query(ctx, s, deviceSaidSQL, values, func(r row, v *saying) error {
+			return r.Scan(&v.device, &v.what, &v.value, &v.at, &v.number, &v.worst)
+		})
+		return err
 	})
-	if err != nil {
+	if err := together.Wait(); err != nil {
 		return nil, err
 	}
 	return s.assemble(ids, targets, lives, said, asOf), nil
