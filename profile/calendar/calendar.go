@@ -86,10 +86,17 @@ func (c *Calendars) Refresh() (bool, error) {
 	}
 	slices.Sort(work)
 	slices.Sort(off)
-	c.work = slices.Compact(work)
-	c.off = slices.DeleteFunc(slices.Compact(off), func(d uint16) bool { _, worked := slices.BinarySearch(c.work, d); return worked })
+	c.off = slices.DeleteFunc(slices.Compact(off), func(d uint16) bool {
+		_, worked := slices.BinarySearch(work, d)
+		return worked || weekend(d)
+	})
+	c.work = slices.DeleteFunc(slices.Compact(work), func(d uint16) bool { return !weekend(d) })
 	return true, nil
 }
+
+// weekend says whether a day is off, or worked, without a calendar: it is compared
+// with all days of its kind only as long as no calendar marks it.
+func weekend(d uint16) bool { return (d+3)%7 > 4 } // day 0 was a Thursday
 
 // changed says whether a file is another one than at the last look.
 func (c *Calendars) changed() (any bool) {

@@ -109,8 +109,8 @@ func TestCalendars_TheOldOneStaysInForceAndWorkBeatsOff(t *testing.T) {
 		}
 	}
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	write(holidays, ics("DTSTART;VALUE=DATE:20261225\nDURATION:P2D"), begin)
-	write(shifts, ics("DTSTART:20261226T060000\nDURATION:PT8H"), begin)
+	write(holidays, ics("DTSTART;VALUE=DATE:20261225\nDURATION:P3D"), begin) // the third is a Sunday, which is off anyway
+	write(shifts, ics("DTSTART:20261226T060000\nDURATION:PT8H", "DTSTART:20261228T060000\nDURATION:PT8H"), begin)
 	c := New([]Source{{File: holidays}, {File: shifts, Days: Work}}, time.UTC)
 	want := func(off, work string) {
 		t.Helper()
