@@ -273,7 +273,8 @@ func (n *node) score(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-n.committed:
-		case <-idle.C: // detectors that wait for an hour to pass are asked in a lull too
+			idle.Reset(scoreIdle)
+		case <-idle.C: // detectors that wait for time to pass are asked in a lull too
 		}
 		began := time.Now()
 		if err := n.scoreOnce(ctx); err != nil && ctx.Err() == nil {
