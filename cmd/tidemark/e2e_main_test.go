@@ -477,4 +477,5 @@ type sentReport struct {
 	Flows     uint64 `json:"flows"`
 	Datagrams uint64 `json:"datagrams"`
 	Records   uint64 `json:"records"`
+	Units     uint64 `json:"sequence_units"`
 }

@@ -36,6 +36,7 @@ type Sent struct {
 	Flows     uint64 `json:"flows"`
 	Datagrams uint64 `json:"datagrams"`
 	Octets    uint64 `json:"octets"`
+	Units     uint64 `json:"sequence_units"` // what the exporters' sequence numbers have grown by
 }
 
 // Report is what Run measured.
@@ -245,6 +246,7 @@ func (s *stream) send(messages []ipv4.Message, now time.Time, r *Report) error {
 			sum.Flows += uint64(d.flows)
 			sum.Datagrams++
 			sum.Octets += uint64(len(d.payload))
+			sum.Units += uint64(d.step)
 		}
 	}
 	for sent := 0; sent < len(messages); {
