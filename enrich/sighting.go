@@ -15,7 +15,7 @@ type Binding struct {
 	MAC     uint64
 	Since   int64 // since when the MAC is a device's; ns since 1970, detection clock; 0 = only Seen is known
 	Seen    int64
-	Gateway bool  // the MAC is a gateway's
+	Gateway bool // the MAC is a gateway's
 }
 
 // Seed restores what an earlier process learned, so that a restart neither
