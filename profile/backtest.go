@@ -240,8 +240,8 @@ func (s *Scorer) compare(ctx context.Context, r *Backtest, b *book) error {
 	}
 	for _, i := range stored {
 		lines := slices.DeleteFunc(i.trials(), func(t Trial) bool {
-			return t.Until.Before(r.Since) || detectorNamed(s.detectors, t.Family) == nil || r.Stopped && t.Since.After(r.Until) ||
-				t.Until.Before(r.timed) && slices.Contains(instant, t.Family)
+			d := detectorNamed(s.detectors, t.Family)
+			return t.Until.Before(r.Since) || d == nil || r.Stopped && t.Since.After(r.Until) || t.Until.Before(r.timed) && d.brief
 		})
 		if len(lines) == 0 {
 			continue

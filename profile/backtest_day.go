@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -16,10 +15,6 @@ var (
 	//go:embed query/contacts_of_day.sql
 	contactsOfDaySQL string
 )
-
-// instant are the detectors that judge minutes, single flows or what others keep as
-// long as contacts: of days of which only edges are kept they know nothing.
-var instant = []string{"threat_intel", "scan", "failed_access", "brute_force", "flood", "reflection", "beacon", "dns_tunnel", "spoof", "coverage"}
 
 // olderDays are the days of a backtest before the contacts that are kept.
 func (s *Scorer) olderDays(ctx context.Context, since time.Time) ([]time.Time, error) {
@@ -38,7 +33,7 @@ func (s *Scorer) tryDay(ctx context.Context, b *book, hidden []Exclusion, log ui
 	var found []finding
 	for i := range s.detectors {
 		d := &s.detectors[i]
-		if slices.Contains(instant, d.Name) || d.Name == "mud" && !s.mud.any {
+		if d.brief || d.needs&profiled != 0 && !s.mud.any {
 			continue
 		}
 		list, err := s.find(ctx, d, log, 0, 1)
@@ -57,7 +52,7 @@ func (s *Scorer) tryDay(ctx context.Context, b *book, hidden []Exclusion, log ui
 // are kept.
 func (s *Scorer) untimed() (names []string) {
 	for i := range s.detectors {
-		if slices.Contains(instant, s.detectors[i].Name) {
+		if s.detectors[i].brief {
 			names = append(names, s.detectors[i].Name)
 		}
 	}

@@ -208,7 +208,7 @@ func (s *Scorer) saveContainment(ctx context.Context, x *Containment, kind strin
 		}
 		err := s.emit(ctx, Event{Kind: kind, Time: by.At, Actor: by.Actor, Body: map[string]any{
 			"site": s.config.Site, "plan": x.Name, "device": fmt.Sprintf("%016x", x.Device), "alert": x.Alert, "dialect": x.Dialect, "rules": rules,
-			"filter_sha256": fmt.Sprintf("%x", sha256.Sum256([]byte(x.Filter))), "expires": stamp(x.Expires), "state": x.State, "reason": by.Reason,
+			"filter_sha256": fmt.Sprintf("%x", sha256.Sum256([]byte(x.Filter))), "expires": timestamp(x.Expires), "state": x.State, "reason": by.Reason,
 		}})
 		if err != nil {
 			return fmt.Errorf("record containment %s: %w", x.Name, err)

@@ -76,7 +76,7 @@ func (s *Scorer) describe(ctx context.Context, b *book) error {
 				continue
 			}
 			l.Expected, l.Observed = s.words(f, f.Expected, devices), s.words(f, f.Observed, devices)
-			l.Confidence, l.Query = uint8(math.Round(100*f.Confidence)), bare(f.query)
+			l.Confidence, l.Query = uint8(math.Round(100*f.Confidence)), Bare(f.query)
 			if exporterTitle(f.Device) == "" { // whose flows are everybody's
 				changed = append(changed, l)
 			}
@@ -88,8 +88,9 @@ func (s *Scorer) describe(ctx context.Context, b *book) error {
 	return s.nameFlows(ctx, changed)
 }
 
-// bare is a statement without the comments that open it: what runs is the same.
-func bare(statement string) string {
+// Bare is a statement without the comments that open it: what runs is the same, and
+// no shell takes it for a flag.
+func Bare(statement string) string {
 	statement = strings.TrimSpace(statement)
 	for strings.HasPrefix(statement, "--") {
 		_, statement, _ = strings.Cut(statement, "\n")

@@ -5,11 +5,11 @@ import (
 	_ "embed"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
 	"tidemark/profile/mud"
+	"tidemark/profile/stamp"
 )
 
 var (
@@ -30,12 +30,7 @@ type KindMUD struct{ Kind, File string }
 type described struct {
 	any  bool // a device or kind has a profile
 	done bool // nothing was attached or taken off since
-	seen map[string]fileStamp
-}
-
-type fileStamp struct {
-	modified time.Time
-	size     int64
+	seen map[string]stamp.Stamp
 }
 
 // Description is a MUD profile that devices are judged by.
@@ -95,13 +90,13 @@ func (s *Scorer) refreshProfiles(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read which MUD profiles are attached: %w", err)
 	}
-	s.mud.seen, s.mud.any = map[string]fileStamp{}, false
+	s.mud.seen, s.mud.any = map[string]stamp.Stamp{}, false
 	var save []Description
 	for o, where := range wanted {
 		if isURL(where) {
 			continue
 		}
-		s.mud.seen[where] = stampOf(where)
+		s.mud.seen[where] = stamp.Of(where)
 		p, err := mud.Read(where)
 		if err != nil {
 			s.log.Warn().Err(err).Msg("a MUD file cannot be read; what was read of it before stays in force")
@@ -151,16 +146,9 @@ func (s *Scorer) saveRules(ctx context.Context, p *mud.Profile) error {
 // changed says whether a file is another one than at the last look.
 func (m *described) changed() bool {
 	for file, seen := range m.seen {
-		if stampOf(file) != seen {
+		if stamp.Of(file) != seen {
 			return true
 		}
 	}
 	return false
-}
-
-func stampOf(file string) (s fileStamp) {
-	if info, err := os.Stat(file); err == nil {
-		s = fileStamp{info.ModTime(), info.Size()}
-	}
-	return s
 }

@@ -22,6 +22,8 @@ type Detector struct {
 	target     target
 	pace       pace
 	needs      sign // what new contacts must hold for the detector to run
+	brief      bool // judges minutes, single flows or what is kept no longer than contacts: days of which only edges are kept tell it nothing
+	hearsAll   bool // history includes what was judged malicious: that a device was heard is no evil
 	sql        string
 }
 
@@ -56,11 +58,11 @@ const (
 // Detectors returns every detector with its default parameters.
 func Detectors() []Detector {
 	all := []Detector{
-		{Name: "threat_intel", Attack: []string{"T1071", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: prompt, needs: listed,
+		{Name: "threat_intel", Attack: []string{"T1071", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: prompt, needs: listed, brief: true,
 			Parameters: map[string]float64{"severity": 0.85}},
-		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: trying,
+		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: trying, brief: true,
 			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40, "pings_5m": 12}},
-		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing,
+		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing, brief: true,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
 		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4, "few": 15}},
@@ -72,27 +74,27 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.75}},
 		{Name: "exfiltration", Attack: []string{"T1048", "T1041", "T0882"}, Stage: "impact", Hard: true, target: byDevice, pace: prompt, needs: novelty | learned,
 			Parameters: map[string]float64{"severity": 0.7, "min_bytes": 1 << 20}},
-		{Name: "brute_force", Attack: []string{"T1110", "T0812", "T0859"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: logins,
+		{Name: "brute_force", Attack: []string{"T1110", "T0812", "T0859"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: logins, brief: true,
 			Parameters: map[string]float64{"severity": 0.8, "min_sessions": 20, "min_stranger": 10, "min_telnet": 3}},
-		{Name: "flood", Attack: []string{"T1498", "T1499", "T0814"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: pouring,
+		{Name: "flood", Attack: []string{"T1498", "T1499", "T0814"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: pouring, brief: true,
 			Parameters: map[string]float64{"severity": 0.85, "min_pps": 200, "silent_pps": 20}},
-		{Name: "reflection", Attack: []string{"T1498.002", "T0814"}, Stage: "impact", Hard: true, target: byService, pace: prompt, needs: answering,
+		{Name: "reflection", Attack: []string{"T1498.002", "T0814"}, Stage: "impact", Hard: true, target: byService, pace: prompt, needs: answering, brief: true,
 			Parameters: map[string]float64{"severity": 0.85, "min_bytes": 200_000}},
 		{Name: "access", Attack: []string{"T1133", "T1190", "T0883", "T0822", "T0819"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: entered,
 			Parameters: map[string]float64{"severity": 0.65, "min_strength": 0.35}},
-		{Name: "beacon", Attack: []string{"T1071", "T1573", "T0869", "T0884"}, Stage: "control", Hard: true, target: byPeer, pace: steady,
+		{Name: "beacon", Attack: []string{"T1071", "T1573", "T0869", "T0884"}, Stage: "control", Hard: true, target: byPeer, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.65, "min_calls": 10, "min_seconds": 2, "min_beat": 0.6, "new_days": 14}},
-		{Name: "dns_tunnel", Attack: []string{"T1048.003", "T1071.004", "T0882", "T0869"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: asking,
+		{Name: "dns_tunnel", Attack: []string{"T1048.003", "T1071.004", "T0882", "T0869"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: asking, brief: true,
 			Parameters: map[string]float64{"severity": 0.7, "min_questions": 60, "many_questions": 3000}},
-		{Name: "spoof", Attack: []string{"T1557.002", "T1036", "T0830", "T0856"}, Stage: "access", Hard: true, target: byPeer, pace: steady,
+		{Name: "spoof", Attack: []string{"T1557.002", "T1036", "T0830", "T0856"}, Stage: "access", Hard: true, target: byPeer, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.6, "back_minutes": 10}},
 		{Name: "drift", Attack: []string{"T1078", "T1071", "T0859", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: steady,
 			Parameters: map[string]float64{"severity": 0.6, "min_flows": 20, "min_bytes": 500_000, "max_single": 1, "few": 15}},
 		{Name: "mud", Attack: []string{"T1071", "T1021", "T0886"}, Stage: "control", target: byPeer, pace: steady, needs: profiled,
 			Parameters: map[string]float64{"severity": 0.55, "wide_severity": 0.75, "min_flows": 2}},
-		{Name: "coverage", Attack: []string{"T1562", "T0815"}, Stage: "impact", target: byPeer, pace: steady,
+		{Name: "coverage", Attack: []string{"T1562", "T0815"}, Stage: "impact", target: byPeer, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.25, "min_devices": 3}},
-		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady,
+		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady, hearsAll: true,
 			Parameters: map[string]float64{"severity": 0.65}},
 		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.45, "site_hours": 24, "settle_hours": 24, "min_flows": 3}},
@@ -158,7 +160,10 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string
 		values[p] = v
 	}
 	s.frozen.values(values)
-	sql := s.frozen.unlearn(d.Name, d.sql)
+	sql := d.sql
+	if !d.hearsAll {
+		sql = s.frozen.unlearn(sql)
+	}
 	if !s.day.IsZero() {
 		sql, values["day"] = ofDay(sql), s.day
 	}

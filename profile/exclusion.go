@@ -229,7 +229,7 @@ func (s *Scorer) saveExclusion(ctx context.Context, x *Exclusion, kind string, r
 	}
 	body := map[string]any{
 		"site": s.config.Site, "exclusion": x.Name(), "device": "", "of_kind": x.Kind, "family": x.Family, "peer": x.Peer,
-		"proto": int64(x.Proto), "port": int64(x.Port), "hours": x.Hours, "hard": truth(x.Hard), "expires": stamp(x.Expires), "reason": reason,
+		"proto": int64(x.Proto), "port": int64(x.Port), "hours": x.Hours, "hard": truth(x.Hard), "expires": timestamp(x.Expires), "reason": reason,
 	}
 	if x.Device != 0 {
 		body["device"] = fmt.Sprintf("%016x", x.Device)

@@ -97,9 +97,9 @@ func (f *frozen) add(i *Incident, l *Line, device uint64) {
 var history = regexp.MustCompile(`\bFROM (edges|volumes_1h)\b( AS \w+)?`)
 
 // unlearn makes a statement read the history of devices without what was judged
-// malicious. That a device was heard is no evil, so silence is judged by all of it.
-func (f *frozen) unlearn(detector, sql string) string {
-	if len(f.devices) == 0 || detector == "silence" {
+// malicious.
+func (f *frozen) unlearn(sql string) string {
+	if len(f.devices) == 0 {
 		return sql
 	}
 	return history.ReplaceAllStringFunc(sql, func(read string) string {

@@ -140,7 +140,7 @@ func (s *Scorer) learnEdges(ctx context.Context, touched map[edge]int64) error {
 func (s *Scorer) readEdges(ctx context.Context, devices []uint64) error {
 	values := map[string]any{"devices": devices}
 	s.frozen.values(values)
-	return each(ctx, s, s.frozen.unlearn("", edgesOfSQL), values, func(r row) error {
+	return each(ctx, s, s.frozen.unlearn(edgesOfSQL), values, func(r row) error {
 		var e edge
 		var at time.Time
 		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at); err != nil {

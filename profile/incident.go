@@ -187,7 +187,7 @@ func (i *Incident) body() map[string]any {
 			"id": fmt.Sprintf("%016x", i.Device), "label": d.Label, "mac": d.MACString(), "vendor": d.Vendor, "identity": d.Identity,
 			"addresses": texts(d.addressStrings()),
 		},
-		"since": stamp(i.Opened), "until": stamp(i.Changed), "findings": int64(i.Findings),
+		"since": timestamp(i.Opened), "until": timestamp(i.Changed), "findings": int64(i.Findings),
 		"expected": i.Expected, "observed": i.Observed, "risk": int64(i.Risk), "terms": terms,
 		"attack": texts(i.Attack), "flows": texts(i.Flows), "query": i.Query, "text": i.Text, "reason": i.Reason,
 	}
@@ -196,7 +196,7 @@ func (i *Incident) body() map[string]any {
 func (l *Line) body() map[string]any {
 	return map[string]any{
 		"family": l.Family, "target": l.Target, "stage": l.Stage, "role": l.Role, "peer": l.Peer, "proto": int64(l.Proto), "port": int64(l.Port),
-		"since": stamp(l.Since), "until": stamp(l.Until), "count": int64(l.Count), "score": int64(l.Score), "confidence": int64(l.Confidence),
+		"since": timestamp(l.Since), "until": timestamp(l.Until), "count": int64(l.Count), "score": int64(l.Score), "confidence": int64(l.Confidence),
 		"expected": l.Expected, "observed": l.Observed, "attack": texts(l.Attack), "flows": texts(l.Flows), "query": l.Query, "cause": l.Cause,
 	}
 }
@@ -208,7 +208,7 @@ func truth(b bool) int64 {
 	return 0
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func texts(list []string) []any {
 	out := make([]any, len(list))

@@ -111,7 +111,7 @@ func (s *Scorer) digest(ctx context.Context, b *book, watermark time.Time) error
 	for k, i := range held {
 		list[k] = map[string]any{"alert": i.Name(), "device": fmt.Sprintf("%016x", i.Device), "family": i.Family, "families": texts(i.Families), "risk": int64(i.Risk), "text": i.Text}
 	}
-	body := map[string]any{"site": s.config.Site, "since": stamp(first), "until": stamp(watermark), "alerts": list}
+	body := map[string]any{"site": s.config.Site, "since": timestamp(first), "until": timestamp(watermark), "alerts": list}
 	if err := s.emit(ctx, Event{Kind: "alert_digest", Time: watermark, Actor: "tidemark", Body: body, Held: held}); err != nil {
 		return fmt.Errorf("write the digest of %d alerts to the ledger: %w", len(held), err)
 	}

@@ -288,22 +288,11 @@ func (a alertView) writeSQL(w io.Writer, line int) error {
 		if len(parts) > 1 {
 			end = ";"
 		}
-		if _, err := fmt.Fprintf(w, "%s%s\n", statement(l.Query), end); err != nil {
+		if _, err := fmt.Fprintf(w, "%s%s\n", profile.Bare(l.Query), end); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// statement is a query without the comments before it: an argument that begins
-// with two dashes would be taken for a flag.
-func statement(query string) string {
-	query = strings.TrimSpace(query)
-	for strings.HasPrefix(query, "--") {
-		_, query, _ = strings.Cut(query, "\n")
-		query = strings.TrimSpace(query)
-	}
-	return query
 }
 
 func (a alertView) write(w io.Writer) error {

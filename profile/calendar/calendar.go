@@ -5,10 +5,11 @@ package calendar
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
+
+	"tidemark/profile/stamp"
 )
 
 // Source is a calendar as the configuration names it.
@@ -29,18 +30,13 @@ type Calendars struct {
 	zone    *time.Location
 
 	mu        sync.Mutex
-	seen      []stamp
+	seen      []stamp.Stamp
 	off, work []uint16 // days since 1970, sorted
-}
-
-type stamp struct {
-	modified time.Time
-	size     int64
 }
 
 // New names the calendars of a site whose clocks show zone; Refresh reads them.
 func New(sources []Source, zone *time.Location) *Calendars {
-	return &Calendars{sources: sources, zone: zone, seen: make([]stamp, len(sources))}
+	return &Calendars{sources: sources, zone: zone, seen: make([]stamp.Stamp, len(sources))}
 }
 
 // Validate reads all calendars and reports every fault, each by its path below
@@ -101,10 +97,7 @@ func weekend(d uint16) bool { return (d+3)%7 > 4 } // day 0 was a Thursday
 // changed says whether a file is another one than at the last look.
 func (c *Calendars) changed() (any bool) {
 	for i, s := range c.sources {
-		var now stamp
-		if info, err := os.Stat(s.File); err == nil {
-			now = stamp{info.ModTime(), info.Size()}
-		}
+		now := stamp.Of(s.File)
 		any = any || now != c.seen[i]
 		c.seen[i] = now
 	}

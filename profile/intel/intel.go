@@ -11,7 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
+
+	"tidemark/profile/stamp"
 )
 
 const (
@@ -35,19 +36,14 @@ type Entry struct {
 // Lists are the lists in force. The zero value holds none.
 type Lists struct {
 	sources []Source
-	seen    []stamp
+	seen    []stamp.Stamp
 	entries map[netip.Prefix]Entry
 	bits    map[bool][]int // by Is4: the lengths of networks that occur, longest first
 }
 
-type stamp struct {
-	modified time.Time
-	size     int64
-}
-
 // New names the lists; Refresh reads them.
 func New(sources []Source) *Lists {
-	return &Lists{sources: sources, seen: make([]stamp, len(sources))}
+	return &Lists{sources: sources, seen: make([]stamp.Stamp, len(sources))}
 }
 
 // Validate reports every fault of the sources, each by its path below `intel`.
@@ -94,7 +90,7 @@ func (l *Lists) Refresh() (bool, error) {
 	for _, s := range l.sources {
 		found, err := fresh.read(s)
 		if err != nil {
-			l.seen = make([]stamp, len(l.sources)) // look again next time
+			l.seen = make([]stamp.Stamp, len(l.sources)) // look again next time
 			return false, err
 		}
 		faults = append(faults, found...)
@@ -116,11 +112,8 @@ func (l *Lists) Refresh() (bool, error) {
 // changed says whether a file is another one than at the last look.
 func (l *Lists) changed() (any bool) {
 	for i, s := range l.sources {
-		var now stamp
-		if info, err := os.Stat(s.File); err == nil {
-			now = stamp{info.ModTime(), info.Size()}
-		}
-		if now != l.seen[i] || now == (stamp{}) {
+		now := stamp.Of(s.File)
+		if now != l.seen[i] || now == (stamp.Stamp{}) {
 			any = true
 		}
 		l.seen[i] = now
