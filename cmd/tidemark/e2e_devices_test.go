@@ -119,6 +119,9 @@ func TestContain_ApprovedPlanReachesTheHookAndTheRecord(t *testing.T) {
 	if len(plans) != 1 || plans[0].State != "applied" || plans[0].Reason != "ticket 81" {
 		t.Fatalf("got %+v, want the one plan, applied", plans)
 	}
+	erase := []string{"erase", "--device", address, "--rule", "GDPR Art. 17", "--reason", "request 12"}
+	s.says(exitUsage, []string{plans[0].Name, "is applied until", "contain lift"}, erase...)
+	s.says(exitUsage, []string{plans[0].Name, "contain lift"}, append(erase, "--yes")...)
 	s.says(exitUsage, []string{"tidemark-none", "not found"}, "contain", "lift", "--reason", "cleaned", "tidemark-none")
 	s.says(exitOK, []string{"ended"}, "contain", "lift", "--reason", "cleaned", plans[0].Name)
 	text, err := os.ReadFile(asked)

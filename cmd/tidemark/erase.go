@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/anchor"
+	"tidemark/profile"
 )
 
 func eraseCommand() *cli.Command {
@@ -78,6 +79,13 @@ func (s *store) erase(c *cli.Context) error {
 			return err
 		}
 		defer ledger.Close()
+		q, err := s.questions()
+		if err != nil {
+			return err
+		}
+		if err = refuseContained(c.Context, q, &req.Subject); err != nil {
+			return err
+		}
 		if plan, err = planErasure(c.Context, s.db, ledger, s.dir, req.Subject); err != nil {
 			return err
 		}
@@ -123,6 +131,11 @@ func (n *node) erase(ctx context.Context, req eraseRequest) (plan erasePlan, err
 	if err := n.drain(ctx); err != nil { // what was received until now is in the log
 		return plan, err
 	}
+	n.containing.Lock() // until the rows are gone nobody approves a plan against the subject
+	defer n.containing.Unlock()
+	if err = refuseContained(ctx, n.scorer, &req.Subject); err != nil {
+		return plan, err
+	}
 	n.erasing.Lock()
 	defer n.erasing.Unlock()
 	if plan, err = planErasure(ctx, n.db, n.ledger.Reader(), n.dir, req.Subject); err != nil {
@@ -138,6 +151,22 @@ func (n *node) erase(ctx context.Context, req eraseRequest) (plan erasePlan, err
 		return plan, err
 	}
 	return plan, n.carryOutErasure(ctx, plan.subject)
+}
+
+// refuseContained refuses to forget a plan that is in force: its filter would stay on
+// the router, and nobody would know that it has to be taken back.
+func refuseContained(ctx context.Context, scorer *profile.Scorer, of *subject) error {
+	open, err := scorer.Containments(ctx, false)
+	if err != nil {
+		return err
+	}
+	for i := range open {
+		if x := &open[i]; x.Device == of.Device && of.always() {
+			return usageError{fmt.Errorf("erase %s: the plan %s against it is %s until %s; end it first: tidemark contain lift --reason TEXT %s",
+				x.Title, x.Name, x.State, stamp(x.Expires), x.Name)}
+		}
+	}
+	return nil
 }
 
 // resumeErasure carries out what a crash interrupted.

@@ -33,6 +33,10 @@ type subject struct {
 
 func (s *subject) nobody() bool { return s.Device == 0 && (!s.ByAddress || len(s.Addresses) != 1) }
 
+// always says whether the erasure is of all time: only then does it reach what says
+// nothing of when.
+func (s *subject) always() bool { return s.From.IsZero() && s.To.IsZero() }
+
 // subject finds whom --device or --address names.
 func (s *store) subject(c *cli.Context) (of subject, err error) {
 	if of.From, err = timeFlag(c, "from"); err != nil {
@@ -222,7 +226,7 @@ func (s *subject) condition(columns []string) string {
 	for _, name := range columns {
 		has[name] = true
 	}
-	if !has["received"] && (!s.From.IsZero() || !s.To.IsZero()) {
+	if !has["received"] && !s.always() {
 		return ""
 	}
 	var either []string
