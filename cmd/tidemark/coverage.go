@@ -183,11 +183,8 @@ func (s *store) seenDevices(ctx context.Context) ([]seenDevice, error) {
 	if err != nil || len(bare) == 0 {
 		return devices, err
 	}
-	ids := make([]string, 0, len(bare))
-	for id := range bare {
-		ids = append(ids, strconv.FormatUint(id, 10))
-	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"devices": "[" + strings.Join(ids, ",") + "]"}))
+	ids := slices.Collect(maps.Keys(bare))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"devices": idList(ids)}))
 	return devices, s.each(ctx, coverageAddressesSQL, func(scan func(...any) error) error {
 		var id uint64
 		var addr string

@@ -83,19 +83,29 @@ func TestErase_ADeviceBesideADaemonAndWithoutOne(t *testing.T) {
 	if code != exitOK && code != exitUnanchored || len(report.Faults) > 0 {
 		t.Fatalf("after an erasure: exit %d, %+v", code, report.Faults)
 	}
-	for _, query := range []string{
-		"SELECT count() FROM flows WHERE lower(leftPad(hex(src_device), 16, '0')) = 'X' OR lower(leftPad(hex(dst_device), 16, '0')) = 'X'",
-		"SELECT count() FROM edges WHERE lower(leftPad(hex(device), 16, '0')) = 'X' OR lower(leftPad(hex(peer_device), 16, '0')) = 'X'",
-		"SELECT count() FROM volumes_1h WHERE lower(leftPad(hex(device), 16, '0')) = 'X'",
-		"SELECT count() FROM events WHERE position(body, 'X') > 0", "SELECT count() FROM incidents WHERE lower(leftPad(hex(device), 16, '0')) = 'X'",
-	} {
-		if n := s.sql(strings.ReplaceAll(query, "X", busiest[0])); n != "0" {
-			t.Errorf("%s: %s are left", query, n)
+	gone := func(device string) {
+		t.Helper()
+		for _, query := range leftOfDevice {
+			if n := s.sql(strings.ReplaceAll(query, "X", device)); n != "0" {
+				t.Errorf("%s: %s are left", query, n)
+			}
 		}
 	}
+	gone(busiest[0])
+	s.want(exitOK, "devices", "merge", "--reason", "one device", busiest[1], busiest[2])
 	s.kill()
 	s.want(exitOK, append([]string{"erase", "--yes", "--device", busiest[1]}, why...)...)
+	gone(busiest[1])
+	gone(busiest[2])
 	if report, code := s.verify("--trust", trust); code == exitVerification {
 		t.Fatalf("after an erasure without a daemon: %+v", report.Faults)
 	}
+}
+
+// leftOfDevice count what is left of device X.
+var leftOfDevice = []string{
+	"SELECT count() FROM flows WHERE lower(leftPad(hex(src_device), 16, '0')) = 'X' OR lower(leftPad(hex(dst_device), 16, '0')) = 'X'",
+	"SELECT count() FROM edges WHERE lower(leftPad(hex(device), 16, '0')) = 'X' OR lower(leftPad(hex(peer_device), 16, '0')) = 'X'",
+	"SELECT count() FROM volumes_1h WHERE lower(leftPad(hex(device), 16, '0')) = 'X'",
+	"SELECT count() FROM events WHERE position(body, 'X') > 0", "SELECT count() FROM incidents WHERE lower(leftPad(hex(device), 16, '0')) = 'X'",
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/anchor"
+	"tidemark/enrich/inventory"
 	"tidemark/storage"
 )
 
@@ -21,6 +23,8 @@ import (
 type subject struct {
 	Device    uint64       `json:"device,string"`
 	MAC       uint64       `json:"mac,string"`
+	Members   []uint64     `json:"members"` // ids beside Device under which it is stored, as found or merged
+	MACs      []uint64     `json:"macs"`    // of those
 	Addresses []netip.Addr `json:"addresses"`
 	Names     []string     `json:"names"` // what texts call it
 	From      time.Time    `json:"from,omitzero"`
@@ -64,15 +68,40 @@ func (s *store) subject(c *cli.Context) (of subject, err error) {
 	if err != nil {
 		return of, err
 	}
-	of.Device, of.MAC, of.Addresses = d.ID, d.MAC, d.Addresses
-	of.Names = []string{d.Name(), strconv.FormatUint(d.ID, 10)}
-	if d.MAC != 0 {
-		of.Names = append(of.Names, d.MACString())
+	q, err := s.questions()
+	if err != nil {
+		return of, err
 	}
-	for _, a := range d.Addresses {
+	spans, err := q.Intervals(c.Context, d)
+	if err != nil {
+		return of, err
+	}
+	of.Device, of.MAC, of.Members, of.Addresses = d.ID, d.MAC, d.Members, d.Addresses
+	for _, x := range spans {
+		of.MACs = append(of.MACs, x.MAC)
+	}
+	of.Names = []string{d.Name()}
+	for _, id := range of.devices() {
+		of.Names = append(of.Names, fmt.Sprintf("%016x", id), strconv.FormatUint(id, 10))
+	}
+	for _, mac := range of.macs() {
+		of.Names = append(of.Names, inventory.MAC(mac))
+	}
+	for _, a := range of.Addresses {
 		of.Names = append(of.Names, a.Unmap().String())
 	}
 	return of, nil
+}
+
+// devices are the ids of the subject, none for an address alone.
+func (s *subject) devices() []uint64 { return known(s.Members, s.Device) }
+
+func (s *subject) macs() []uint64 { return known(s.MACs, s.MAC) }
+
+// known is the set of values that are not 0, the value for something unknown.
+func known(list []uint64, first uint64) []uint64 {
+	list = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(list), first))))
+	return slices.DeleteFunc(list, func(v uint64) bool { return v == 0 })
 }
 
 // pattern matches texts that name the subject, as whole words.
@@ -85,7 +114,7 @@ func (s *subject) pattern() string {
 }
 
 func (s *subject) parameters(log uint64) clickhouse.Parameters {
-	p := clickhouse.Parameters{"log": fmt.Sprint(log), "device": fmt.Sprint(s.Device), "address": "", "name": fmt.Sprintf("%016x", s.Device), "pattern": s.pattern(), "from": "0", "to": "0", "alerts": quoteList(s.Alerts)}
+	p := clickhouse.Parameters{"log": fmt.Sprint(log), "devices": idList(s.devices()), "address": "", "pattern": s.pattern(), "from": "0", "to": "0", "alerts": quoteList(s.Alerts)}
 	if s.ByAddress {
 		p["address"] = s.Addresses[0].String()
 	}
@@ -232,11 +261,11 @@ func (s *subject) condition(columns []string) string {
 	var either []string
 	for _, name := range []string{"device", "peer_device"} {
 		if has[name] && s.Device != 0 {
-			either = append(either, fmt.Sprintf("%s = %d", name, s.Device))
+			either = append(either, name+" IN "+idList(s.devices()))
 		}
 	}
-	if has["mac"] && !has["device"] && s.MAC != 0 {
-		either = append(either, fmt.Sprintf("mac = %d", s.MAC))
+	if macs := s.macs(); has["mac"] && !has["device"] && len(macs) > 0 {
+		either = append(either, "mac IN "+idList(macs))
 	}
 	for _, name := range []string{"addr", "peer_addr"} {
 		if has[name] && (s.ByAddress || !has["device"]) {
@@ -258,7 +287,16 @@ func (s *subject) condition(columns []string) string {
 	return where
 }
 
-// quoteList writes ids, which need no escaping, as an array.
+// idList writes ids of devices as an array.
+func idList(ids []uint64) string {
+	text := make([]string, len(ids))
+	for i, id := range ids {
+		text[i] = strconv.FormatUint(id, 10)
+	}
+	return "[" + strings.Join(text, ",") + "]"
+}
+
+// quoteList writes ids of alerts, which need no escaping, as an array.
 func quoteList(ids []string) string {
 	if len(ids) == 0 {
 		return "[]"

@@ -160,11 +160,7 @@ func (s *store) flowParameters(c *cli.Context) (clickhouse.Parameters, error) {
 		if err != nil {
 			return nil, err
 		}
-		ids := make([]string, len(device.Members))
-		for i, id := range device.Members {
-			ids[i] = strconv.FormatUint(id, 10)
-		}
-		p["devices"] = "[" + strings.Join(ids, ",") + "]"
+		p["devices"] = idList(device.Members)
 	}
 	if name := c.String("name"); name != "" {
 		n, err := flow.ParseName(name)

@@ -1,4 +1,4 @@
--- Alerts of which an event is about a device, or names it or an address, in a
+-- Alerts of which an event names a device, by any of its ids, or an address, in a
 -- time by the collector's clock; without a time, those that say so now as well.
 SELECT DISTINCT alert
 FROM
@@ -8,12 +8,12 @@ FROM
     WHERE log = {log:UInt64} AND alert != ''
       AND ({from:Int64} = 0 OR time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC'))
       AND ({to:Int64} = 0 OR time < fromUnixTimestamp64Nano({to:Int64}, 'UTC'))
-      AND ({device:UInt64} != 0 AND JSONExtractString(body, 'device', 'id') = {name:String} OR match(body, {pattern:String}))
+      AND match(body, {pattern:String})
     UNION ALL
     SELECT leftPad(lower(hex(id)), 16, '0') AS alert
     FROM incidents
     WHERE {from:Int64} = 0 AND {to:Int64} = 0
-      AND ({device:UInt64} != 0 AND device = {device:UInt64}
+      AND (device IN {devices:Array(UInt64)}
            OR match(concat(target, ' ', expected, ' ', observed, ' ', text, ' ', query, ' ', reason, ' ', toJSONString(lines)), {pattern:String}))
 )
 ORDER BY alert

@@ -1,4 +1,4 @@
--- Positions of events that are about a device, or name it or an address, in a
+-- Positions of events that name a device, by any of its ids, or an address, in a
 -- time, and of all events of some alerts.
 SELECT batch_index, arraySort(groupUniqArray(pos)) AS positions
 FROM events
@@ -7,6 +7,6 @@ WHERE log = {log:UInt64}
   AND (has({alerts:Array(String)}, JSONExtractString(body, 'incident'))
        OR ({from:Int64} = 0 OR time >= fromUnixTimestamp64Nano({from:Int64}, 'UTC'))
       AND ({to:Int64} = 0 OR time < fromUnixTimestamp64Nano({to:Int64}, 'UTC'))
-      AND ({device:UInt64} != 0 AND JSONExtractString(body, 'device', 'id') = {name:String} OR match(body, {pattern:String})))
+      AND match(body, {pattern:String}))
 GROUP BY batch_index
 ORDER BY batch_index

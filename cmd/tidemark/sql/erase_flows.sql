@@ -10,7 +10,7 @@ FROM
 WHERE log = {log:UInt64}
   AND ({from:Int64} = 0 OR time_received_ns >= fromUnixTimestamp64Nano({from:Int64}, 'UTC'))
   AND ({to:Int64} = 0 OR time_received_ns < fromUnixTimestamp64Nano({to:Int64}, 'UTC'))
-  AND ({device:UInt64} != 0 AND (src_device = {device:UInt64} OR dst_device = {device:UInt64})
+  AND (src_device IN {devices:Array(UInt64)} OR dst_device IN {devices:Array(UInt64)}
        OR {address:String} != '' AND (src_addr = toIPv6OrDefault({address:String}) OR dst_addr = toIPv6OrDefault({address:String})
            OR arrayExists(v -> has(v, if(isIPv4String({address:String}), reinterpretAsFixedString(byteSwap(toUInt32(toIPv4OrDefault({address:String}))))::String,
                                                                          reinterpretAsFixedString(toIPv6OrDefault({address:String}))::String)), mapValues(extensions))))
