@@ -95,7 +95,8 @@ func newCollector(program, dir, network, more string) (*collector, error) {
 	return c, nil
 }
 
-// clocks is what the operator of a site configures of its zone and its holidays.
+// clocks are the keys of a profile by which the operator of a site configures its zone and its
+// holidays.
 func clocks(c trial.Config, dir string) (string, error) {
 	zone, text := "UTC", ""
 	for i, e := range c.Episodes {
@@ -110,7 +111,7 @@ func clocks(c trial.Config, dir string) (string, error) {
 	if err := os.WriteFile(file, []byte("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n"+text+"END:VCALENDAR\r\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write calendar: %w", err)
 	}
-	return fmt.Sprintf("profile: {time_zone: %s, calendars: [{file: %s}]}\n", zone, file), nil
+	return fmt.Sprintf("time_zone: %s, calendars: [{file: %s}]", zone, file), nil
 }
 
 func (c *collector) run(ctx context.Context, into any, args ...string) error {

@@ -29,11 +29,12 @@ const (
 	Timing  = "timing"  // the same in slices of seconds, to see when an alert comes
 	Poison  = "poison"  // attacks from the first hour on
 	Ramp    = "ramp"    // uploads that grow day by day
+	Told    = "told"    // what is wrong by what the operator configured, or is wrong with a router
 	Splice  = "splice"  // real attacks on real devices
 )
 
 // Parts are all kinds, in the order in which they run.
-var Parts = []string{Benign, Attacks, Timing, Poison, Ramp, Splice}
+var Parts = []string{Benign, Attacks, Timing, Poison, Ramp, Told, Splice}
 
 // A design is one trial to run.
 type design struct {
@@ -114,6 +115,8 @@ func designs(parts []string, set string, s size) []design {
 			if s.rampDevices > 0 {
 				all = append(all, ramp(set, s))
 			}
+		case Told:
+			all = append(all, configured(set))
 		}
 	}
 	return all
@@ -284,11 +287,33 @@ func poison(set string, s size) design {
 func ramp(set string, s size) design {
 	seed := bases[set] + 400
 	rng := rand.New(rand.NewPCG(seed, 5))
-	c := trial.Config{Seed: seed, Devices: s.rampDevices, Start: monday, Length: 30 * day, Taps: taps(rng, 1, "MAC"), Cuts: []time.Duration{9 * day}}
+	c := trial.Config{Seed: seed, Devices: s.rampDevices, Start: monday, Length: 30 * day, Taps: taps(rng, 1, "MAC")}
+	for at := 9 * day; at < c.Length; at += day {
+		c.Cuts = append(c.Cuts, at) // a device is judged every day, not after three weeks
+	}
 	for n := range 10 {
 		c.Strikes = append(c.Strikes, trial.Strike{Attack: "ramp", Level: n % 5, At: 9 * day})
 	}
 	return design{Name: "ramp-" + set, Kind: Ramp, Set: set, Sampling: 1, Maturity: "learned", Identity: "MAC", Learned: learning, config: c}
+}
+
+// configured has a site whose operator keeps a list of bad addresses and has the MUD files of makers: two
+// listed hosts are called, two devices do what their files don't permit, two come that nobody
+// announced, and a router falls silent. See told.go.
+func configured(set string) design {
+	seed := bases[set] + 500
+	rng := rand.New(rand.NewPCG(seed, 6))
+	begin := 9 * day
+	c := trial.Config{Seed: seed, Devices: 50, Start: monday, Length: begin + 16*time.Hour, Taps: taps(rng, 1, "MAC"),
+		Cuts:     []time.Duration{begin, begin + 10*time.Hour},
+		Episodes: []trial.Timed{{What: "exporter-gone", At: begin + 10*time.Hour}},
+		Late:     []site.Late{{Model: "tapo-plug", After: begin + 2*time.Hour}, {Model: "phone-app", After: begin + 3*time.Hour}},
+	}
+	for n := range 2 {
+		at := begin + time.Duration(1+n)*time.Hour
+		c.Strikes = append(c.Strikes, trial.Strike{Attack: "beacon", Level: 2 * n, At: at}, trial.Strike{Attack: "lateral", Level: 2 + n, At: at})
+	}
+	return design{Name: "told-" + set, Kind: Told, Set: set, Sampling: 1, Maturity: "learned", Identity: "MAC", Learned: learning, config: c}
 }
 
 // accepted are the families of alerts that name an attack rightly, and how long after its beginning
@@ -317,6 +342,10 @@ var accepted = map[string]struct {
 	"odd-hour":        {[]string{"unexpected_hour"}, 4 * time.Hour},
 	"volume":          {[]string{"volume", "drift", "exfiltration"}, 3 * time.Hour},
 	"ramp":            {[]string{"drift", "volume", "exfiltration"}, 21 * day},
+	listedPeer:        {[]string{"threat_intel"}, 2 * time.Hour},
+	notPermitted:      {[]string{"mud"}, 2 * time.Hour},
+	newDevice:         {[]string{"new_device"}, 2 * time.Hour},
+	routerGone:        {[]string{"coverage"}, 2 * time.Hour},
 }
 
 // window is how long after its beginning an alert about an attack of this trial counts.

@@ -215,7 +215,7 @@ func TestWork_WithinItsBudgetAndOnFromThere(t *testing.T) {
 
 // TestQueue_TheMostTellingFirst: of both sets, before what no bar speaks of.
 func TestQueue_TheMostTellingFirst(t *testing.T) {
-	o := Options{Sets: []string{Tuning, Sealed}, Parts: []string{Benign, Attacks, Timing, Poison, Ramp}}
+	o := Options{Sets: []string{Tuning, Sealed}, Parts: []string{Benign, Attacks, Timing, Poison, Ramp, Told}}
 	jobs, err := o.queue(full)
 	if err != nil {
 		t.Fatal(err)
@@ -225,8 +225,8 @@ func TestQueue_TheMostTellingFirst(t *testing.T) {
 		first = append(first, j.name)
 	}
 	want := []string{
-		"attacks-tuning-1-learned-MAC", "attacks-sealed-1-learned-MAC", "poison-tuning", "poison-sealed",
-		"timing-tuning-0", "timing-sealed-0", "benign-tuning-0", "benign-sealed-0",
+		"attacks-tuning-1-learned-MAC", "attacks-sealed-1-learned-MAC", "poison-tuning", "told-tuning", "poison-sealed", "told-sealed",
+		"timing-tuning-0", "timing-sealed-0",
 	}
 	if !slices.Equal(first, want) {
 		t.Errorf("first %q, want %q", first, want)

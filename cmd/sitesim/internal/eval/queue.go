@@ -28,7 +28,7 @@ func (d *design) rank() int {
 	switch {
 	case d.Kind == Attacks && d.Sampling == 1 && learned && d.Identity == "MAC":
 		return 1
-	case d.Kind == Poison:
+	case d.Kind == Poison || d.Kind == Told:
 		return 2
 	case d.Kind == Timing && first:
 		return 3

@@ -102,7 +102,8 @@ func (o Options) trial(ctx context.Context, d *design) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	more, err := clocks(d.config, dir)
+	d.rename(truth)
+	more, err := d.configure(truth, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +137,9 @@ func (o Options) trial(ctx context.Context, d *design) (_ *Result, err error) {
 		}
 		if i == 0 && len(truth.Slices) > 1 {
 			before = after
+			if err := d.attach(ctx, c, truth); err != nil {
+				return nil, err
+			}
 		}
 		if d.Kind != Timing && i+1 < len(truth.Slices) {
 			continue

@@ -82,21 +82,29 @@ func identify(devices []known, truth []trial.Device) map[string]*trial.Device {
 	return m
 }
 
-// subject is the device an alert is about: by the program's id, or by the address its text begins with,
-// since a device that got another id meanwhile is no longer listed by the first.
-func subject(a *alert, devices map[string]*trial.Device, truth []trial.Device) *trial.Device {
+// subject is what an alert is about: a device by the program's id, or by the address its text begins
+// with, since a device that got another id meanwhile is no longer listed by the first; or a router,
+// which is no device.
+func subject(a *alert, devices map[string]*trial.Device, truth *trial.Truth) *trial.Device {
 	if d := devices[a.Device]; d != nil {
 		return d
 	}
 	title, _, _ := strings.Cut(a.Text, ": ")
-	for i := range truth {
-		if strings.Contains(title, truth[i].MAC) && truth[i].MAC != "" {
-			return &truth[i]
+	for i := range truth.Devices {
+		if d := &truth.Devices[i]; strings.Contains(title, d.MAC) && d.MAC != "" {
+			return d
 		}
 	}
-	for i := range truth {
-		if address, _, _ := strings.Cut(title, " "); slices.Contains(truth[i].Addresses, address) {
-			return &truth[i]
+	address, _, _ := strings.Cut(title, " ")
+	for i := range truth.Devices {
+		if slices.Contains(truth.Devices[i].Addresses, address) {
+			return &truth.Devices[i]
+		}
+	}
+	exporter, _ := strings.CutPrefix(title, "exporter ")
+	for _, r := range truth.Routers {
+		if r.Address == exporter {
+			return &trial.Device{Name: r.Name, Class: "exporter", Model: r.Name}
 		}
 	}
 	return nil
@@ -129,7 +137,7 @@ func (d *design) judge(truth *trial.Truth, devices map[string]*trial.Device, bef
 			o.Hidden = attack.Exported.Sub(attack.Start).Seconds()
 		}
 		for _, a := range after {
-			who := subject(&a, devices, truth.Devices)
+			who := subject(&a, devices, truth)
 			if who == nil || who.Name != attack.Device && !slices.Contains(attack.Also, who.Name) {
 				continue
 			}
@@ -190,7 +198,7 @@ func (d *design) alarms(truth *trial.Truth, devices map[string]*trial.Device, li
 		if a.Risk < listed {
 			continue
 		}
-		who := subject(&a, devices, truth.Devices)
+		who := subject(&a, devices, truth)
 		if who == nil {
 			who = &trial.Device{Name: "(nobody)", Class: "unknown", Model: "unknown"}
 		}

@@ -49,12 +49,18 @@ type Config struct {
 	Cuts     []time.Duration // a new capture begins at each
 }
 
-// Timed is a happening of package site, or of a router: "exporter-reboot" and "sampling-change",
-// which divides what the router samples by ten, or begins to sample one in ten.
+// Timed is a happening of package site, or of a router.
 type Timed struct {
 	What string
 	At   time.Duration
 }
+
+// What may happen to a router.
+const (
+	reboot   = "exporter-reboot"
+	resample = "sampling-change" // what it samples is divided by ten, or it begins to sample one in ten
+	gone     = "exporter-gone"   // it exports no more
+)
 
 // Strike is an attack to come. Without a Device a fitting one is chosen that no other strike has.
 type Strike struct {
@@ -67,10 +73,17 @@ type Strike struct {
 // Truth is what was the case.
 type Truth struct {
 	Devices  []Device       `json:"devices"`
+	Routers  []Router       `json:"routers"`
 	Episodes []site.Episode `json:"episodes"`
 	Attacks  []Attack       `json:"attacks"`
 	Slices   []Slice        `json:"slices"`
 	Records  uint64         `json:"records"`
+}
+
+// Router is one that exports.
+type Router struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // of its datagrams
 }
 
 // Device is one of the site as a collector can know it.
@@ -79,12 +92,23 @@ type Device struct {
 	MAC                string
 	Addresses          []string // first and, after a renumbering, last
 	Exporter           string
-	Seen               bool // its router tells it apart from others
+	Seen               bool          // its router tells it apart from others
+	Born               time.Duration `json:",omitempty"` // joins so long after the start
+	Needs              []Need        `json:"-"`          // what its maker made it for
+}
+
+// Need is a service that a device uses or offers in ordinary life.
+type Need struct {
+	To     string // a name on the Internet; "" = somebody of the site
+	Serves bool   // the device is the one who answers
+	UDP    bool
+	Port   uint16
 }
 
 // Attack is one strike with what it did.
 type Attack struct {
 	Strike
+	Peer       string `json:"peer"` // address of the other end, the first of several
 	Start, End time.Time
 	Packets    uint64
 	Octets     uint64
@@ -176,7 +200,7 @@ func Write(ctx context.Context, c Config, dir string) (*Truth, error) {
 
 func (r *run) happen(e Timed) error {
 	at := r.Start.Add(e.At)
-	if e.What != "exporter-reboot" && e.What != "sampling-change" {
+	if e.What != reboot && e.What != resample && e.What != gone {
 		return r.sim.Happen(e.What, at.UnixNano())
 	}
 	names := []string{}
@@ -186,9 +210,9 @@ func (r *run) happen(e Timed) error {
 		}
 	}
 	t := r.taps[names[r.rng.IntN(len(names))]]
-	t.changes = append(t.changes, change{at.UnixNano(), e.What == "sampling-change"})
+	t.changes = append(t.changes, change{at.UnixNano(), e.What})
 	slices.SortFunc(t.changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
-	episode := site.Episode{What: e.What, Start: at, End: at.Add(24 * time.Hour)}
+	episode := site.Episode{What: e.What, Devices: []string{t.name()}, Start: at, End: at.Add(24 * time.Hour)}
 	for _, d := range r.plan.Devices {
 		if d.Exporter == t.router.Name {
 			episode.Devices = append(episode.Devices, d.Name)
@@ -241,8 +265,11 @@ func choosiness(attack string) int {
 
 // tell fills in the truth when the run is over.
 func (r *run) tell() {
-	for _, t := range r.taps {
-		r.truth.Records += t.exporter.Stats().Records + t.before
+	for _, name := range routers {
+		if t := r.taps[name]; t != nil {
+			r.truth.Records += t.exporter.Stats().Records + t.before
+			r.truth.Routers = append(r.truth.Routers, Router{t.name(), t.router.Agent})
+		}
 	}
 	now := r.sim.Addresses()
 	for _, d := range r.plan.Devices {
@@ -252,7 +279,7 @@ func (r *run) tell() {
 			addresses = append(addresses, a)
 		}
 		model := strings.TrimRight(d.Name, "-0123456789")
-		r.truth.Devices = append(r.truth.Devices, Device{Name: d.Name, Class: d.Class, Model: model, MAC: d.MAC.String(), Addresses: addresses, Exporter: d.Exporter, Seen: watched && !tap.NAT})
+		r.truth.Devices = append(r.truth.Devices, Device{Name: d.Name, Class: d.Class, Model: model, MAC: d.MAC.String(), Addresses: addresses, Exporter: d.Exporter, Seen: watched && !tap.NAT, Born: d.Born, Needs: needs(&d, r.plan)})
 	}
 	r.truth.Episodes = append(r.truth.Episodes, r.sim.Episodes()...)
 	for _, d := range r.plan.Devices {
@@ -274,6 +301,7 @@ func (r *run) tell() {
 			if l.Attack != s.Attack || l.Device != s.Device || l.Level != s.Level || l.Start.Before(a.Start.Add(-time.Second)) || l.Start.After(a.Start.Add(24*time.Hour)) {
 				continue
 			}
+			a.Peer = cmp.Or(a.Peer, l.Peer)
 			a.Packets += l.Packets
 			a.Octets += l.Octets
 			if at, ok := r.first[l.Mark()]; ok && (a.Exported.IsZero() || at < a.Exported.UnixNano()) {
@@ -294,6 +322,20 @@ func (r *run) tell() {
 	}
 }
 
+// needs are the services of the device's routines.
+func needs(d *site.Device, plan *site.Plan) (all []Need) {
+	for _, routine := range d.Routines {
+		n := Need{Serves: routine.Inbound, UDP: routine.Do == site.Exchange, Port: routine.Port}
+		if slices.ContainsFunc(plan.Domains, func(x site.Domain) bool { return x.Name == routine.To }) {
+			n.To = routine.To
+		}
+		if routine.Do <= site.Exchange && !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
 func (r *run) address(device string) string {
 	for _, d := range r.plan.Devices {
 		if d.Name == device {
@@ -303,10 +345,10 @@ func (r *run) address(device string) string {
 	return "0.0.0.0"
 }
 
-// change is a reboot of a router, or of what it samples.
+// change is what happens to a router.
 type change struct {
-	at       int64
-	sampling bool
+	at   int64
+	what string
 }
 
 // tap is a router at work: an exporter with a clock, a memory that a reboot empties, and a line that
@@ -318,6 +360,7 @@ type tap struct {
 	options  export.Options
 	exporter export.Exporter
 	before   uint64 // records of exporters before a reboot
+	dead     bool
 	changes  []change
 	cuts     []int64 // when the captures to come begin: each is read by itself, so it opens with templates
 	rng      *rand.Rand
@@ -334,6 +377,8 @@ func newTap(r *run, w site.Router, t Tap, i uint64) (*tap, error) {
 	return p, p.boot(r.Start.UnixNano()-int64(1+i)*int64(30*time.Hour), 0)
 }
 
+func (p *tap) name() string { return "router " + p.router.Name }
+
 func (p *tap) boot(at int64, sequence uint32) (err error) {
 	if p.exporter != nil {
 		p.before += p.exporter.Stats().Records
@@ -343,7 +388,7 @@ func (p *tap) boot(at int64, sequence uint32) (err error) {
 }
 
 func (p *tap) send(d export.Datagram) {
-	if p.Loss > 0 && p.rng.Float64() < p.Loss {
+	if p.dead || p.Loss > 0 && p.rng.Float64() < p.Loss {
 		return
 	}
 	for _, m := range d.Marks {
@@ -368,7 +413,8 @@ func (p *tap) Advance(now int64) {
 	for len(p.changes) > 0 && p.changes[0].at <= now {
 		c := p.changes[0]
 		p.changes = p.changes[1:]
-		if c.sampling {
+		p.dead = c.what == gone
+		if c.what == resample {
 			p.exporter.Flush(now + int64(p.Skew))
 			if p.options.Sampling >= 10 {
 				p.options.Sampling /= 10
