@@ -98,12 +98,12 @@ func New(c Config, d Deps) (*Collector, error) {
 		config: c, deps: d,
 		limit:      newRateLimit(c.RateLimit),
 		strangers:  newStrangers(),
-		interfaces: &interfaces{m: map[interfaceKey]*counted{}},
+		interfaces: newInterfaces(),
 	}
 	for _, t := range c.Tee {
 		co.tees = append(co.tees, &teeTarget{address: t})
 	}
-	co.sflow = sflow.New(payloads(sflow.Config{Sampling: c.sampling, Counters: co.interfaces.counters}, d))
+	co.sflow = sflow.New(payloads(sflow.Config{Sampling: c.sampling, Counters: co.interfaces.counters, PortName: co.interfaces.named}, d))
 	co.connections = newConnections(co)
 	co.accounts = newAccounts(c.MaxExporters, co.logOpened)
 	if d.Sequences != nil {

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"testing"
@@ -38,11 +39,43 @@ func TestInterfaces_CountersAreHeldAgainstSamples(t *testing.T) {
 }
 
 func TestInterfaces_AreBounded(t *testing.T) {
-	f := &interfaces{m: map[interfaceKey]*counted{}}
-	for i := range uint32(maxInterfaces + 10) {
-		f.counters([16]byte{}, [16]byte{}, 0, sflow.InterfaceCounters{Index: i})
+	f := newInterfaces()
+	for i := range uint32(maxExporterInterfaces + 10) {
+		f.counters([16]byte{1}, [16]byte{}, 0, sflow.InterfaceCounters{Index: i})
+		f.named([16]byte{1}, [16]byte{}, 0, i, bytes.Repeat([]byte("x"), 60000))
 	}
-	equal(t, "interfaces followed", len(f.m), maxInterfaces)
+	equal(t, "interfaces of an exporter", len(f.m), maxExporterInterfaces)
+	for _, i := range f.m {
+		equal(t, "octets of a name", len(i.name), maxInterfaceName)
+	}
+	for e := range byte(20) {
+		for i := range uint32(maxExporterInterfaces) {
+			f.counters([16]byte{2, e}, [16]byte{}, 0, sflow.InterfaceCounters{Index: i})
+		}
+	}
+	equal(t, "interfaces of all", len(f.m), maxInterfaces)
+}
+
+// nameSample is a counter sample with a port_name record alone.
+func nameSample(format uint32, source []byte, name string) []byte {
+	text := append([]byte(name), make([]byte, (4-len(name)%4)%4)...)
+	body := octets(uint32(1), source, uint32(1), uint32(1005), uint32(4+len(text)), uint32(len(name)), text)
+	return octets(format, uint32(len(body)), body)
+}
+
+// Names stand beside the counters, whichever comes first, the later one holds;
+// those of other things than interfaces are left out.
+func TestInterfaces_AreNamedByCounterSamples(t *testing.T) {
+	l := newLab(t, Config{})
+	l.send("127.0.0.1", sflowOf(nameSample(2, octets(uint32(3)), "swp1"), nameSample(4, octets(uint32(0), uint32(9)), "uplink\x00\x00"), nameSample(2, octets(uint32(2<<24|7)), "slot")))
+	l.send("127.0.0.1", sflowOf(counterSample(3, 1000)))
+	l.send("127.0.0.1", sflowOf(sflowSample(1, 0), sflowSample(2, 0)))
+	l.send("127.0.0.1", sflowOf(counterSample(3, 2024), nameSample(2, octets(uint32(3)), "swp3")))
+	e := l.status("127.0.0.1")
+	want := []InterfaceStatus{{Index: 3, Name: "swp3", CountedPackets: 1024, SampledPackets: 1024}, {Index: 9, Name: "uplink"}}
+	if !slices.Equal(e.Interfaces, want) {
+		t.Errorf("%+v, want %+v", e.Interfaces, want)
+	}
 }
 
 // Names that options data gave are listed, of both kinds.

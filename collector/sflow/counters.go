@@ -29,24 +29,33 @@ func (c InterfaceCounters) InSince(earlier InterfaceCounters) (n uint64, ok bool
 	return n, c.Unicast != unknown
 }
 
-const genericCounters = 1 // format of the counter record, 88 octets
+// Formats of counter records of enterprise 0: if_counters of 88 octets (sFlow v5,
+// Section 5), and port_name (sflow.org, "sFlow OpenFlow Structures").
+const (
+	genericCounters = 1
+	portName        = 1005
+)
 
 // counters reads the records of a counter sample. Other records than those of
 // interfaces, and what is cut, are passed over: the sample is counted.
 func (x *pass) counters(s *sample) {
-	if x.config.Counters == nil {
+	if x.config.Counters == nil && x.config.PortName == nil {
 		return
 	}
 	s.c.u32() // sequence
-	s.c.u32() // data source
-	if s.format == expandedCounterSample {
-		s.c.u32() // the index of it
-	}
+	class, index := s.c.dataSource(s.format == expandedCounterSample)
 	for records := s.c.u32(); records > 0 && !s.c.short; records-- {
 		format, n := s.c.u32(), s.c.u32()
-		if b := s.c.take(int64(n)); format == genericCounters && len(b) >= 88 {
+		b := s.c.take(int64(n))
+		switch {
+		case format == genericCounters && len(b) >= 88 && x.config.Counters != nil:
 			at := binary.BigEndian.Uint32
 			x.config.Counters(x.dg.Exporter, x.agent.As16(), x.res.Domain, InterfaceCounters{Index: at(b), Unicast: at(b[32:]), Multicast: at(b[36:]), Broadcast: at(b[40:])})
+		case format == portName && class == ifIndexClass && x.config.PortName != nil:
+			r := cursor{rest: b}
+			if name := r.take(int64(r.u32())); len(name) > 0 {
+				x.config.PortName(x.dg.Exporter, x.agent.As16(), x.res.Domain, index, name)
+			}
 		}
 	}
 }

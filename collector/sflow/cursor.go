@@ -49,6 +49,19 @@ func (c *cursor) expandedInterface() uint32 {
 	return format<<30 | value&0x3fffffff
 }
 
+// ifIndexClass is the class of data sources that are interfaces (sFlow v5, Section 5).
+const ifIndexClass = 0
+
+// dataSource reads an sflow_data_source: in the compact form the class is in the
+// top octet of the index.
+func (c *cursor) dataSource(expanded bool) (class, index uint32) {
+	if expanded {
+		return c.u32(), c.u32()
+	}
+	v := c.u32()
+	return v >> 24, v & 0xffffff
+}
+
 func zeros(b []byte) bool {
 	for _, x := range b {
 		if x != 0 {

@@ -24,6 +24,10 @@ type Config struct {
 	// Counters, if set, is given what counter samples say of interfaces. It too is
 	// called by as many goroutines as Decode.
 	Counters func(exporter, agent [16]byte, domain uint32, c InterfaceCounters)
+
+	// PortName, if set, is given what counter samples call an interface, as sent. It
+	// may not keep name, and is called by as many goroutines as Decode.
+	PortName func(exporter, agent [16]byte, domain, index uint32, name []byte)
 }
 
 // PortSet is a set of ports, a bit for each; nil is empty.

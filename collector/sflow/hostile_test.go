@@ -29,6 +29,8 @@ func samples() map[string][]byte {
 			record(sampledEthernet, join(words(100), srcMAC, []byte{0, 0}, dstMAC, []byte{0, 0}, words(0x0800))),
 			record(sampledIPv4, join(words(90, 6), ip("10.0.0.1"), ip("10.0.0.2"), words(1, 2, 3, 4))))),
 		"counters": datagramOf(sampleOf(counterSample, words(1, 2, 1), record(1, make([]byte, 88)))),
+		"names": datagramOf(sampleOf(counterSample, words(1, 2, 2), record(1, make([]byte, 88)), record(portName, opaque([]byte("swp1")))),
+			sampleOf(expandedCounterSample, words(1, 0, 9, 1), record(portName, opaque([]byte("uplink"))))),
 	}
 }
 

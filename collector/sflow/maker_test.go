@@ -99,7 +99,14 @@ var agent = flow.Datagram{Exporter: netip.MustParseAddr("::ffff:" + agent4).As16
 func run(t testing.TB, payload []byte) (*flow.Batch, flow.Result) {
 	t.Helper()
 	var b flow.Batch
-	r := New(Config{}).Decode(&b, agent, payload)
+	r := New(Config{
+		Counters: func(_, _ [16]byte, _ uint32, c InterfaceCounters) { c.InSince(InterfaceCounters{}) },
+		PortName: func(_, _ [16]byte, _, _ uint32, name []byte) {
+			if len(name) == 0 || len(name) > len(payload) {
+				t.Fatalf("Decode(%x): a name of %d octets", payload, len(name))
+			}
+		},
+	}).Decode(&b, agent, payload)
 	if r.Undecodable[flow.ReasonPanic] != 0 {
 		t.Fatalf("Decode(%x) panicked", payload)
 	}
