@@ -95,7 +95,7 @@ func Detectors() []Detector {
 		{Name: "coverage", Attack: []string{"T1562", "T0815"}, Stage: "impact", target: byPeer, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.25, "min_devices": 3}},
 		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady, hearsAll: true,
-			Parameters: map[string]float64{"severity": 0.65}},
+			Parameters: map[string]float64{"severity": 0.65, "max_p": 1e-6}},
 		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.45, "site_hours": 24, "settle_hours": 24, "min_flows": 3}},
 		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady,

@@ -8,8 +8,10 @@
 -- the exporter, the line or the power is away, and not the device. What is known by its
 -- address only is not missed while another id is heard with that.
 --
--- Minimum evidence: device learned; heard in nine of ten hours of the week before; not
--- on flows sampled in the last three days, where nothing seen is nothing caught.
+-- Minimum evidence: device learned; heard in nine of ten hours of the week before, or in
+-- so many that chance makes a gap like this in one of a million ({max_p}); not if flows of
+-- the last day or three were sampled, where nothing seen is nothing caught. That is told
+-- from sums: a long flow counts its samples in the hour in which it began.
 -- Severity 0.65; strength grows with the gap. ATT&CK T1489; ICS T0826, T0881, T0814.
 WITH
     (
@@ -27,10 +29,12 @@ WITH
     ),
     hours AS
     (
-        SELECT device, arraySort(groupUniqArray(toUInt32(v.t))) AS list, argMax(exporter_of, v.t) AS exporter, max(v.thin) AS is_sampled
+        SELECT device, arraySort(groupUniqArray(toUInt32(v.t))) AS list, argMax(exporter_of, v.t) AS exporter,
+            sumIf(v.caught, v.t > span.2 - toIntervalDay(3)) < 0.9 * sumIf(v.packets, v.t > span.2 - toIntervalDay(3))
+                OR sumIf(v.caught, v.t > span.2 - toIntervalDay(1)) < 0.9 * sumIf(v.packets, v.t > span.2 - toIntervalDay(1)) AS is_sampled
         FROM
         (
-            SELECT device, t, any(exporter) AS exporter_of, t > span.2 - toIntervalDay(3) AND sum(samples) < 0.9 * (sum(packets_out) + sum(packets_in)) AS thin
+            SELECT device, t, any(exporter) AS exporter_of, sum(samples) AS caught, sum(packets_out) + sum(packets_in) AS packets
             FROM volumes_1h
             WHERE device IN (SELECT device FROM ages) AND t > span.2 - toIntervalDay(29) AND t <= span.2
             GROUP BY device, t
@@ -57,7 +61,7 @@ WITH
     (
         SELECT *, count() OVER (PARTITION BY exporter ORDER BY begun RANGE BETWEEN 3600 PRECEDING AND 3600 FOLLOWING) AS together
         FROM gaps
-        WHERE lately >= 151 AND quiet >= 2 * longest + 7200 AND begun + 3600 >= born + greatest({learning:UInt64}, 604800)
+        WHERE (lately >= 151 OR quiet / 3600 * log(1 - (lately + 0.5) / 169) <= log({max_p:Float64})) AND quiet >= 2 * longest + 7200 AND begun + 3600 >= born + greatest({learning:UInt64}, 604800)
     ),
     neighbours AS
     (

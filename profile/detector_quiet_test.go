@@ -1,0 +1,44 @@
+package profile_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A device is missed however long its flows last, whose samples count in the hour
+// in which they began, and however rarely it speaks, if it is gone for long enough.
+func TestSilence_LongFlowsAndRareOnes(t *testing.T) {
+	s := newSite(t, only("silence"))
+	gone := monday.AddDate(0, 0, 8)
+	long := func(day int) talk {
+		return talk{at: monday.AddDate(0, 0, day).Add(20*time.Hour + 30*time.Minute), lasts: 2 * time.Hour, from: "10.0.0.9", to: "10.0.0.2", mac: sensor, dmac: camera, port: 8080, out: 50_000_000, in: 1_000_000}
+	}
+	rare := func(hour int) talk { // of a device that speaks every other hour
+		return talk{at: monday.Add(time.Duration(hour)*time.Hour + 5*time.Minute), from: "10.0.0.30", to: "10.0.0.2", mac: sensor + 1, dmac: camera, port: 8080, out: 500, in: 300}
+	}
+	for k := range 6 {
+		for _, l := range life(monday, 9) {
+			if k != 2 || l.mac != sensor || l.at.Before(gone) {
+				s.add(houseOf(k+1, l))
+			}
+		}
+	}
+	for d := range 8 {
+		s.add(houseOf(3, long(d)))
+	}
+	for h := 0; h < 9*24; h += 2 {
+		s.add(houseOf(4, rare(h)))
+		if h < 8*24 {
+			s.add(houseOf(5, rare(h)))
+		}
+	}
+	var got []string
+	for _, e := range append(s.score(), s.score()...) {
+		got = append(got, e.Body["device"].(map[string]any)["mac"].(string))
+	}
+	slices.Sort(got)
+	if want := []string{"24:0a:c4:00:03:02", "24:0a:c4:00:05:03"}; !slices.Equal(slices.Compact(got), want) {
+		t.Errorf("missed are %q, want the sensor of house 3 and the rare device of house 5: %q", got, want)
+	}
+}
