@@ -13,9 +13,9 @@ func (s *Scorer) targetOf(f *finding) string {
 	switch f.detector.target {
 	case byPeer:
 		return f.peer()
-	case byService:
+	case byService, byOffer, bySession:
 		peer := ""
-		if f.detector.Name == "failed_access" {
+		if f.detector.target == bySession || f.detector.target == byOffer && f.Role == "server" {
 			peer = " " + f.peer()
 		}
 		if f.Port == 0 && (f.Proto == 6 || f.Proto == 17) {

@@ -52,6 +52,8 @@ type target uint8
 const (
 	byPeer    target = iota // the peer
 	byService               // role and service
+	byOffer                 // role and service, and of what the device serves the peer
+	bySession               // role, service and peer
 	byDevice                // the device alone
 )
 
@@ -62,11 +64,11 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.85}},
 		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: trying, brief: true,
 			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40, "pings_5m": 12}},
-		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: byService, pace: prompt, needs: failing, brief: true,
+		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: bySession, pace: prompt, needs: failing, brief: true,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
 		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4, "few": 15}},
-		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byService, pace: prompt, needs: novelty,
+		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byOffer, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.4, "min_strength": 0.35, "min_tries": 3}},
 		{Name: "lateral", Attack: []string{"T1021", "T1210", "T1570", "T0886", "T0866", "T0867"}, Stage: "lateral", target: byPeer, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.6, "min_strength": 0.35}},
@@ -154,7 +156,7 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string
 		"site": s.config.Site, "log": log, "after": after, "upto": upto, "device": device,
 		"learning": uint64(s.config.LearningPeriod / time.Second),
 		"listed":   s.suspects.addrs, "reasons": s.suspects.reasons,
-		"zone": s.config.Zone.String(), "off": s.days.off, "work": s.days.work,
+		"zone": s.config.Zone.String(), "off": s.days.off, "work": s.days.work, "clock": s.lull.clock,
 	}
 	for p, v := range d.Parameters {
 		values[p] = v

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"tidemark/profile"
 )
 
 // A device is missed however long its flows last, whose samples count in the hour
@@ -40,5 +42,36 @@ func TestSilence_LongFlowsAndRareOnes(t *testing.T) {
 	slices.Sort(got)
 	if want := []string{"24:0a:c4:00:03:02", "24:0a:c4:00:05:03"}; !slices.Equal(slices.Compact(got), want) {
 		t.Errorf("missed are %q, want the sensor of house 3 and the rare device of house 5: %q", got, want)
+	}
+}
+
+// Whoever was told of one client of a service that is new was not told of the next.
+func TestNewService_AnotherClientLater(t *testing.T) {
+	s := newSite(t, profile.Config{Disabled: []string{"silence", "new_device"}})
+	telnet := func(h int, from string, mac uint64) talk {
+		return talk{at: monday.AddDate(0, 0, 8).Add(time.Duration(h) * time.Hour), lasts: time.Minute, from: from, to: "10.0.0.2", mac: mac, dmac: camera, port: 23, out: 400, in: 900}
+	}
+	for _, l := range life(monday, 8) {
+		s.add(l)
+		if l.mac == sensor { // another device of the house
+			l.from, l.mac, l.at = "10.0.0.30", sensor+1, l.at.Add(5*time.Minute)
+			s.add(l)
+		}
+	}
+	s.score()
+	s.add(telnet(8, "10.0.0.9", sensor))
+	s.score()
+	s.add(telnet(17, "10.0.0.30", sensor+1))
+	since := map[string]bool{}
+	for _, e := range s.score() {
+		for _, l := range e.Body["lines"].([]any) {
+			line := l.(map[string]any)
+			if line["family"] == "new_service" && line["role"] == "server" {
+				since[line["since"].(string)[11:13]] = true
+			}
+		}
+	}
+	if !since["08"] || !since["17"] {
+		t.Errorf("lines of telnet offered since %v o'clock, want one since 8 and one since 17", since)
 	}
 }

@@ -5,6 +5,9 @@
 -- new_destination, over the services of the same role; a quarter of it for a mere
 -- download from outside (over 1 MB, 20 times what was sent).
 --
+-- Of a service that is offered each finding names the client that came last, from
+-- when it came on: whom one alert told of is not everybody.
+--
 -- A port that was only knocked at is not offered: a RST or SYN-ACK has no payload
 -- (at most 60 octets), and may be all that is seen of a connection.
 --
@@ -14,7 +17,7 @@
 WITH
     touched AS
     (
-        SELECT device, role, proto, port, min(contacts.first) AS since
+        SELECT device, role, proto, port, min(contacts.first) AS since, groupUniqArray(256)((peer, peer_device, peer_addr)) AS others
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
             AND role IN ('client', 'server') AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
@@ -32,7 +35,7 @@ WITH
     (
         SELECT
             device, role, proto, port, min(edges.first) AS begun, max(edges.last) AS seen, groupUniqArray(day) AS days,
-            argMin(edges.peer, edges.first) AS a_peer, argMin(peer_device, edges.first) AS other, max(scope = 'lan') AS inside, argMin(peer_addr, edges.first) AS address, uniqExact(edges.peer) AS n_peers,
+            max(scope = 'lan') AS inside, minMap(map(edges.peer, edges.first)) AS by_peer, length(by_peer) AS n_peers,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) + sum(refused) AS n_failed
         FROM edges
         WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'server') AND scope IN ('lan', 'wan')
@@ -49,7 +52,7 @@ WITH
     (
         SELECT
             services.device AS device, services.role AS role, services.proto AS proto, services.port AS port, services.begun AS begun, services.seen AS seen,
-            services.a_peer AS a_peer, services.other AS other, services.address AS address, services.n_peers AS n_peers,
+            arraySort(x -> by_peer[x.1], arrayFilter(x -> mapContains(by_peer, x.1), others)) AS users, users[role = 'client' ? 1 : -1] AS who, by_peer[who.1] AS came, services.n_peers AS n_peers,
             services.b_out AS b_out, services.b_in AS b_in, services.n_flows AS n_flows, services.n_failed AS n_failed,
             role = 'client' AND NOT inside AND b_in >= 1000000 AND b_in >= 20 * b_out AS download,
             arrayFilter(x -> x.1 < begun, list) AS before,
@@ -60,12 +63,12 @@ WITH
         INNER JOIN ages USING (device)
         INNER JOIN known USING (device, role)
         INNER JOIN touched USING (device, role, proto, port)
-        WHERE begun >= learned AND touched.since < begun + toIntervalDay(1)
+        WHERE begun >= learned AND notEmpty(users) AND touched.since < begun + toIntervalDay(1)
             AND (n_flows > n_failed AND (role = 'client' OR b_out > 0) OR role = 'client' AND n_flows >= {min_tries:UInt64})
     )
 SELECT
-    device, toString(judged.role) AS role, a_peer AS peer, other AS peer_device, address AS peer_addr, proto, port,
-    begun AS since, least(seen, begun + toIntervalDay(1)) AS until,
+    device, toString(judged.role) AS role, who.1 AS peer, who.2 AS peer_device, who.3 AS peer_addr, proto, port,
+    judged.role = 'client' ? begun : came AS since, least(seen, begun + toIntervalDay(1)) AS until,
     sensitive ? 1. : (1 - least(1, 20 * p_new)) * (download ? 0.25 : 1) AS strength,
     0.9 AS confidence,
     sensitive ? 0.6 : toFloat64({severity:Float64}) AS severity,
