@@ -36,10 +36,11 @@ const coverageEnough = 20
 
 // coverage says what exporters show of the site, and what they do not.
 type coverage struct {
-	Networks []networkCoverage `json:"networks"`
-	VLANs    []vlanCoverage    `json:"vlans"`
-	Devices  []deviceCoverage  `json:"devices"` // with a blind spot
-	Unseen   []string          `json:"unseen"`  // configured networks of which nothing was seen
+	Networks   []networkCoverage   `json:"networks"`
+	Interfaces []interfaceCoverage `json:"interfaces"` // of exporters, behind which there are devices
+	VLANs      []vlanCoverage      `json:"vlans"`
+	Devices    []deviceCoverage    `json:"devices"` // with a blind spot
+	Unseen     []string            `json:"unseen"`  // configured networks of which nothing was seen
 }
 
 // networkCoverage counts the devices of a /24 or /64 of the site.
@@ -115,7 +116,7 @@ MACs there) loses a device when its address changes.
 }
 
 func (s *store) coverage(ctx context.Context, days uint) (coverage, error) {
-	v := coverage{Networks: []networkCoverage{}, VLANs: []vlanCoverage{}, Devices: []deviceCoverage{}, Unseen: []string{}}
+	v := coverage{Networks: []networkCoverage{}, Interfaces: []interfaceCoverage{}, VLANs: []vlanCoverage{}, Devices: []deviceCoverage{}, Unseen: []string{}}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"site": s.cfg.Site, "days": strconv.FormatUint(uint64(days), 10)}))
 	devices, err := s.seenDevices(ctx)
 	if err != nil {
@@ -150,6 +151,9 @@ func (s *store) coverage(ctx context.Context, days uint) (coverage, error) {
 		}
 	}
 	if err := s.unseenStations(ctx, &v); err != nil {
+		return v, err
+	}
+	if err := s.coverInterfaces(ctx, &v); err != nil {
 		return v, err
 	}
 	return v, s.each(ctx, coverageVLANsSQL, func(scan func(...any) error) error {
@@ -375,6 +379,7 @@ func (v coverage) write(c *cli.Context, w io.Writer) error {
 		return err
 	}
 	v.writeDevices(w)
+	v.writeInterfaces(w)
 	v.writeVLANs(w)
 	if len(v.Unseen) > 0 {
 		fmt.Fprintf(w, "\nnothing was seen of %s (networks in the configuration)\n", strings.Join(v.Unseen, ", "))

@@ -3,6 +3,7 @@ package main
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type half struct {
 	exporter string
 	flags    uint16
 	input    uint32 // interface, 0 = not exported
+	output   uint32
 }
 
 func storeHalves(t *testing.T, s *store, halves []half) {
@@ -48,6 +50,10 @@ func storeHalves(t *testing.T, s *store, halves []half) {
 		if h.input != 0 {
 			b.InIf[r] = h.input
 			b.Presence[r] |= flow.HasInIf
+		}
+		if h.output != 0 {
+			b.OutIf[r] = h.output
+			b.Presence[r] |= flow.HasOutIf
 		}
 		if h.vlan != 0 {
 			b.Presence[r] |= flow.HasVLANIn
@@ -110,5 +116,36 @@ func TestCoverage_NamesBlindSpots(t *testing.T) {
 	}
 	if len(v.VLANs) != 1 || v.VLANs[0].VLAN != 20 || v.VLANs[0].Sent != 500 || v.VLANs[0].Received != 0 {
 		t.Errorf("VLANs %+v", v.VLANs)
+	}
+}
+
+// TestCoverage_NamesInterfacesShownOneWay: interface 3 both ways, 4 only what its
+// devices send; of an exporter that tells no output interface nothing is said.
+func TestCoverage_NamesInterfacesShownOneWay(t *testing.T) {
+	s := &store{cfg: Defaults(), db: storagetest.Open(t)}
+	s.cfg.Names.Interfaces = []InterfaceConfig{{netip.MustParseAddr("192.0.2.1"), 4, "barn"}}
+	storeHalves(t, s, []half{
+		{from: "10.1.1.5", to: "198.51.100.7", packets: 40, exporter: "192.0.2.1", flags: 0x1b, input: 3, output: 9},
+		{from: "198.51.100.7", to: "10.1.1.5", packets: 40, exporter: "192.0.2.1", flags: 0x1b, input: 9, output: 3},
+		{from: "10.1.4.5", to: "198.51.100.7", packets: 40, exporter: "192.0.2.1", flags: 0x1b, input: 4, output: 9},
+		{from: "10.1.4.5", to: "198.51.100.7", packets: 40, exporter: "192.0.2.2", flags: 0x1b, input: 5},
+		{from: "10.1.4.5", to: "198.51.100.8", packets: 40, exporter: "192.0.2.2", flags: 0x02, input: 6},
+	})
+	v, err := s.coverage(t.Context(), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []interfaceCoverage{
+		{Exporter: "192.0.2.1", Index: 3, Sent: 40, Received: 40, Devices: 1},
+		{Exporter: "192.0.2.1", Index: 4, Name: "barn", Sent: 40, Devices: 1, Missing: missingReceived},
+		{Exporter: "192.0.2.2", Index: 5, Sent: 40, Devices: 1},
+	}
+	if !slices.Equal(v.Interfaces, want) {
+		t.Errorf("got %+v, want %+v", v.Interfaces, want)
+	}
+	var text strings.Builder
+	v.writeInterfaces(&text)
+	if got, want := text.String(), "\nbarn (interface 4) at 192.0.2.1: nothing that its devices receive is shown there\n"; got != want {
+		t.Errorf("says %q, want %q", got, want)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -59,45 +60,68 @@ func (s *store) attachments(ctx context.Context, d profile.Device) ([]attachment
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read interfaces of device %s: %w", d.Name(), err)
 	}
-	var status struct {
-		Exporters []exporterInterfaces `json:"exporters"`
-	}
-	_ = newDaemonClient(s.dir).get(ctx, "/v1/exporters", &status) // no daemon, no names of exporters
-	for i := range out {
-		out[i].Name = s.cfg.Names.interfaceName(out[i], status.Exporters)
+	told := s.toldInterfaces(ctx)
+	for i, a := range out {
+		out[i].Name = s.cfg.Names.interfaceName(a.Exporter, a.domain, a.Index, told)
 	}
 	return out, nil
 }
 
+// toldInterfaces is what exporters call their interfaces: nothing without a daemon.
+func (s *store) toldInterfaces(ctx context.Context) []exporterInterfaces {
+	var status struct {
+		Exporters []exporterInterfaces `json:"exporters"`
+	}
+	if newDaemonClient(s.dir).get(ctx, "/v1/exporters", &status) != nil {
+		return nil
+	}
+	return status.Exporters
+}
+
 // interfaceName is what the exporter calls an interface, else the configuration.
-func (c NamesConfig) interfaceName(a attachment, told []exporterInterfaces) string {
+// Two names are none: several agents behind one address number theirs alike.
+func (c NamesConfig) interfaceName(exporter string, domain, index uint32, told []exporterInterfaces) string {
+	var name string
 	for _, e := range told {
-		if e.Address != a.Exporter {
+		if e.Address != exporter {
 			continue
 		}
 		for _, i := range e.Interfaces {
-			if i.Domain == a.domain && i.Index == a.Index && i.Name != "" {
-				return i.Name
+			if i.Domain != domain || i.Index != index || i.Name == "" || i.Name == name {
+				continue
 			}
+			if name != "" {
+				return c.configuredInterface(exporter, index)
+			}
+			name = i.Name
 		}
 	}
+	return cmp.Or(name, c.configuredInterface(exporter, index))
+}
+
+func (c NamesConfig) configuredInterface(exporter string, index uint32) string {
 	for _, i := range c.Interfaces {
-		if i.Exporter.String() == a.Exporter && i.Index == a.Index {
+		if i.Exporter.String() == exporter && i.Index == index {
 			return i.Name
 		}
 	}
 	return ""
 }
 
+// interfaceText names an interface: "eth2 (interface 3)".
+func interfaceText(index uint32, name string) string {
+	text := fmt.Sprintf("interface %d", index)
+	if name != "" {
+		text = fmt.Sprintf("%s (%s)", name, text)
+	}
+	return text
+}
+
 // attachmentsText lists interfaces: "10.0.0.1 eth2 (interface 3)".
 func attachmentsText(list []attachment) string {
 	var out []string
 	for _, a := range list {
-		text := fmt.Sprintf("interface %d", a.Index)
-		if a.Name != "" {
-			text = fmt.Sprintf("%s (%s)", a.Name, text)
-		}
-		out = append(out, a.Exporter+" "+text)
+		out = append(out, a.Exporter+" "+interfaceText(a.Index, a.Name))
 	}
 	return strings.Join(out, ", ")
 }

@@ -102,11 +102,12 @@ func TestInterfaces_TheExporterNamesThemElseTheConfiguration(t *testing.T) {
 		t.Fatalf("%+v, %v; want interface 3 of the exporter, by the configuration eth3", list, err)
 	}
 	var told exporterInterfaces
-	if err := json.Unmarshal([]byte(`{"address": "192.0.2.1", "interfaces": [{"domain": 0, "index": 3, "name": "ge-0/0/3"}, {"domain": 0, "index": 4}]}`), &told); err != nil {
+	if err := json.Unmarshal([]byte(`{"address": "192.0.2.1", "interfaces": [{"domain": 0, "index": 3, "name": "ge-0/0/3"}, {"domain": 0, "index": 4},
+		{"domain": 0, "index": 7, "name": "swp7"}, {"domain": 0, "index": 7, "name": "swp7"}, {"domain": 0, "index": 8, "name": "swp8"}, {"domain": 0, "index": 8, "name": "lan8"}]}`), &told); err != nil {
 		t.Fatal(err)
 	}
-	for index, want := range map[uint32]string{3: "ge-0/0/3", 4: "eth4", 5: ""} {
-		if got := s.cfg.Names.interfaceName(attachment{Exporter: "192.0.2.1", Index: index}, []exporterInterfaces{told}); got != want {
+	for index, want := range map[uint32]string{3: "ge-0/0/3", 4: "eth4", 5: "", 7: "swp7", 8: ""} { // 8: of two agents
+		if got := s.cfg.Names.interfaceName("192.0.2.1", 0, index, []exporterInterfaces{told}); got != want {
 			t.Errorf("interface %d: got %q, want %q", index, got, want)
 		}
 	}
