@@ -32,8 +32,9 @@ const (
 )
 
 // raise turns findings into incidents, closes what has been quiet, writes each
-// change to the ledger and then to the table.
-func (s *Scorer) raise(ctx context.Context, found []finding, watermark time.Time) error {
+// change to the ledger and then to the table. covered says that what exporters show was
+// judged: what is not found of them then is over.
+func (s *Scorer) raise(ctx context.Context, found []finding, watermark time.Time, covered bool) error {
 	found, err := s.exclude(ctx, found)
 	if err != nil {
 		return err
@@ -49,6 +50,9 @@ func (s *Scorer) raise(ctx context.Context, found []finding, watermark time.Time
 		return err
 	}
 	b.close(watermark)
+	if covered {
+		b.restore(watermark)
+	}
 	if err := s.ration(ctx, b, watermark); err != nil {
 		return err
 	}

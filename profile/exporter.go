@@ -6,10 +6,21 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
-//go:embed query/save_coverage.sql
-var saveCoverageSQL string
+var (
+	//go:embed query/save_coverage.sql
+	saveCoverageSQL string
+	//go:embed query/newest.sql
+	newestSQL string
+)
+
+// lull is when nothing comes in, so that no batch can be judged.
+type lull struct {
+	clock  time.Time // what this machine's clock shows, while a lull is judged; else Unix 0
+	judged time.Time
+}
 
 // What is told of an exporter has an id in place of a device's: these two octets, and
 // then its IPv4 address, or six octets of a hash of its IPv6 address (detectors/
@@ -43,4 +54,43 @@ func (s *Scorer) noteCoverage(ctx context.Context, log, after, upto uint64) erro
 		return fmt.Errorf("keep what exporters showed: %w", err)
 	}
 	return nil
+}
+
+// Lull judges that nothing comes in any more, which no batch shows: all exporters may
+// have fallen silent, or the only one. now is this machine's clock, which must be that
+// of the flows too. What is judged before, and twice within five minutes, is not
+// judged again.
+func (s *Scorer) Lull(ctx context.Context, now time.Time) error {
+	d := detectorNamed(s.detectors, "coverage")
+	if d == nil || now.Sub(s.lull.judged) < steadyTime {
+		return nil
+	}
+	s.lull.judged = now
+	s.lull.clock = now
+	defer func() { s.lull.clock = time.Unix(0, 0) }()
+	var batch uint64
+	var heard time.Time
+	err := scalar(ctx, s, newestSQL, map[string]any{"site": s.config.Site, "log": s.config.Log, "now": now}, &batch, &heard)
+	if err == nil && batch > 0 && now.Sub(heard) >= steadyTime && now.Sub(heard) < quietTime {
+		var found []finding
+		if found, err = s.find(ctx, d, s.config.Log, batch-1, batch); err == nil && len(found) > 0 {
+			err = s.raise(ctx, found, now, false)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("judge the lull since %s: %w", heard.Format(time.RFC3339), err)
+	}
+	return nil
+}
+
+// restore closes the incidents of exporters of which nothing was found when all was
+// judged that exporters show.
+func (b *book) restore(watermark time.Time) {
+	for _, i := range b.all {
+		if exporterTitle(i.Device) == "" || i.State == StateClosed || i.seen {
+			continue
+		}
+		i.State, i.event, i.due = StateClosed, true, i.Told > 0
+		i.Actor, i.Reason = "tidemark", "it is over, or was so for a day: "+watermark.UTC().Format("2006-01-02 15:04 UTC")
+	}
 }

@@ -75,3 +75,56 @@ func TestCoverage_WhatAnExporterStopsShowing(t *testing.T) {
 		t.Errorf("told of %d exporters, want %d: %q", len(told), len(want), told)
 	}
 }
+
+// TestLull_TheOnlyExporterFallsSilent: nothing comes in that could be judged, so the
+// clock tells; once, and no longer when flows come again.
+func TestLull_TheOnlyExporterFallsSilent(t *testing.T) {
+	s := newSite(t, profile.Config{Log: testLog, Disabled: []string{"silence"}})
+	hear := func(at time.Time) {
+		s.add(talk{at: at, lasts: 5 * time.Second, from: "10.0.0.2", to: "52.1.1.10", mac: camera, dmac: router, port: 8883, out: 900, in: 900})
+	}
+	dead := monday.Add(30 * time.Hour)
+	for at := monday; at.Before(dead); at = at.Add(5 * time.Minute) {
+		if pause := at.Sub(monday.Add(25 * time.Hour)); pause > 0 && pause < 12*time.Minute {
+			continue // it once said nothing for a quarter of an hour
+		}
+		hear(at)
+		if dead.Sub(at) < 24*time.Hour {
+			s.commit()
+		}
+	}
+	s.score()
+	lull := func(after time.Duration) (told []string) {
+		t.Helper()
+		n := len(s.events)
+		if err := s.Lull(t.Context(), dead.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range s.events[n:] {
+			told = append(told, e.Kind+" "+e.Body["text"].(string))
+		}
+		return told
+	}
+	for _, early := range []time.Duration{4 * time.Minute, 30 * time.Minute} {
+		if got := lull(early); len(got) > 0 {
+			t.Errorf("after %s: %q, want nothing: three times its longest pause is not over", early, got)
+		}
+	}
+	want := "alert exporter 192.0.2.1: nothing comes from it any more, nor from any other exporter. Expected: no pause longer than 15 minutes. Since 2026-03-03 05:55:05 UTC."
+	if got := lull(45 * time.Minute); len(got) != 1 || !strings.HasPrefix(got[0], want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, later := range []time.Duration{46 * time.Minute, 60 * time.Minute} {
+		if got := lull(later); len(got) > 0 {
+			t.Errorf("after %s it is told again: %q", later, got)
+		}
+	}
+	hear(dead.Add(70 * time.Minute))
+	var kinds []string
+	for _, e := range s.score() {
+		kinds = append(kinds, e.Kind+" "+fmt.Sprint(e.Body["reason"]))
+	}
+	if len(kinds) != 1 || !strings.HasPrefix(kinds[0], "alert_closed it is over") {
+		t.Errorf("flows come again: got %q, want the alert closed", kinds)
+	}
+}

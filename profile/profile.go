@@ -131,6 +131,7 @@ type Scorer struct {
 	mud       described
 	frozen    frozen
 	day       time.Time // of a backtest that has only edges; zero = contacts
+	lull      lull
 }
 
 // New checks the configuration. It does no work.
@@ -157,7 +158,7 @@ func New(db *storage.DB, c Config, emit Emit, log zerolog.Logger) (*Scorer, erro
 	if emit == nil {
 		emit = func(context.Context, ...Event) error { return nil }
 	}
-	s := &Scorer{lists: intel.New(c.Lists), calendars: calendar.New(c.Calendars, c.Zone), db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}}
+	s := &Scorer{lists: intel.New(c.Lists), calendars: calendar.New(c.Calendars, c.Zone), db: db, config: c, emit: emit, log: log, gate: gate{begun: map[edge]int64{}}, lull: lull{clock: time.Unix(0, 0)}}
 	for _, d := range Detectors() {
 		if slices.Contains(c.Disabled, d.Name) {
 			continue

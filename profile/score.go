@@ -97,7 +97,7 @@ func (s *Scorer) run(ctx context.Context, p pace, log, after, upto uint64, water
 			found, err = s.findAll(ctx, p, log, after, end)
 		}
 		if err == nil {
-			err = s.raise(ctx, found, watermark)
+			err = s.raise(ctx, found, watermark, p == steady && detectorNamed(s.detectors, "coverage") != nil)
 		}
 		if err == nil {
 			err = s.exec(ctx, saveCursorSQL, map[string]any{"log": log, "pace": string(p), "batch": end, "watermark": watermark})

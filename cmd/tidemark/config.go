@@ -347,6 +347,11 @@ func (c Config) collector() collector.Config {
 	return out
 }
 
+// live says that flows are dated by this machine's clock, whoever exports them.
+func (c Config) live() bool {
+	return !slices.ContainsFunc(c.Collector.Exporters, func(e ExporterConfig) bool { return collector.Clock(e.Clock) == collector.AsExported })
+}
+
 // origin is the configured origin of the log, or one made from the site.
 func (c Config) origin() string {
 	if c.Ledger.Origin != "" {

@@ -269,21 +269,34 @@ func (n *node) score(ctx context.Context) {
 	idle := time.NewTicker(scoreIdle)
 	defer idle.Stop()
 	for {
+		quiet := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.committed:
 			idle.Reset(scoreIdle)
 		case <-idle.C: // detectors that wait for time to pass are asked in a lull too
+			quiet = n.cfg.live()
 		}
 		began := time.Now()
-		if err := n.scoreOnce(ctx); err != nil && ctx.Err() == nil {
+		err := n.scoreOnce(ctx)
+		if err == nil && quiet {
+			err = n.scoreLull(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			n.log.Error().Err(err).Msg("score new flows: tried again with the next batch")
 		}
 		if sleep(ctx, min(scoreRest*time.Since(began), scoreRestMax)) != nil {
 			return
 		}
 	}
+}
+
+// scoreLull tells of exporters when nothing comes from any of them.
+func (n *node) scoreLull(ctx context.Context) error {
+	n.scoring.Lock()
+	defer n.scoring.Unlock()
+	return n.scorer.Lull(ctx, time.Now())
 }
 
 // scoreOnce scores what is new by the time of the flows themselves.

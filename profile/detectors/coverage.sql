@@ -1,23 +1,33 @@
 -- coverage: an exporter stopped showing what it showed, so the site is blind there.
 -- It speaks to the operator, of an exporter and not of a device: no attack is needed.
 --
--- Told of are an exporter that nothing came from for an hour while others are heard;
--- a network (/24, /64) with {min_devices} devices or more of which an exporter that is
--- heard showed nothing for two hours; a network of which the last three hours show
--- one direction of TCP only; a sampling rate that rose to 9.5 times the median of a
--- day. The only exporter falling silent is not told here, since nothing comes in that
--- could be judged: tidemark exporters and its metrics say so.
+-- Told of are an exporter that nothing came from for an hour while others are heard,
+-- or, when nothing comes from anybody (a lull, judged by this machine's clock), for
+-- five minutes and three times its longest pause of a day; a network (/24, /64) with
+-- {min_devices} devices or more of which an exporter that is heard showed nothing for
+-- two hours; a network of which the last three hours show one direction of TCP only;
+-- a sampling rate that rose to 9.5 times the median of a day.
 --
 -- Minimum evidence: heard in 20 of the 24 hours before; both directions in 12 hours
 -- of a day before; 6 hours before of another rate. Told for a day, then it is how
--- things are.
+-- things are. An alert closes when what it tells is over.
 -- Severity 0.25: it is listed, and nobody is called. ATT&CK T1562; ICS T0815.
 WITH
+    {clock:DateTime64} AS clock,
+    clock > toDateTime64(0, 3, 'UTC') AS lull,
     (
         SELECT quantileExact(0.99)(contacts.last)
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
-    ) AS front,
+    ) AS heard_to,
+    lull ? clock : toDateTime64(heard_to, 3, 'UTC') AS front,
+    pauses AS
+    (
+        SELECT exporter, arrayMax(arrayDifference(arraySort(groupUniqArray(toUnixTimestamp(toStartOfMinute(contacts.last)))))) AS pause
+        FROM contacts
+        WHERE lull AND log = {log:UInt64} AND contacts.last > clock - toIntervalDay(1) AND contacts.last <= clock
+        GROUP BY exporter
+    ),
     hours AS
     (
         SELECT exporter, network, t, max(coverage_hours.last) AS heard, max(sent) AS p_out, max(got) AS p_in, max(rate) AS sampled, max(devices) AS n
@@ -52,9 +62,13 @@ WITH
     blind AS
     (
         SELECT
-            exporter, toIPv6('::') AS network, heard AS since, 'nothing comes from it any more, while others are heard' AS what, 'something every hour' AS before
+            exporter, toIPv6('::') AS network, heard AS since,
+            lull ? 'nothing comes from it any more, nor from any other exporter' : 'nothing comes from it any more, while others are heard' AS what,
+            lull ? format('no pause longer than {} minutes', toString(intDiv(pause, 60))) : 'something every hour' AS before
         FROM exporters
-        WHERE heard < front - toIntervalHour(1) AND heard >= front - toIntervalHour(25) AND arrayCount(h -> h >= toStartOfHour(heard) - 86400, ts) >= 20
+        LEFT JOIN pauses USING (exporter)
+        WHERE heard < front - (lull ? greatest(300, 3 * pause) : 3600) AND heard >= front - toIntervalHour(25)
+            AND arrayCount(h -> h >= toStartOfHour(heard) - 86400, ts) >= 20
         UNION ALL
         SELECT
             exporter, toIPv6('::'), toDateTime64(raised[1].1, 3, 'UTC'),
@@ -73,7 +87,7 @@ WITH
             exporter, network, toDateTime64(toStartOfHour(front) - 3 * 3600, 3, 'UTC'),
             format('it shows only what devices of the network {}', no_return ? 'send' : 'receive'), 'both directions'
         FROM networks
-        WHERE n_both >= 12 AND (no_return OR no_sending)
+        WHERE n_both >= 12 AND (no_return OR no_sending) AND NOT lull
     ),
     named AS
     (
@@ -86,7 +100,7 @@ WITH
     )
 SELECT
     id AS device, 'unknown' AS role, cityHash64(exporter, network, what) AS peer, toUInt64(0) AS peer_device, network = toIPv6('::') ? exporter : network AS peer_addr,
-    toUInt8(0) AS proto, toUInt16(0) AS port, since, greatest(since, toDateTime64(front, 3, 'UTC')) AS until,
+    toUInt8(0) AS proto, toUInt16(0) AS port, since, greatest(since, front) AS until,
     1. AS strength,
     0.95 AS confidence,
     toFloat64({severity:Float64}) AS severity,

@@ -11,7 +11,7 @@
 -- ICMP, DHCP and multicast are not judged.
 --
 -- Minimum evidence: {min_flows} flows, or a session with bytes both ways; who began
--- is known to 80 %; what others only tried at the device is not its doing. Any age.
+-- is known to 70 %, as it is by the ports of a session whose halves came at once; what others only tried at the device is not its doing. Any age.
 -- Severity 0.55; 0.75 outside the site or for log-in and control services.
 -- Sampling delays it. ATT&CK T1071, T1021; ICS T0886.
 WITH
@@ -55,7 +55,7 @@ WITH
             GROUP BY device, role, peer, proto, port, observer
         )
         GROUP BY device, role, peer, proto, port
-        HAVING sure >= 80 AND (b_out > 0 AND b_in > 0 AND bad < n OR n >= {min_flows:UInt64} AND role = 'client')
+        HAVING sure >= 70 AND (b_out > 0 AND b_in > 0 AND bad < n OR n >= {min_flows:UInt64} AND role = 'client')
     ),
     edges_now AS
     (

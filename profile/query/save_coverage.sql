@@ -1,7 +1,10 @@
--- What exporters showed in new batches, by network of the devices.
+-- What exporters showed in new batches, by network of the devices. A contact counts in
+-- each hour from its first flow to its last: a batch that was replayed holds hours.
 INSERT INTO coverage_hours (site, exporter, network, t, received, last, sent, got, rate, devices)
 SELECT
-    {site:String}, exporter, network, toStartOfHour(new.last) AS t, max(new.received), max(new.last),
+    {site:String}, exporter, network,
+    arrayJoin(arrayMap(h -> toStartOfHour(new.last) - 3600 * h, range(least(24, dateDiff('hour', new.first, new.last)) + 1))) AS t,
+    max(new.received), max(least(new.last, toDateTime64(t + 3600, 3, 'UTC'))),
     sumIf(packets_out, proto = 6 AND failed = 0), sumIf(packets_in, proto = 6 AND failed = 0),
     (sum(packets_out) + sum(packets_in)) / greatest(sum(samples), 1), uniqExact(new.device)
 FROM contacts AS new
