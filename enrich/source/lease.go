@@ -72,6 +72,13 @@ func parseISC(text []byte, r *Reading) {
 		if line == "" || line[0] == '#' {
 			return
 		}
+		begins := strings.HasPrefix(line, "lease ") && strings.HasSuffix(line, "{") && !strings.Contains(line, `"`)
+		if begins && depth > 0 { // leases are in no block: what was open before was never ended
+			if lease != nil {
+				r.fault(lease.line, "lease %s: it has no end", lease.Addr)
+			}
+			lease, depth = nil, 0
+		}
 		if lease != nil && depth == 1 && line != "}" {
 			if err := lease.statement(line); err != nil {
 				r.fault(n, "lease %s: %v", lease.Addr, err)

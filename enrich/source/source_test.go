@@ -95,6 +95,20 @@ func TestParse_EveryPrefixGivesAPrefix(t *testing.T) {
 	}
 }
 
+// dhcpd died while it wrote a lease, and went on behind it when it came back.
+func TestParse_ALeaseThatIsNeverEndedHidesNoOther(t *testing.T) {
+	const cut, rubbish = "lease 10.0.0.2 {\n  starts 0 2025/11/22 08:00:00;\n  hardware ethernet 00:40:8c:00:00:02;\n", "x {\n"
+	const whole = "lease 10.0.0.3 {\n  hardware ethernet 00:40:8c:00:00:03;\n}\nlease 10.0.0.4 {\n  hardware ethernet 00:40:8c:00:00:04;\n}\n"
+	want := []string{"10.0.0.3 00408c000003 - - ", "10.0.0.4 00408c000004 - - "}
+	got, r := read(t, ISC, cut+whole)
+	if !slices.Equal(got, want) || len(r.Faults) != 1 || r.Faults[0].Line != 1 {
+		t.Errorf("behind a lease that was cut: got %q, faults %v, want %q and the first line as a fault", got, r.Faults, want)
+	}
+	if got, _ := read(t, ISC, rubbish+whole); !slices.Equal(got, want) {
+		t.Errorf("behind a block that has no end: got %q, want %q", got, want)
+	}
+}
+
 func TestParse_FaultsAreCountedAndBounded(t *testing.T) {
 	_, r := read(t, Dnsmasq, strings.Repeat("bad\n", 100000))
 	if r.Bad != 100000 || len(r.Faults) != maxFaults {

@@ -35,6 +35,8 @@ const (
 
 	maxFile = 64 << 20
 
+	maxFaults = 40 // of an inventory that are named, those of its lines included
+
 	// DefaultInterval is the time between two questions to a router.
 	DefaultInterval = 5 * time.Minute
 )
@@ -243,6 +245,9 @@ func (w *Watch) look(i int) bool {
 	if is == f.was {
 		return false
 	}
+	if is.size > maxFile { // not read at each look only to say so
+		return w.take(i, source.Reading{}, fmt.Errorf("read %s: it has %d MiB, want %d at most", f.path, is.size>>20, maxFile>>20))
+	}
 	begun := time.Now()
 	text, err := readFile(f.path)
 	if err != nil {
@@ -362,7 +367,9 @@ func (w *Watch) settle(i int, r *source.Reading) {
 	r.Bindings = slices.DeleteFunc(r.Bindings, func(b binding.Interval) bool {
 		for j, other := range w.told[:i] {
 			if mac, ok := other[place{b.Addr, b.VRF}]; ok && mac != b.MAC {
-				r.Bad++
+				if r.Bad++; len(r.Faults) >= maxFaults {
+					return true
+				}
 				r.Faults = append(r.Faults, source.Fault{Reason: fmt.Sprintf("%s is %s here and %s in %s, which holds", b.Addr, inventory.MAC(b.MAC), inventory.MAC(mac), w.config.Inventories[j])})
 				return true
 			}

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -130,4 +131,33 @@ func TestWatch_Inventories(t *testing.T) {
 	s.later(time.Minute)
 	s.is("10.0.0.3", 0, 0)
 	s.is("10.0.0.3", time.Hour, 0x240ac4000003) // it was, then
+}
+
+// Two whole lists that disagree in every line must not fill the memory and the page
+// with it.
+func TestWatch_NamesOnlyTheFirstDisagreements(t *testing.T) {
+	s := newSite(t, []string{"a.csv", "b.csv"})
+	a, b := "mac,address\n", "mac,address\n"
+	for i := range 1000 {
+		a += fmt.Sprintf("00:40:8c:00:%02x:%02x,10.0.%d.%d\n", i/250, i%250, i/250, i%250)
+		b += fmt.Sprintf("00:40:8d:00:%02x:%02x,10.0.%d.%d\n", i/250, i%250, i/250, i%250)
+	}
+	s.write("a.csv", a)
+	s.write("b.csv", b)
+	if st := s.Status()[1]; st.Bad != 1000 || len(st.Faults) != maxFaults {
+		t.Errorf("%d disagreements, %d named, want 1000 and %d", st.Bad, len(st.Faults), maxFaults)
+	}
+}
+
+func TestWatch_AFileThatIsTooLongIsRefusedUnread(t *testing.T) {
+	s := newSite(t, nil, File{Path: "leases", Format: source.Dnsmasq})
+	s.write("leases", "1895000000 00:40:8c:00:00:01 10.0.0.2 * *\n")
+	if err := os.Truncate(filepath.Join(s.dir, "leases"), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	s.later(time.Minute)
+	if st := s.Status()[0]; !strings.Contains(st.Error, "1048576 MiB") {
+		t.Errorf("a file of 1 TiB: %+v, want that said", st)
+	}
+	s.is("10.0.0.2", 0, 0x00408c000001)
 }
