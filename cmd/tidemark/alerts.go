@@ -351,13 +351,15 @@ func (a alertView) write(w io.Writer) error {
 		fmt.Fprintln(w, "        (they combine like chances that do not depend on each other, not as a sum; of what speaks of the same traffic the strongest counts)")
 	}
 	if percent, reasons := a.Confidence(a.device); percent > 0 {
-		fmt.Fprintf(w, "sure to %d %%: %s\n", percent, strings.Join(reasons, "; "))
+		fmt.Fprintf(w, "sure to %d %%%s\n", percent, strings.TrimSuffix(": "+strings.Join(reasons, "; "), ": "))
 	}
 	fmt.Fprintln(w, "\nwhat to do")
 	for _, step := range a.Steps() {
 		fmt.Fprintf(w, "  - %s\n", step)
 	}
-	fmt.Fprintf(w, "  - what a filter against it would cut: tidemark contain alert %s\n", a.ID)
+	if slices.ContainsFunc(a.Lines, func(l profile.Line) bool { return len(l.Flows) > 0 && (l.Peer != "" || l.Port != 0) }) {
+		fmt.Fprintf(w, "  - what a filter against it would cut: tidemark contain alert %s\n", a.ID)
+	}
 	_, err := fmt.Fprintf(w, "\nhow to prove it\n  tidemark evidence --alert %[1]s --out case.json     all of it; tidemark prove --flow NAME for one flow\n  tidemark alerts explain --sql --line 1 %[1]s     the query that found it\n", a.ID)
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -24,6 +25,7 @@ type shown struct {
 	Kind      string              `json:"kind_text"`
 	MUD       string              `json:"mud"`    // its own profile, else that of its kind
 	MUDOf     string              `json:"mud_of"` // device, kind; "" = it has none
+	Unjudged  []string            `json:"mud_not_judged"`
 	Addresses []profile.Interval  `json:"address_history"`
 	Joined    []aliasView         `json:"identity_changes"`
 	Peers     []profile.Peer      `json:"peers"`
@@ -100,6 +102,9 @@ func (s *store) gather(c *cli.Context, d profile.Device) (v shown, err error) {
 	} else if v.MUD = s.cfg.mudOf(known[d.ID].Kind); v.MUD != "" {
 		v.MUDOf = "kind"
 	}
+	if v.Unjudged, err = unjudged(c.Context, q, d, v); err != nil {
+		return v, err
+	}
 	if v.Addresses, err = q.Intervals(c.Context, d); err != nil {
 		return v, err
 	}
@@ -138,6 +143,26 @@ func (s *store) gather(c *cli.Context, d profile.Device) (v shown, err error) {
 	return v, nil
 }
 
+// unjudged says what the device is not judged by, of the MUD profile it has.
+func unjudged(ctx context.Context, q *profile.Scorer, d profile.Device, v shown) ([]string, error) {
+	if v.MUD == "" {
+		return []string{}, nil
+	}
+	if strings.HasPrefix(v.MUD, "https://") {
+		return []string{"anything: a URL is noted and not fetched; attach the file"}, nil
+	}
+	list, err := q.Descriptions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range list {
+		if x.File == v.MUD && (v.MUDOf == "kind" && x.Device == 0 || slices.Contains(d.Members, x.Device)) {
+			return x.Notes, nil
+		}
+	}
+	return []string{"anything yet: the file is read with the next flows"}, nil
+}
+
 func (v shown) write(c *cli.Context, w io.Writer, d profile.Device) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, printable(fmt.Sprintf(format, args...)))
@@ -152,6 +177,13 @@ func (v shown) write(c *cli.Context, w io.Writer, d profile.Device) error {
 	}
 	if v.MUD != "" {
 		line("mud", "%s%s", v.MUD, map[bool]string{true: " (of its kind)"}[v.MUDOf == "kind"])
+	}
+	if n := len(v.Unjudged); n > 0 {
+		more := ""
+		if n > 1 {
+			more = fmt.Sprintf(" (and %d more: --output json)", n-1)
+		}
+		line("", "not judged: %s%s", v.Unjudged[0], more)
 	}
 	line("seen", "%s to %s UTC, %s, %s out, %s in", stamp(d.First), stamp(d.Last), plural(d.Flows, "flow"), octets(d.BytesOut), octets(d.BytesIn))
 	line("identity", "%s", identityReason(d))

@@ -64,6 +64,7 @@ func TestDevices_KnownByLeasesNamedApprovedMergedAndKept(t *testing.T) {
 	s.says(exitUsage, []string{"criticality", "hgih", "did you mean \"high\""}, "devices", "label", "--reason", "audit", "back door", "criticality=hgih")
 	s.says(exitUsage, []string{"no such file"}, "devices", "mud", "--reason", "x", "back door", filepath.Join(dir, "none.json"))
 	s.want(exitOK, "devices", "mud", "--reason", "from the maker", "back door", "https://example.com/blink.json")
+	s.says(exitOK, []string{"not judged: anything: a URL is noted and not fetched"}, "devices", "show", "back door")
 	if d = find("back door"); d.Facts["approved"] != "yes" || d.Facts["zone"] != "yard" || d.Facts["mud"] == "" {
 		t.Errorf("got %+v, want what was said of it", d)
 	}
