@@ -6,21 +6,14 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
-	"text/template"
 	"time"
 )
 
 var (
-	//go:embed query/device_ids.sql
-	deviceIDsText string
-	deviceIDsSQL  = template.Must(template.New("device_ids.sql").Parse(deviceIDsText))
-	//go:embed query/device_ids_need.sql
-	deviceIDsNeedSQL string
 	//go:embed query/device_services.sql
 	deviceServicesSQL string
 	//go:embed query/find_device.sql
@@ -166,15 +159,13 @@ func (s *Scorer) Devices(ctx context.Context, f DeviceFilter) ([]Device, error) 
 
 // DevicesOf is Devices with the number of devices that the filter selects
 // without its limit. First it is decided which, then they alone are read.
-func (s *Scorer) DevicesOf(ctx context.Context, f DeviceFilter) ([]Device, uint64, error) {
-	ids, total := f.IDs, uint64(len(f.IDs))
-	if f.IDs == nil {
-		var err error
-		if ids, total, err = s.choose(ctx, f); err != nil {
-			return nil, 0, fmt.Errorf("choose devices: %w", err)
-		}
+func (s *Scorer) DevicesOf(ctx context.Context, f DeviceFilter) (list []Device, total uint64, err error) {
+	if f.IDs != nil {
+		total = uint64(len(f.IDs))
+		list, err = s.details(ctx, f.IDs)
+	} else {
+		list, total, err = s.chosen(ctx, f)
 	}
-	list, err := s.details(ctx, ids)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read devices: %w", err)
 	}
@@ -182,36 +173,6 @@ func (s *Scorer) DevicesOf(ctx context.Context, f DeviceFilter) ([]Device, uint6
 		return nil, 0, fmt.Errorf("read services of devices: %w", err)
 	}
 	return list, total, nil
-}
-
-// choose returns the ids that a filter selects.
-func (s *Scorer) choose(ctx context.Context, f DeviceFilter) (ids []uint64, total uint64, err error) {
-	if f.Limit == 0 {
-		f.Limit = math.MaxInt64
-	}
-	low, high := netip.IPv6Unspecified(), netip.IPv6Unspecified()
-	if f.Network.IsValid() {
-		low, high = prefixRange(f.Network)
-	}
-	site := struct {
-		DeviceFilter
-		Network                bool
-		Bare, Aliases, Routers bool
-	}{DeviceFilter: f, Network: f.Network.IsValid()}
-	var asOf time.Time
-	if err := scalar(ctx, s, deviceIDsNeedSQL, map[string]any{"site": s.config.Site}, &asOf, &site.Bare, &site.Aliases, &site.Routers); err != nil {
-		return nil, 0, err
-	}
-	var statement strings.Builder
-	if err := deviceIDsSQL.Execute(&statement, site); err != nil {
-		return nil, 0, fmt.Errorf("write statement: %w", err)
-	}
-	values := map[string]any{
-		"site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second), "silence": uint64(SilentAfter / time.Second), "as_of": asOf,
-		"state": string(f.State), "kind": f.Kind, "known_by": f.KnownBy, "match": f.Match, "low": low, "high": high, "limit": f.Limit,
-	}
-	ids, err = query(ctx, s, statement.String(), values, func(r row, id *uint64) error { return r.Scan(id, &total) })
-	return ids, total, err
 }
 
 // prefixRange is the first and the last address of a network, as IPv6.

@@ -61,13 +61,16 @@ func compareCatalogue(t *testing.T, s *Scorer, all bool) {
 			DeviceFilter{Sort: "address", Limit: 20}, DeviceFilter{Sort: "kind", KnownBy: "assigned"}, DeviceFilter{State: DeviceNew, Unapproved: true}, DeviceFilter{State: DeviceLearning},
 			DeviceFilter{State: DeviceSilent}, DeviceFilter{State: DeviceRetired}, DeviceFilter{Kind: "camera"}, DeviceFilter{Kind: "printer", Sort: "risk"}, DeviceFilter{KnownBy: "address"},
 			DeviceFilter{KnownBy: "gateway", Sort: "last"}, DeviceFilter{Network: netip.MustParsePrefix("2001:db8::/32")}, DeviceFilter{Match: "10.0.2."}, DeviceFilter{Match: "00:40:8C"},
+			DeviceFilter{Sort: "name"}, DeviceFilter{Sort: "name", Match: "e", Limit: 7}, DeviceFilter{Sort: "risk", Limit: 40}, DeviceFilter{Sort: "last", KnownBy: "address", Limit: 3}, DeviceFilter{Unapproved: true, Sort: "risk"},
+			DeviceFilter{Alerting: true, Sort: "kind"}, DeviceFilter{Match: "2001:db8:1::", KnownBy: "mac"}, DeviceFilter{Match: "bare-1", Sort: "address"}, DeviceFilter{Network: netip.MustParsePrefix("::/0"), Sort: "address", Limit: 11},
+			DeviceFilter{Network: netip.MustParsePrefix("10.0.0.0/8"), Kind: "printer", State: DeviceSilent}, DeviceFilter{Network: netip.MustParsePrefix("192.168.0.0/16"), Sort: "last"}, DeviceFilter{Match: "254", Limit: 5},
 			DeviceFilter{Match: "camera", Sort: "kind"}, DeviceFilter{Match: "office"}, DeviceFilter{Match: "böx"}, DeviceFilter{Alerting: true, Kind: "camera", State: DeviceActive, Sort: "address"},
 		)
 	}
 	most := 0
 	for _, f := range filters {
 		want := wholeIDs(t, s, f)
-		got, _, err := s.choose(t.Context(), f)
+		got, _, _, err := s.choose(t.Context(), f)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +82,7 @@ func compareCatalogue(t *testing.T, s *Scorer, all bool) {
 	if most < 100 {
 		t.Fatalf("%d devices, want a site that shows something", most)
 	}
-	ids, _, err := s.choose(t.Context(), DeviceFilter{})
+	ids, _, _, err := s.choose(t.Context(), DeviceFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +92,11 @@ func compareCatalogue(t *testing.T, s *Scorer, all bool) {
 			t.Fatal(err)
 		}
 		want := wholeDevices(t, s, asked)
-		for _, d := range got {
+		chosen, _, err := s.chosen(t.Context(), DeviceFilter{Limit: uint64(len(asked))})
+		if err != nil || len(chosen) != len(asked) {
+			t.Fatalf("%d devices with the filter's limit, %v, want %d", len(chosen), err, len(asked))
+		}
+		for _, d := range slices.Concat(got, chosen) {
 			slices.Sort(d.Members)
 			if text := fmt.Sprintf("%+v", d); text != want[d.ID] {
 				t.Errorf("device %s\n%s, want\n%s", d.Name(), text, want[d.ID])

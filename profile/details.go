@@ -34,7 +34,7 @@ type life struct {
 	gateway   bool // the MAC is a gateway's
 	born      time.Time
 	seen      time.Time
-	addresses []string
+	addresses []netip.Addr
 }
 
 // saying is what somebody says of an id: see device_said.sql.
@@ -54,17 +54,9 @@ func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	values := map[string]any{"site": s.config.Site, "ids": ids, "all": false}
-	if len(ids) > idsPerQuery {
-		values["ids"], values["all"] = []uint64{}, true
-	}
-	targets := map[uint64]uint64{}
-	if err := each(ctx, s, deviceAliasesSQL, values, func(r row) error {
-		var device, target uint64
-		err := r.Scan(&device, &target)
-		targets[device] = target
-		return err
-	}); err != nil {
+	values := s.naming(ids)
+	targets, err := s.targets(ctx, values)
+	if err != nil {
 		return nil, err
 	}
 	if values["all"] == false {
@@ -75,25 +67,71 @@ func (s *Scorer) details(ctx context.Context, ids []uint64) ([]Device, error) {
 	var said []saying
 	together, ctx := errgroup.WithContext(ctx)
 	together.Go(func() error { return scalar(ctx, s, asOfSQL, values, &asOf) })
-	together.Go(func() (err error) {
-		lives, err = query(ctx, s, devicesSQL, values, func(r row, l *life) error {
-			var gateway uint8
-			err := r.Scan(&l.device, &l.identity, &l.mac, &gateway, &l.born, &l.seen, &l.addresses)
-			l.gateway = gateway != 0
-			return err
-		})
-		return err
-	})
-	together.Go(func() (err error) {
-		said, err = query(ctx, s, deviceSaidSQL, values, func(r row, v *saying) error {
-			return r.Scan(&v.device, &v.what, &v.value, &v.at, &v.number, &v.worst)
-		})
-		return err
-	})
+	together.Go(func() (err error) { lives, err = s.lives(ctx, values); return err })
+	together.Go(func() (err error) { said, err = s.said(ctx, values); return err })
 	if err := together.Wait(); err != nil {
 		return nil, err
 	}
 	return s.assemble(ids, targets, lives, said, asOf), nil
+}
+
+// chosen are the devices that a filter selects, and how many there are without its
+// limit.
+func (s *Scorer) chosen(ctx context.Context, f DeviceFilter) ([]Device, uint64, error) {
+	ids, total, all, err := s.choose(ctx, f)
+	if err != nil || len(ids) == 0 {
+		return nil, total, err
+	}
+	values := s.naming(ids)
+	joined := withAliases(ids, all.aliasesOf(ids))
+	if values["all"] == false {
+		values["ids"] = joined
+	}
+	said, err := s.said(ctx, values)
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.assemble(ids, all.targets, all.lives(joined), said, all.asOf), total, nil
+}
+
+// naming are values that name ids to a statement, or all if they are too many.
+func (s *Scorer) naming(ids []uint64) map[string]any {
+	if len(ids) > idsPerQuery {
+		return map[string]any{"site": s.config.Site, "ids": []uint64{}, "all": true}
+	}
+	return map[string]any{"site": s.config.Site, "ids": ids, "all": false}
+}
+
+// targets reads of which other devices ids are.
+func (s *Scorer) targets(ctx context.Context, values map[string]any) (map[uint64]uint64, error) {
+	out := map[uint64]uint64{}
+	return out, eachBlock(ctx, s, deviceAliasesSQL, values, func(b *block) {
+		devices, targets := b.uint64s(), b.uint64s()
+		for i := range b.rows {
+			out[devices[i]] = targets[i]
+		}
+	})
+}
+
+func (s *Scorer) lives(ctx context.Context, values map[string]any) ([]life, error) {
+	return query(ctx, s, devicesSQL, values, func(r row, l *life) error {
+		var gateway uint8
+		var addresses []string
+		err := r.Scan(&l.device, &l.identity, &l.mac, &gateway, &l.born, &l.seen, &addresses)
+		l.gateway = gateway != 0
+		for _, text := range addresses {
+			if a, err := netip.ParseAddr(text); err == nil {
+				l.addresses = append(l.addresses, a)
+			}
+		}
+		return err
+	})
+}
+
+func (s *Scorer) said(ctx context.Context, values map[string]any) ([]saying, error) {
+	return query(ctx, s, deviceSaidSQL, values, func(r row, v *saying) error {
+		return r.Scan(&v.device, &v.what, &v.value, &v.at, &v.number, &v.worst)
+	})
 }
 
 // withAliases are ids, the ids they are aliases of, and their aliases.
@@ -217,9 +255,8 @@ func (d *Device) say(said []saying) {
 func addressesOf(lives []life) []netip.Addr {
 	var out []netip.Addr
 	for _, l := range slices.Backward(lives) {
-		for _, text := range l.addresses {
-			a, err := netip.ParseAddr(text)
-			if a = a.Unmap(); err != nil || a.IsUnspecified() || slices.Contains(out, a) {
+		for _, a := range l.addresses {
+			if a = a.Unmap(); a.IsUnspecified() || slices.Contains(out, a) {
 				continue
 			}
 			if len(out) < maxAddresses {
@@ -237,26 +274,29 @@ func (s *Scorer) complete(d Device, asOf time.Time) Device {
 		d.Vendor = s.config.Vendor(d.MAC)
 	}
 	d.Learned = d.First.Add(s.config.LearningPeriod)
-	started := d.First.Add(s.config.LearningPeriod / 7)
 	switch {
 	case !asOf.Before(d.Learned):
 		d.Learning = LearningDone
-	case !asOf.Before(started):
+	case !asOf.Before(d.First.Add(s.config.LearningPeriod / 7)):
 		d.Learning = LearningOpen
 	default:
 		d.Learning = LearningNew
 	}
-	switch {
-	case d.Facts[FactRetired] != "":
-		d.State = DeviceRetired
-	case !asOf.Before(d.Last.Add(SilentAfter)):
-		d.State = DeviceSilent
-	case d.Learning == LearningDone:
-		d.State = DeviceActive
-	case d.Learning == LearningOpen:
-		d.State = DeviceLearning
-	default:
-		d.State = DeviceNew
-	}
+	d.State = s.state(d.First, d.Last, asOf, d.Facts[FactRetired] != "")
 	return d
+}
+
+// state is where a device stands as of a time.
+func (s *Scorer) state(first, last, asOf time.Time, retired bool) Lifecycle {
+	switch {
+	case retired:
+		return DeviceRetired
+	case !asOf.Before(last.Add(SilentAfter)):
+		return DeviceSilent
+	case !asOf.Before(first.Add(s.config.LearningPeriod)):
+		return DeviceActive
+	case !asOf.Before(first.Add(s.config.LearningPeriod / 7)):
+		return DeviceLearning
+	}
+	return DeviceNew
 }

@@ -28,11 +28,7 @@ func (s *Scorer) Siblings(ctx context.Context, d Device, l Line) (o Opinion, ok 
 	if d.Kind == "" || l.Role != "client" && l.Role != "server" || l.Port == 0 && !of.peer.IsValid() {
 		return o, false, nil
 	}
-	kin, _, err := s.choose(ctx, DeviceFilter{Kind: d.Kind})
-	if err != nil {
-		return o, false, fmt.Errorf("read devices of kind %s: %w", d.Kind, err)
-	}
-	known, err := s.details(ctx, kin)
+	known, _, err := s.chosen(ctx, DeviceFilter{Kind: d.Kind})
 	if err != nil {
 		return o, false, fmt.Errorf("read devices of kind %s: %w", d.Kind, err)
 	}
