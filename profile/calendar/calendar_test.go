@@ -152,3 +152,44 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A small file can ask for very much.
+func TestParse_FilesMadeToHurtEndSoon(t *testing.T) {
+	const all = "DTSTART;VALUE=DATE:19900101"
+	var left []string
+	for i := range 90_000 {
+		left = append(left, firstDay.AddDate(0, 0, i%40_000).Format("20060102"))
+	}
+	moved := []string{"UID:a\n" + all + "\nRRULE:FREQ=DAILY"}
+	never := []string{}
+	for i := range 20_000 - 1 {
+		moved = append(moved, "UID:a\nRECURRENCE-ID;VALUE=DATE:"+firstDay.AddDate(0, 0, i).Format("20060102")+"\nSTATUS:CANCELLED\n"+all)
+	}
+	for range 400 {
+		never = append(never, all+"\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30")
+	}
+	tests := []struct {
+		name   string
+		events []string
+		fault  string
+		days   int
+	}{
+		{"folded a million times", []string{all + "\nDESCRIPTION:x" + strings.Repeat("\n y", 1_000_000)}, "", 1},
+		{"each day left out", []string{all + "\nRRULE:FREQ=DAILY;UNTIL=20890101\nEXDATE;VALUE=DATE:" + strings.Join(left, ",")}, "", 0},
+		{"each day moved", moved, "", 40_177 - 19_999},
+		{"years that begin each day", []string{all + "\nDURATION:P365D\nRRULE:FREQ=DAILY"}, "line 2: up to this event there are more than 2000000", 0},
+		{"rules that no day fits", never, "daily rules with conditions", 0},
+	}
+	for _, tt := range tests {
+		text := "BEGIN:VCALENDAR\nBEGIN:VEVENT\n" + strings.Join(tt.events, "\nEND:VEVENT\nBEGIN:VEVENT\n") + "\nEND:VEVENT\nEND:VCALENDAR\n"
+		begun := time.Now()
+		days, err := parse("x.ics", []byte(text), time.UTC, false)
+		if tt.fault == "" && err != nil || tt.fault != "" && (err == nil || !strings.Contains(err.Error(), tt.fault)) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.fault)
+		}
+		if tt.fault == "" && len(days) != tt.days {
+			t.Errorf("%s: got %d days, want %d", tt.name, len(days), tt.days)
+		}
+		t.Logf("%s: %v", tt.name, time.Since(begun))
+	}
+}

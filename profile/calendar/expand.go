@@ -12,12 +12,16 @@ import (
 // expand lists the days of all events, repeated as their rules say.
 func (p *parser) expand(work bool) []uint16 {
 	days := map[uint16]bool{}
-	instead := map[string][]time.Time{} // UID: occurrences that have an event of their own
+	type occurrence struct {
+		uid string
+		at  int64 // seconds since 1970
+	}
+	instead := map[occurrence]bool{} // that have an event of their own
 	rules := 0
 	for i := range p.events {
 		e := &p.events[i]
 		if e.instead != nil {
-			instead[e.uid] = append(instead[e.uid], e.instead.Time)
+			instead[occurrence{e.uid, e.instead.Unix()}] = true
 		}
 		if e.rule != "" {
 			rules++
@@ -32,18 +36,25 @@ func (p *parser) expand(work bool) []uint16 {
 		if e.cancelled {
 			continue
 		}
-		starts, err := e.starts()
+		starts, err := e.starts(&p.steps)
 		if err != nil {
 			p.fault(e.line, "%v", err)
 			continue
 		}
 		for _, at := range starts {
-			if e.instead == nil && slices.ContainsFunc(instead[e.uid], at.Equal) {
+			if e.instead == nil && instead[occurrence{e.uid, at.Unix()}] {
 				continue
 			}
 			for d := range e.covers(at, p.zone, work) {
+				if p.steps--; p.steps < 0 {
+					break
+				}
 				days[d] = true
 			}
+		}
+		if p.steps < 0 {
+			p.fault(e.line, "up to this event there are more than %d repetitions and days of events: too many", maxSteps)
+			return nil
 		}
 		if len(days) > maxDays {
 			p.fault(e.line, "the events are on more than %d days", maxDays)
@@ -59,17 +70,18 @@ func (p *parser) expand(work bool) []uint16 {
 }
 
 // starts are the beginnings of the event: by its rule, and those added and left
-// out.
-func (e *event) starts() ([]time.Time, error) {
+// out. It takes what it does off steps, and ends early when none are left.
+func (e *event) starts(steps *int) ([]time.Time, error) {
 	list := []time.Time{e.start.Time}
 	if e.rule != "" {
-		rule, err := e.repeats()
+		rule, err := e.repeats(steps)
 		if err != nil {
 			return nil, err
 		}
 		list = list[:0]
 		next := rule.Iterator()
-		for at, ok := next(); ok && at.Before(lastDay); at, ok = next() {
+		for at, ok := next(); ok && at.Before(lastDay) && *steps >= 0; at, ok = next() {
+			*steps--
 			if at.Before(firstDay) {
 				continue
 			}
@@ -82,13 +94,15 @@ func (e *event) starts() ([]time.Time, error) {
 	for _, m := range e.more {
 		list = append(list, m.Time)
 	}
-	return slices.DeleteFunc(list, func(at time.Time) bool {
-		return slices.ContainsFunc(e.less, func(m moment) bool { return m.Equal(at) })
-	}), nil
+	less := map[int64]bool{}
+	for _, m := range e.less {
+		less[m.Unix()] = true
+	}
+	return slices.DeleteFunc(list, func(at time.Time) bool { return less[at.Unix()] }), nil
 }
 
 // repeats is the rule of RFC 5545, 3.3.10, of days and longer.
-func (e *event) repeats() (*rrule.RRule, error) {
+func (e *event) repeats(steps *int) (*rrule.RRule, error) {
 	option, err := rrule.StrToROptionInLocation(strings.TrimSpace(e.rule), e.start.Location())
 	if err != nil {
 		return nil, fmt.Errorf("RRULE: %w", err)
@@ -98,6 +112,11 @@ func (e *event) repeats() (*rrule.RRule, error) {
 	}
 	if option.Interval < 0 || option.Interval > 1000 || option.Count < 0 || len(option.Byhour)+len(option.Byminute)+len(option.Bysecond) > 0 {
 		return nil, fmt.Errorf("RRULE: got %.80q, want an INTERVAL of 1 to 1000, and no BYHOUR, BYMINUTE or BYSECOND", e.rule)
+	}
+	if option.Freq == rrule.DAILY && strings.Contains(strings.ToUpper(e.rule), "BY") {
+		if *steps -= dailySteps; *steps < 0 {
+			return nil, fmt.Errorf("RRULE: more than %d daily rules with conditions", maxSteps/dailySteps)
+		}
 	}
 	option.Dtstart = e.start.Time
 	rule, err := rrule.NewRRule(*option)

@@ -17,6 +17,12 @@ const (
 	maxRules  = 500
 	maxDays   = 100_000
 	maxFaults = 10
+
+	// maxSteps bounds the repetitions and days of all events together; dailySteps
+	// is what a daily rule with conditions is taken for, which may try every day
+	// until the year 9999.
+	maxSteps   = 2_000_000
+	dailySteps = 40_000
 )
 
 // Days before and after these years are not listed.
@@ -51,6 +57,7 @@ type parser struct {
 	events []event
 	faults []error
 	bad    int
+	steps  int // left to go
 }
 
 func (p *parser) fault(line int, format string, args ...any) {
@@ -77,7 +84,7 @@ func (s Source) read(zone *time.Location) ([]uint16, error) {
 
 // parse reads a calendar; every fault is reported, with its line.
 func parse(file string, text []byte, zone *time.Location, work bool) ([]uint16, error) {
-	p := &parser{file: file, zone: zone}
+	p := &parser{file: file, zone: zone, steps: maxSteps}
 	p.components(unfold(string(text)))
 	days := p.expand(work)
 	if p.bad > maxFaults {
@@ -97,16 +104,26 @@ func unfold(text string) (out []contentLine) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	var whole []string
 	var numbers []int
-	number := 0
-	for line := range strings.SplitSeq(text, "\n") {
-		number++
-		line = strings.TrimSuffix(line, "\r")
-		if n := len(whole); n > 0 && line != "" && (line[0] == ' ' || line[0] == '\t') {
-			whole[n-1] += line[1:]
-		} else if line != "" {
-			whole, numbers = append(whole, line), append(numbers, number)
+	var line []byte // which the next one may go on with
+	number, begun := 0, 0
+	flush := func() {
+		if len(line) > 0 {
+			whole, numbers = append(whole, string(line)), append(numbers, begun)
 		}
 	}
+	for next := range strings.SplitSeq(text, "\n") {
+		number++
+		next = strings.TrimSuffix(next, "\r")
+		switch {
+		case next == "":
+		case len(line) > 0 && (next[0] == ' ' || next[0] == '\t'):
+			line = append(line, next[1:]...)
+		default:
+			flush()
+			line, begun = append(line[:0], next...), number
+		}
+	}
+	flush()
 	for i, line := range whole {
 		head, value, ok := cutUnquoted(line, ':')
 		name, parameters, _ := strings.Cut(head, ";")
