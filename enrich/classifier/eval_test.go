@@ -361,7 +361,9 @@ these captures, and no weight was fitted to them; domains that only the captures
 (sciener.cn, allegionengage.com) were not added afterwards. What was withheld on simulated sites (seeds 11 and 21) showed
 where rules were missing: how much one strong piece of evidence counts, what volumes tell, what makers of several things
 are told apart by. Those were then written from what such devices do in general; sites named "seen" below had part in that,
-the others none. An answer withheld remains common: a lock that talks to a hosted address by TLS and nothing else looks, in
+the others none. Later the same was done for sites without MACs: how often a controller is asked, what only servers offer
+together, recordings and updates by the size of a flow, and ports that makers use or document (Tuya, HID, Netatmo, ecobee).
+All seeds draw from the same models, so of ports no site is unseen; the captures are. An answer withheld remains common: a lock that talks to a hosted address by TLS and nothing else looks, in
 flows, like any other thing.
 
 "Flow only" uses services, peers, volumes and regularity; "+ OUI" also who the MAC is assigned to; "+ names" also what

@@ -126,7 +126,7 @@ func (c *Classifier) behaviour(ctx context.Context, ids []uint64, out map[uint64
 	return c.query(ctx, behaviourSQL, clickhouse.Parameters{"devices": list(ids)}, func(scan func(...any) error) error {
 		var id uint64
 		b := kind.NoBehaviour()
-		err := scan(&id, &b.Hours, &b.Flows, &b.Packets, &b.Networks, &b.NetworksDay, &b.NewShare, &b.TopShare, &b.Services, &b.OutIn, &b.BytesDay, &b.ActiveHours, &b.LANPeers, &b.Samples)
+		err := scan(&id, &b.Hours, &b.Flows, &b.Packets, &b.Networks, &b.NetworksDay, &b.NewShare, &b.TopShare, &b.Services, &b.OutIn, &b.BytesDay, &b.ActiveHours, &b.LANPeers, &b.Samples, &b.BytesFlow)
 		if err != nil {
 			return err
 		}

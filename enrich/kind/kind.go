@@ -68,6 +68,7 @@ type Behaviour struct {
 	ActiveHours float64 // share of the hours of its life in which it had traffic
 	LANPeers    float64 // devices of the site it is a client of
 	Samples     float64 // mean sampling rate; 1 = all packets
+	BytesFlow   float64 // octets exchanged with the outside per flow of it
 }
 
 // IoT is whether a device is one of the internet of things.

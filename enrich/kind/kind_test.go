@@ -36,6 +36,20 @@ func volume(bytesDay, outIn float64) Behaviour {
 	return b
 }
 
+// polled is few() of something that others ask.
+func polled(packetsHour, bytesDay float64) Behaviour {
+	b := few()
+	b.Packets, b.Samples, b.BytesDay, b.OutIn = packetsHour*b.Hours, 1, bytesDay, 1
+	return b
+}
+
+// perFlow is volume() with octets of a flow.
+func perFlow(bytesDay, outIn, bytesFlow float64) Behaviour {
+	b := volume(bytesDay, outIn)
+	b.Samples, b.BytesFlow = 1, bytesFlow
+	return b
+}
+
 // TestClassify_TellsKindsApart: devices as any expert would describe them.
 func TestClassify_TellsKindsApart(t *testing.T) {
 	tests := []struct {
@@ -70,6 +84,19 @@ func TestClassify_TellsKindsApart(t *testing.T) {
 		{"meter or controller", Facts{Services: []Service{serves(6, 502, 1)}, Behaviour: few()}, "", IsIoT},
 		{"controller that publishes", Facts{Vendor: "Siemens AG", Services: []Service{uses(6, 1883, 1, false)}, Behaviour: few()}, "plc", IsIoT},
 		{"recorder on a storage", Facts{Vendor: "Synology Incorporated", Services: []Service{uses(6, 554, 6, false), serves(6, 5001, 1)}, Behaviour: NoBehaviour()}, "nvr", IsIoT},
+		{"controller asked every second", Facts{Services: []Service{serves(6, 502, 1)}, Behaviour: polled(20000, 0)}, "plc", IsIoT},
+		{"inverter asked every second, with a cloud", Facts{Services: []Service{serves(6, 502, 1), uses(6, 443, 1, true)}, Behaviour: polled(20000, 400000)}, "", IsIoT},
+		{"meter asked every minute", Facts{Services: []Service{serves(6, 502, 1)}, Behaviour: polled(300, 0)}, "", IsIoT},
+		{"database and broker of a site", Facts{Services: []Service{serves(6, 1433, 5), serves(6, 1883, 7), serves(6, 104, 3)}, Behaviour: few()}, "server", NotIoT},
+		{"broker of a home", Facts{Services: []Service{serves(6, 1883, 7)}, Behaviour: few()}, "", IsIoT},
+		{"something that uploads when something moves", Facts{Services: []Service{uses(6, 443, 2, true)}, Behaviour: perFlow(1e6, 10, 140e3)}, "camera", IsIoT},
+		{"something that sends much in many flows", Facts{Services: []Service{uses(6, 443, 2, true)}, Behaviour: perFlow(1e6, 10, 3e3)}, "", IsIoT},
+		{"something that fetches updates", Facts{Services: []Service{uses(6, 443, 2, true)}, Behaviour: perFlow(17e6, 0.02, 4e6)}, "", IoTUnknown},
+		{"Tuya light, by its talk alone", Facts{Services: []Service{uses(6, 8886, 1, true), {Role: Announces, Proto: 17, Port: 6667, Peers: 1}}, Behaviour: few()}, "smart-home", IsIoT},
+		{"door controller", Facts{Services: []Service{uses(6, 4070, 1, false), uses(17, 4070, 1, false)}, Behaviour: few()}, "lock", IsIoT},
+		{"music by a port of doors", Facts{Services: []Service{uses(6, 4070, 3, true)}, Behaviour: few()}, "", IsIoT},
+		{"weather station", Facts{Services: []Service{uses(6, 25050, 1, true)}, Behaviour: few()}, "sensor", IsIoT},
+		{"thermostat", Facts{Services: []Service{uses(6, 8089, 1, true)}, Behaviour: few()}, "thermostat", IsIoT},
 		{"sound is not Sonos", Facts{Vendor: "sonoscape", Behaviour: NoBehaviour()}, "", IoTUnknown},
 	}
 	r := rules(t)

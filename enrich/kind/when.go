@@ -32,7 +32,8 @@ func measures() map[string]func(*Behaviour) float64 {
 		"top_share": func(b *Behaviour) float64 { return b.TopShare }, "services": func(b *Behaviour) float64 { return b.Services },
 		"out_in": func(b *Behaviour) float64 { return b.OutIn }, "bytes_day": func(b *Behaviour) float64 { return b.BytesDay },
 		"active_hours": func(b *Behaviour) float64 { return b.ActiveHours }, "lan_peers": func(b *Behaviour) float64 { return b.LANPeers },
-		"samples": func(b *Behaviour) float64 { return b.Samples },
+		"samples": func(b *Behaviour) float64 { return b.Samples }, "bytes_flow": func(b *Behaviour) float64 { return b.BytesFlow },
+		"packets_hour": func(b *Behaviour) float64 { return b.Packets * max(b.Samples, 1) / b.Hours },
 	}
 }
 
@@ -223,6 +224,10 @@ func (m measure) text(v float64) string {
 		return fmt.Sprintf("a client of %.0f devices of the site", v)
 	case "packets":
 		return fmt.Sprintf("%.0f packets seen", v)
+	case "bytes_flow":
+		return fmt.Sprintf("%.0f kB a flow with the outside", v/1e3)
+	case "packets_hour":
+		return fmt.Sprintf("%.0f packets an hour", v)
 	case "samples":
 		return fmt.Sprintf("1 in %.0f packets sampled", v)
 	}
@@ -232,5 +237,5 @@ func (m measure) text(v float64) string {
 // NoBehaviour is the Behaviour of which nothing is known.
 func NoBehaviour() Behaviour {
 	n := math.NaN()
-	return Behaviour{n, n, n, n, n, n, n, n, n, n, n, n, n}
+	return Behaviour{n, n, n, n, n, n, n, n, n, n, n, n, n, n}
 }

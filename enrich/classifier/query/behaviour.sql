@@ -46,7 +46,8 @@ SELECT
     sumIf(b_out + b_in, scope = 'wan') / greatest(n_hours / 24, 1) AS bytes_day,
     least(1., any(hours.active) / (dateDiff('hour', min(born), max(seen)) + 1)) AS active_hours,
     toFloat64(uniqExactIf(peer, scope = 'lan' AND role = 'client')) AS lan_peers,
-    sum(p) / sum(n_samples) AS sampling
+    sum(p) / sum(n_samples) AS sampling,
+    sumIf(b_out + b_in, scope = 'wan') / sumIf(n_flows, scope = 'wan') AS bytes_flow
 FROM pairs
 LEFT JOIN spans ON spans.device = pairs.device
 LEFT JOIN hours ON hours.device = pairs.device
