@@ -19,6 +19,8 @@ const (
 	maxFile  = 1 << 20
 	maxRules = 2000
 	maxNotes = 20
+	maxFault = 20   // that are told one by one
+	maxACEs  = 5000 // entries that are looked at: each may name several rules
 )
 
 // Peer is how a rule names whom the device may deal with.
@@ -76,12 +78,14 @@ type policy struct {
 }
 
 type lists struct {
-	ACL []struct {
-		Name string `json:"name"`
-		ACEs struct {
-			ACE []entry `json:"ace"`
-		} `json:"aces"`
-	} `json:"acl"`
+	ACL []list `json:"acl"`
+}
+
+type list struct {
+	Name string `json:"name"`
+	ACEs struct {
+		ACE []entry `json:"ace"`
+	} `json:"aces"`
 }
 
 type entry struct {
@@ -157,28 +161,49 @@ func Parse(text []byte) (*Profile, error) {
 	}
 	sum := sha256.Sum256(text)
 	p := &Profile{ID: max(1, binary.BigEndian.Uint64(sum[:8])), URL: f.MUD.URL, Info: f.MUD.Info}
+	entries := map[string][]*entry{}
+	for _, acls := range [][]list{f.ACLs.ACL, f.Draft.ACL} {
+		for i := range acls {
+			known := entries[acls[i].Name]
+			for k := range acls[i].ACEs.ACE {
+				known = append(known, &acls[i].ACEs.ACE[k])
+			}
+			entries[acls[i].Name] = known
+		}
+	}
 	var errs []error
+	read, bad := 0, 0
+	fault := func(format string, args ...any) {
+		if bad++; bad <= maxFault {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
 	for _, way := range []struct {
 		from   bool
 		policy policy
 	}{{true, f.MUD.From}, {false, f.MUD.To}} {
+		done := map[string]bool{}
 		for _, named := range way.policy.Lists.List {
-			found := false
-			for _, acl := range slices.Concat(f.ACLs.ACL, f.Draft.ACL) {
-				if acl.Name != named.Name {
-					continue
-				}
-				found = true
-				for i := range acl.ACEs.ACE {
-					if err := p.add(&acl.ACEs.ACE[i], way.from); err != nil {
-						errs = append(errs, fmt.Errorf("entry %q of list %q: %w", acl.ACEs.ACE[i].Name, acl.Name, err))
-					}
-				}
+			if done[named.Name] {
+				continue
 			}
+			done[named.Name] = true
+			all, found := entries[named.Name]
 			if !found {
-				errs = append(errs, fmt.Errorf("access list %q is named by the policy and is not in the file", named.Name))
+				fault("access list %q is named by the policy and is not in the file", named.Name)
+			}
+			for _, e := range all {
+				if read++; read > maxACEs || len(p.Rules) > maxRules {
+					return p, errors.Join(append(errs, fmt.Errorf("got more than %d entries or %d rules", maxACEs, maxRules))...)
+				}
+				if err := p.add(e, way.from); err != nil {
+					fault("entry %q of list %q: %w", e.Name, named.Name, err)
+				}
 			}
 		}
+	}
+	if bad > maxFault {
+		errs = append(errs, fmt.Errorf("%d faults in all", bad))
 	}
 	if len(p.Rules) > maxRules {
 		errs = append(errs, fmt.Errorf("got %d rules, want %d at most", len(p.Rules), maxRules))

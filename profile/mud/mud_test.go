@@ -103,3 +103,33 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A policy that names one list ten thousand times, or lists without end, in a file
+// within its bounds.
+func TestParse_WhatIsNamedOftenIsReadOnce(t *testing.T) {
+	const entries = `{"name": "e", "matches": {"tcp": {"destination-port": {"operator": "eq", "port": %d}}}, "actions": {"forwarding": "accept"}}`
+	named := func(n int, name string) string {
+		return strings.TrimSuffix(strings.Repeat(`{"name":"`+name+`"},`, n), ",")
+	}
+	text := func(names, acls string) []byte {
+		return []byte(`{"ietf-mud:mud":{"mud-version":1,"from-device-policy":{"access-lists":{"access-list":[` + names + `]}}},"ietf-access-control-list:acls":{"acl":[` + acls + `]}}`)
+	}
+	one := `{"name":"f","aces":{"ace":[` + fmt.Sprintf(entries, 443) + `]}}`
+	if p, err := Parse(text(named(40_000, "f"), one+strings.Repeat(",{}", 150_000))); err != nil || len(p.Rules) != 1 {
+		t.Errorf("one list named 40,000 times: %v, want its one rule", err)
+	}
+	var missing []string
+	for i := range 1000 {
+		missing = append(missing, named(1, fmt.Sprint("x", i)))
+	}
+	if _, err := Parse(text(strings.Join(missing, ","), one)); err == nil || strings.Count(err.Error(), "\n") > maxFault {
+		t.Errorf("1,000 lists that are not there: got %.200q, want the first %d of them", err, maxFault)
+	}
+	var many []string
+	for port := range 6000 {
+		many = append(many, fmt.Sprintf(entries, port))
+	}
+	if p, err := Parse(text(named(1, "f"), `{"name":"f","aces":{"ace":[`+strings.Join(many, ",")+`]}}`)); err == nil || len(p.Rules) > maxRules+2 {
+		t.Errorf("6,000 entries: got %v and %d rules, want a refusal before %d", err, len(p.Rules), maxRules+2)
+	}
+}
