@@ -170,7 +170,7 @@ func (d *soul) add(g *glimpse, all *site) {
 		if g.device == d.id {
 			rank += 1e16
 		}
-		if rank > d.macRank && !all.isGateway(g.mac) {
+		if g.mac != 0 && rank > d.macRank && !all.isGateway(g.mac) { // an exporter without MACs sees it too
 			d.mac, d.macRank = g.mac, rank
 		}
 	} else {
