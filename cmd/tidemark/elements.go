@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -11,7 +10,12 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"tidemark/collector/netflow"
+	files "tidemark/profile/stamp"
 )
+
+// maxOperatorFile bounds a table of names or rules, in octets: IEEE's of all vendors
+// has six million.
+const maxOperatorFile = 32 << 20
 
 // readElements reads collector.elements: names of Information Elements by
 // enterprise (0 for IANA's) and id. An empty path gives no names of the operator's.
@@ -22,7 +26,7 @@ func readElements(path string) (netflow.Elements, error) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(filepath.Clean(path))
+	text, err := files.Read(filepath.Clean(path), maxOperatorFile)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("read collector.elements: %w", err)}
 	}

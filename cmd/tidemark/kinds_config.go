@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"os"
 
 	"tidemark/collector"
 	"tidemark/enrich"
 	"tidemark/enrich/kind"
 	"tidemark/enrich/names"
+	files "tidemark/profile/stamp"
 )
 
 // KindsConfig is how devices are classified.
@@ -68,7 +68,7 @@ func (c Config) rules() (*kind.Rules, error) {
 	if err != nil || c.Kinds.Rules == "" {
 		return r, err
 	}
-	text, err := os.ReadFile(c.Kinds.Rules)
+	text, err := files.Read(c.Kinds.Rules, maxOperatorFile)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("read rules of kinds (kinds.rules in the configuration): %w", err)}
 	}
@@ -104,7 +104,7 @@ func (c Config) readVendors() (enrich.Vendors, error) {
 	if c.Kinds.Vendors == "" {
 		return enrich.Vendors{}, nil
 	}
-	text, err := os.ReadFile(c.Kinds.Vendors)
+	text, err := files.Read(c.Kinds.Vendors, maxOperatorFile)
 	if err != nil {
 		return enrich.Vendors{}, fmt.Errorf("read vendors: %w", err)
 	}

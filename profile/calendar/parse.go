@@ -3,11 +3,12 @@ package calendar
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"tidemark/profile/stamp"
 )
 
 // A file is small and local; the bounds keep a wrong one from costing much.
@@ -68,14 +69,7 @@ func (p *parser) fault(line int, format string, args ...any) {
 
 // read returns the days the events of the file stand for.
 func (s Source) read(zone *time.Location) ([]uint16, error) {
-	info, err := os.Stat(s.File)
-	if err == nil && info.Size() > maxFile {
-		return nil, fmt.Errorf("calendar %s: got %d octets, want %d at most", s.File, info.Size(), maxFile)
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(s.File)
-	}
+	text, err := stamp.Read(s.File, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read calendar: %w", err)
 	}

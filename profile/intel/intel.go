@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -123,7 +122,7 @@ func (l *Lists) changed() (any bool) {
 
 // read adds the entries of one list and returns its faults.
 func (l *Lists) read(s Source) (faults []error, err error) {
-	f, err := os.Open(s.File)
+	f, err := stamp.Open(s.File)
 	if err != nil {
 		return nil, fmt.Errorf("read threat list %s: %w: the lists read before stay in force", s.Name, err)
 	}

@@ -10,9 +10,10 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
+
+	"tidemark/profile/stamp"
 )
 
 const (
@@ -131,14 +132,7 @@ type span struct {
 
 // Read reads a MUD file.
 func Read(path string) (*Profile, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxFile {
-		err = fmt.Errorf("got %d octets, want %d at most", info.Size(), maxFile)
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(path)
-	}
+	text, err := stamp.Read(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read MUD file: %w", err)
 	}
