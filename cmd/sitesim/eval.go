@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -145,19 +146,75 @@ func generate(c *cli.Context) error {
 }
 
 func modelsCommand() *cli.Command {
-	return &cli.Command{Name: "models", Usage: "show the kinds of devices that sites are drawn from, and what may happen there", Action: func(c *cli.Context) error {
-		t := newTable(c.App.Writer, "MODEL", "CLASS", "VENDOR", "OF 100", "PARAMETERS FROM")
-		for _, m := range site.Models() {
-			t.AppendRow(table.Row{m.Name, m.Class, m.Vendor, m.Share, m.Source})
+	return &cli.Command{
+		Name: "models", Usage: "show the kinds of devices that sites are drawn from, and what may happen there", ArgsUsage: "[MODEL]",
+		Description: `With a MODEL: what its devices do, and the ranges from which each draws its parameters, as
+forty sites show them. Sizes are medians of log-normal distributions.
+
+   sitesim models
+   sitesim models thermostat`,
+		Action: func(c *cli.Context) error {
+			if c.Args().Len() > 1 {
+				return fmt.Errorf("got %d arguments, want one MODEL at most", c.Args().Len())
+			}
+			if name := c.Args().First(); name != "" {
+				return printRanges(c.App.Writer, name)
+			}
+			t := newTable(c.App.Writer, "MODEL", "CLASS", "VENDOR", "OF 100", "PARAMETERS FROM")
+			for _, m := range site.Models() {
+				t.AppendRow(table.Row{m.Name, m.Class, m.Vendor, m.Share, m.Source})
+			}
+			t.Render()
+			t = newTable(c.App.Writer, "HAPPENING", "WHAT IT IS")
+			for _, h := range site.Happenings() {
+				t.AppendRow(table.Row{h[0], h[1]})
+			}
+			t.Render()
+			return nil
+		},
+	}
+}
+
+// printRanges shows from what to what the parameters of a model's devices are drawn.
+func printRanges(w io.Writer, model string) error {
+	all := site.Models()
+	i := slices.IndexFunc(all, func(m site.Model) bool { return m.Name == model })
+	if i < 0 {
+		return fmt.Errorf("model %q: no such one; `sitesim models` lists them", model)
+	}
+	fmt.Fprintf(w, "%s, %s of %s. Parameters from: %s\n\n", model, all[i].Class, all[i].Vendor, all[i].Source)
+	t := newTable(w, "IT", "WITH", "PORT", "OF THEM", "EVERY", "OUT", "IN", "LASTS")
+	for _, h := range site.Ranges(model) {
+		does, rate := []string{"opens a session", "talks on a held session", "asks", "announces", "pings"}[h.Do], ""
+		if h.Inbound {
+			does = "is " + []string{"called", "called, and held", "asked", "told", "pinged"}[h.Do]
 		}
-		t.Render()
-		t = newTable(c.App.Writer, "HAPPENING", "WHAT IT IS")
-		for _, h := range site.Happenings() {
-			t.AppendRow(table.Row{h[0], h[1]})
+		if h.Rate {
+			rate = "/s"
 		}
-		t.Render()
-		return nil
-	}}
+		if h.State != "" {
+			does += " while " + h.State
+		}
+		t.AppendRow(table.Row{
+			does, h.To, h.Port, fmt.Sprintf("%.0f %%", 100*h.Share), span(h.Pace, func(x float64) string { return (time.Duration(x) * time.Second).String() }),
+			span(h.Up, func(x float64) string { return fmt.Sprintf("%.0f B%s", x, rate) }), span(h.Down, func(x float64) string { return fmt.Sprintf("%.0f B%s", x, rate) }),
+			span(h.Lasts, func(x float64) string { return fmt.Sprintf("%.0f s", x) }),
+		})
+	}
+	t.Render()
+	return nil
+}
+
+// span is a range in words.
+func span(r site.Range, text func(float64) string) string {
+	switch low, high := text(r.Low), text(r.High); {
+	case r.High == 0:
+		return "-"
+	case low == high:
+		return low
+	default:
+		return low + " to " + high
+	}
 }
 
 func reportCommand() *cli.Command {

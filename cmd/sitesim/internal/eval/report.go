@@ -116,7 +116,7 @@ func (r *report) head(machine string) {
 	r.f("# Evaluation\n\n")
 	r.f("Written by `make eval` (scripts/eval.sh, cmd/sitesim); do not edit. Measured: %s, %s; %d trials, %.1f million flows, %s of the program's time.\n\n",
 		strings.Join(slices.Sorted(maps.Keys(programs)), "; "), machine, len(r.all), float64(flows)/1e6, time.Duration(seconds*1e9).Round(time.Minute))
-	r.f("Everything but [Real captures](#real-captures) is **synthetic**: devices drawn from the models of `sitesim models`, observed by emulated routers. " +
+	r.f("Everything but [Real captures](#real-captures) is **synthetic**: devices drawn from the models of `sitesim models` (`sitesim models MODEL` shows the ranges), observed by emulated routers. " +
 		"The unit is an attack on a device: it counts as found if an alert *of a family that names it rightly* (fixed beforehand, below) *about that device* is *notified* in time, by itself or by an alert that lists the device among those it tells of. " +
 		"The simulator shares no code and no parameter with the program. `tuning` seeds may be looked at while detectors are tuned, `sealed` ones may not: of those only sums are shown. Causes, and what was mended since: [notes](evaluation-notes.md). Which devices are found, and what they are taken for: [devices](evaluation-devices.md).\n\n")
 }

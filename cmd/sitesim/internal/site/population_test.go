@@ -2,6 +2,7 @@ package site
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -64,3 +65,29 @@ func TestCalendar_HolidayIsASundayAndSummerAnHourEarlier(t *testing.T) {
 
 // friday is 2026-10-02 00:00 UTC.
 const friday = int64(1790899200) * 1e9
+
+// TestRanges_EveryModelDrawsItsOwn: what devices of a model do varies among them, and says
+// where its numbers come from.
+func TestRanges_EveryModelDrawsItsOwn(t *testing.T) {
+	drawn := 0
+	for _, m := range Models() {
+		if m.Source == "" {
+			t.Errorf("%s: nobody knows where its parameters come from", m.Name)
+		}
+		if m.Share == 0 {
+			continue
+		}
+		drawn++
+		habits := Ranges(m.Name)
+		varied := slices.ContainsFunc(habits, func(h Habit) bool { return h.Pace.High > 1.5*h.Pace.Low || h.Up.High > 1.5*h.Up.Low })
+		if len(habits) == 0 || !varied {
+			t.Errorf("%s: %d habits, and none differs among its devices", m.Name, len(habits))
+		}
+	}
+	if drawn < 25 {
+		t.Errorf("%d models, want 25 or more", drawn)
+	}
+	if Ranges("no such model") != nil {
+		t.Error("a model that is none has habits")
+	}
+}
