@@ -41,7 +41,7 @@ WITH
     (
         SELECT
             transform(device, aliases, targets, device) AS id,
-            argMaxIf(lives.mac, toUnixTimestamp64Milli(last) + (device = id ? toInt64(1e16) : 0), identity = 'mac' AND mac NOT IN (SELECT mac FROM gateways)) AS seen_mac,
+            argMaxIf(lives.mac, toUnixTimestamp64Milli(last) + (device = id ? toInt64(1e16) : 0), identity = 'mac' AND mac != 0 AND mac NOT IN (SELECT mac FROM gateways)) AS seen_mac,
             max(told_mac) AS assigned_mac,
             seen_mac != 0 ? seen_mac : assigned_mac AS own_mac,
             multiIf(seen_mac != 0, 'mac', assigned_mac != 0, 'assigned', argMax(identity, toUnixTimestamp64Milli(last)) = 'gateway', 'gateway', 'address') AS known_by,

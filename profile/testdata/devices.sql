@@ -37,7 +37,7 @@ WITH
         SELECT
             canon.target = 0 ? lives.device : canon.target AS id,
             groupUniqArray(lives.device) AS members,
-            argMaxIf(lives.mac, (lives.device = id, lives.seen), identity = 'mac' AND NOT is_gateway) AS seen_mac,
+            argMaxIf(lives.mac, (lives.device = id, lives.seen), identity = 'mac' AND lives.mac != 0 AND NOT is_gateway) AS seen_mac,
             argMaxIf(told_mac, (lives.device = id, lives.seen), told_mac != 0) AS assigned_mac,
             seen_mac != 0 ? seen_mac : assigned_mac AS own_mac,
             multiIf(seen_mac != 0, 'mac', assigned_mac != 0, 'assigned', argMax(identity, lives.seen) = 'gateway', 'gateway', 'address') AS known_by,

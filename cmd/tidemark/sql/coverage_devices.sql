@@ -19,7 +19,7 @@ WITH
     ),
     whose AS
     (
-        SELECT device, argMax(identity, devices.last) AS known_by, argMaxIf(mac, devices.flows, identity = 'mac') AS own_mac, arraySort(groupUniqArrayArray(4)(addresses)) AS addrs
+        SELECT device, argMax(identity, devices.last) AS known_by, argMaxIf(mac, devices.flows, identity = 'mac' AND mac != 0) AS own_mac, arraySort(groupUniqArrayArray(4)(addresses)) AS addrs
         FROM devices
         WHERE site = {site:String}
         GROUP BY device

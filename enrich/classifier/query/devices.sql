@@ -1,7 +1,8 @@
--- Who the devices are: their own MAC, or their addresses where no MAC is known.
+-- Who the devices are: their own MAC, whichever exporter shows it, or their addresses
+-- where no MAC is known.
 SELECT
     device,
-    argMaxIf(mac, devices.flows, identity = 'mac') AS own_mac,
+    argMaxIf(mac, devices.flows, identity = 'mac' AND mac != 0) AS own_mac,
     own_mac = 0 ? arrayMap(a -> toString(a), groupUniqArrayArray(16)(addresses)) : emptyArrayString() AS bare,
     max(devices.last)
 FROM
