@@ -94,7 +94,7 @@ func TestDetectors(t *testing.T) {
 			return talk{at: at(9, 10*i), lasts: time.Minute, from: "10.0.0.2", to: "34.5.6.7", mac: camera, dmac: router, port: 443, out: 500_000, in: 9000}
 		}), nil},
 	}
-	s := newSite(t, profile.Config{Disabled: []string{"silence"}}) // the houses fall silent at different times
+	s := newSite(t, profile.Config{Disabled: []string{"silence", "coverage"}}) // the houses fall silent at different times, and the exporter with them
 	for k := range tests {
 		for _, l := range life(monday, 8) {
 			s.add(houseOf(k+1, l))

@@ -1,9 +1,11 @@
 -- unexpected_hour: a device with a daily rhythm is active when it never is.
 --
--- An hour is active if it carries more than 3 times the median hour of the device
--- and 20 kB. The slot is the hour of the day +-1 (after 21 days, of the week +-1);
--- q = (a + mean) / (n + 1) estimates from a active of n observations how likely
--- activity is there. The device itself says whether it has a rhythm: of the hours
+-- An hour is active if it carries more than 3 times the median hour of the device, hours
+-- of silence as 0, and 20 kB; of a device that is silent most of the time, a quarter of the
+-- median hour in which it is heard is enough, from 2 kB on. Sampled flows show no silence:
+-- of them only hours that were heard count. The slot is the hour of the day +-1 (after
+-- 21 days, of the week +-1); q = (a + mean) / (n + 1) estimates from a active of n
+-- observations how likely activity is there. The device itself says whether it has a rhythm: of the hours
 -- in which it was active before, each judged without itself, at most 5 % may have
 -- been unexpected too, so a device that is active at random never fires. Hours are
 -- those of the site's clocks. A day off by the calendar is compared with weekends and
@@ -12,7 +14,10 @@
 -- Minimum evidence: device learned and known for {min_days} days; 9 observations
 -- of the slot; q < 0.05; 7 active hours on 5
 -- days before, in at most 90 % of the hours.
--- Severity 0.25: it supports others, alone it is low. ATT&CK T1029.
+-- Severity 0.25: it supports others, alone it is low. 0.60, told alone, if a device that
+-- is silent most of the time does a quarter of its median hour at a time of day at which
+-- it was never heard, in 21 observations: not of what people carry and sit at.
+-- ATT&CK T1029.
 WITH
     touched AS
     (
@@ -32,19 +37,25 @@ WITH
     ),
     hours AS
     (
-        SELECT device, t, max(x1) AS x
+        SELECT device, t, max(x1) AS x, sum(caught1) AS caught, sum(packets1) AS packets
         FROM
         (
-            SELECT device, v.t AS t, observer, sum(bytes_out + bytes_in) AS x1
+            SELECT device, v.t AS t, observer, sum(bytes_out + bytes_in) AS x1, sum(samples) AS caught1, sum(packets_out) + sum(packets_in) AS packets1
             FROM volumes_1h AS v
             WHERE device IN (SELECT device FROM ages) AND scope IN ('lan', 'wan')
             GROUP BY device, t, observer
+            HAVING sum(packets_out) > 0
         )
         GROUP BY device, t
     ),
     usual AS
     (
-        SELECT device, any(born) AS born, 3 * medianExact(hours.x) + 20000 AS keepalive
+        SELECT
+            device, any(born) AS born, arraySort(groupArray(hours.x)) AS sorted, medianExact(hours.x) AS common,
+            intDiv(dateDiff('hour', born, max(hours.t)) + 1, 2) - length(sorted) AS silent, -- of half of its hours
+            sum(caught) < 0.9 * sum(packets) AS thin,
+            silent > 0 AND NOT thin AS resting,
+            multiIf(resting, least(20000, greatest(2000, common / 4)), thin, 3 * common + 20000, 3 * sorted[1 - silent] + 20000) AS keepalive
         FROM hours
         INNER JOIN ages USING (device)
         GROUP BY device
@@ -52,7 +63,7 @@ WITH
     active AS
     (
         SELECT
-            device, t, x, born, keepalive,
+            device, t, x, born, keepalive, common, resting,
             intDiv(toInt64(toUnixTimestamp(t)) + timezoneOffset(toTimeZone(t, {zone:String})), 3600) AS clock, -- hours that clocks show, since 1970
             intDiv(toInt64(toUnixTimestamp(born)) + timezoneOffset(toTimeZone(born, {zone:String})), 3600) AS clock_born,
             has({off:Array}, intDiv(clock, 24)) OR has({work:Array}, intDiv(clock, 24)) AS special,
@@ -67,6 +78,27 @@ WITH
         FROM active
         INNER JOIN touched USING (device)
         WHERE t >= begin AND t <= end AND t >= born + toIntervalSecond(greatest({learning:UInt64}, 86400 * {min_days:UInt64}))
+    ),
+    moody AS -- kinds whose hours say little
+    (
+        SELECT device
+        FROM
+        (
+            SELECT device, toString(kinds.kind) AS word, 0 AS weight FROM kinds FINAL WHERE site = {site:String}
+            UNION ALL
+            SELECT device, toString(kind_decisions.kind), 1 FROM kind_decisions FINAL WHERE site = {site:String} AND kind != ''
+        )
+        GROUP BY device
+        HAVING argMax(word, weight) IN ('computer', 'phone', 'server', 'infrastructure')
+    ),
+    waking AS -- a quarter of a common hour, at a time of day at which it was never heard
+    (
+        SELECT now.device AS device, now.t AS t
+        FROM now
+        INNER JOIN hours AS h ON h.device = now.device
+        WHERE resting AND now.x >= common / 4 AND now.device NOT IN (SELECT device FROM moody)
+        GROUP BY device, t
+        HAVING countIf(h.t < now.t - toIntervalHour(6) AND (dateDiff('hour', h.t, now.t) + 1) % 24 <= 2) = 0
     ),
     seen AS
     (
@@ -103,7 +135,7 @@ SELECT
     toDateTime64(t, 3, 'UTC') AS since, toDateTime64(t, 3, 'UTC') + toIntervalHour(1) AS until,
     1. AS strength,
     0.9 AS confidence,
-    toFloat64({severity:Float64}) AS severity,
+    n >= 21 AND (device, t) IN (SELECT device, t FROM waking) ? 0.6 : toFloat64({severity:Float64}) AS severity,
     format('no activity at {} {}{}: {} of {} hours around it in {} days', formatDateTime(t, '%H:%i', {zone:String}), {zone:String},
         multiIf(special, free ? ' on a day off' : ' on a day worked', period = 168, ' on a ' || dateName('weekday', t, {zone:String}), ''), toString(hits), toString(n), toString(intDiv(span, 24))) AS expected,
     format('{} within the hour, usually up to {}', formatReadableSize(x), formatReadableSize(keepalive)) AS observed
