@@ -212,6 +212,31 @@ func (s *site) camera(day time.Time) (id uint64) {
 	return enrich.DeviceByMAC("home", mac)
 }
 
+// TestClassifier_VendorOfADeviceThatAnotherExporterShowsWithoutMAC: most records of
+// the camera are of a router that exports no MACs.
+func TestClassifier_VendorOfADeviceThatAnotherExporterShowsWithoutMAC(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	day := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	id := s.camera(day)
+	for i := range 1000 {
+		b := &s.batch
+		r := b.NextRow()
+		at := day.Add(time.Duration(i) * time.Minute).UnixNano()
+		b.Protocol[r], b.Proto[r], b.SamplingRate[r], b.SamplerAddress[r] = flow.NetFlowV9, 6, 1, netip.MustParseAddr("192.0.2.2").As16()
+		b.SrcAddr[r], b.DstAddr[r], b.SrcPort[r], b.DstPort[r] = netip.MustParseAddr("10.0.0.2").As16(), netip.MustParseAddr("198.51.100.7").As16(), uint16(30000+i), 443
+		b.Bytes[r], b.Packets[r], b.TCPFlags[r] = 4000, 20, 0x1b
+		b.Presence[r] = flow.HasBytes | flow.HasPackets | flow.HasStart | flow.HasEnd | flow.HasTCPFlags
+		b.Quality[r], b.TimeFlowStart[r], b.TimeFlowEnd[r], b.ExportTime[r] = flow.AsExported, at, at+1e9, at+1e9
+		b.EndRow()
+	}
+	s.commit()
+	_, f, err := s.classifier(nil).Why(t.Context(), id)
+	if err != nil || f.Vendor == "" || f.Behaviour.Flows < 1000 {
+		t.Errorf("vendor %q of %.0f flows, %v; want whose MAC it is", f.Vendor, f.Behaviour.Flows, err)
+	}
+}
+
 // TestClassifier_PeopleDecideAgainstTheRules: a decision is recorded first, holds
 // when the device is classified again, and can be taken back.
 func TestClassifier_PeopleDecideAgainstTheRules(t *testing.T) {
