@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -180,9 +182,9 @@ func writeCSV[T any](w io.Writer, items []T, columns []column[T]) error {
 	for _, item := range items {
 		for i, col := range columns {
 			if record[i] = ""; col.plain != nil {
-				record[i] = printable(col.plain(item))
+				record[i] = inert(oneLine(col.plain(item)))
 			} else {
-				record[i] = printable(col.cell(item))
+				record[i] = inert(oneLine(col.cell(item)))
 			}
 		}
 		err = errors.Join(err, out.Write(record))
@@ -208,22 +210,38 @@ func grid[T any](items []T, columns []column[T]) table.Writer {
 	for _, item := range items {
 		row := table.Row{}
 		for _, col := range columns {
-			row = append(row, printable(col.cell(item)))
+			row = append(row, oneLine(col.cell(item)))
 		}
 		t.AppendRow(row)
 	}
 	return t
 }
 
-// printable takes control characters out of text that came from the network,
-// so that a device's name cannot drive the reader's terminal.
+// printable takes out of text that came from the network what would drive the
+// reader's terminal or turn the line round: control characters but line ends, and
+// marks of direction. A device's name can hold any.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 && r != '\n' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if r != '\n' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
 			return '�'
 		}
 		return r
 	}, s)
+}
+
+// oneLine is printable text for a cell, which must not look like two.
+func oneLine(s string) string { return strings.ReplaceAll(printable(s), "\n", " ") }
+
+// inert is a cell of CSV that no spreadsheet takes for a formula: what begins like
+// one and is no number gets an apostrophe, which devices import takes off again.
+func inert(s string) string {
+	if s == "" || len(s) == 1 || !strings.ContainsRune("=+-@", rune(s[0])) {
+		return s
+	}
+	if _, err := strconv.ParseFloat(s, 64); err == nil {
+		return s
+	}
+	return "'" + s
 }
 
 func tableStyle() table.Style {

@@ -89,6 +89,9 @@ func (i *Item) fill(fields, record []string) error {
 		if fields[k] == "mac" && strings.EqualFold(strings.TrimSpace(value), "internet") {
 			return errors.New("it is no device: NetAlertX's entry for the internet") // its root of the network map
 		}
+		if len(value) > 1 && value[0] == '\'' && strings.IndexByte("=+-@", value[1]) >= 0 {
+			value = value[1:] // the mark that it is no formula
+		}
 		if err := i.set(fields[k], value); err != nil {
 			return err
 		}

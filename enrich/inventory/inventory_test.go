@@ -109,3 +109,11 @@ func FuzzRead(f *testing.F) {
 		l.Bindings()
 	})
 }
+
+// What devices export marks as no formula comes back as it was.
+func TestRead_TakesOffTheMarkOfNoFormula(t *testing.T) {
+	l, err := Read([]byte("name,mac\n'=lamp,00:40:8c:00:00:01\n'quoted',00:40:8c:00:00:02\n"))
+	if err != nil || len(l.Items) != 2 || l.Items[0].Name != "=lamp" || l.Items[1].Name != "'quoted'" {
+		t.Errorf("got %+v, %v, want =lamp and 'quoted'", l.Items, err)
+	}
+}

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -87,6 +88,28 @@ func (a *Alert) list() string {
 		}
 	}
 	return b.String()
+}
+
+// clean is the alert as it leaves: names in it came from the network or from files,
+// and no receiver must take them for more lines, another header or orders to a
+// terminal.
+func (a *Alert) clean() *Alert {
+	out := *a
+	for _, s := range []*string{&out.Site, &out.Device.Name, &out.Device.Vendor, &out.Family, &out.Text, &out.Expected, &out.Observed, &out.Actor, &out.Reason} {
+		*s = printable(*s)
+	}
+	out.Lines, out.Terms, out.Steps = slices.Clone(a.Lines), slices.Clone(a.Terms), slices.Clone(a.Steps)
+	for i := range out.Lines {
+		l := &out.Lines[i]
+		l.Target, l.Expected, l.Observed = printable(l.Target), printable(l.Expected), printable(l.Observed)
+	}
+	for i := range out.Terms {
+		out.Terms[i].Name = printable(out.Terms[i].Name)
+	}
+	for i := range out.Steps {
+		out.Steps[i] = printable(out.Steps[i])
+	}
+	return &out
 }
 
 // Key is the same for every attempt to deliver this change, so that a receiver

@@ -179,6 +179,7 @@ func (n *Notifier) setAside(d *delivery, item queued, cause error) {
 }
 
 func (n *Notifier) attempt(ctx context.Context, d *delivery, a *Alert) error {
+	a = a.clean()
 	body, err := d.Format.encode(a, n.options.Version)
 	if err != nil {
 		return refusal{err}

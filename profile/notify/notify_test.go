@@ -384,3 +384,31 @@ func TestProgram_GetsTheAlertAndMustEndWell(t *testing.T) {
 		t.Errorf("got %v from a program that does not end", err)
 	}
 }
+
+// A device may call itself anything: what leaves is one line of plain text in every
+// format.
+func TestNotifier_NamesCannotDriveWhoReadsThem(t *testing.T) {
+	const name = "cam\x1b[2J\u202egpj\u2028\r\nSubject: x\x85\xff"
+	for _, f := range Formats() {
+		dir := t.TempDir()
+		n := open(t, dir, Channel{Name: "log", URL: "file://" + filepath.Join(dir, "out"), Format: f})
+		a := camera()
+		a.Device.Name, a.Device.Vendor, a.Observed, a.Text, a.Reason = name, name, name, name, name
+		a.Lines[0].Target, a.Lines[0].Observed = name, name
+		if err := n.attempt(context.Background(), n.channels[0], &a); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "out"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"\x1b", `\u001b`, "\u202e", "\u2028", `\u2028`, "\r", `\r`, "\u0085", `\nSubject`, "\xff"} {
+			if strings.Contains(string(text), bad) {
+				t.Errorf("%s: %q is in what leaves: %q", f, bad, text)
+			}
+		}
+		if a.Device.Name != name {
+			t.Errorf("%s: the alert itself was changed", f)
+		}
+	}
+}

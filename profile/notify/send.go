@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"tidemark/profile/hook"
 )
@@ -79,7 +80,7 @@ func (w *webhook) send(ctx context.Context, a *Alert, body []byte) error {
 	case code < 400:
 		return fmt.Errorf("post alert to %s: got a redirect (%s), which is not followed: write the address it leads to into the url of the channel", request.URL.Host, response.Status)
 	default:
-		err := fmt.Errorf("post alert to %s: got %s: %q", request.URL.Host, response.Status, printable(said))
+		err := fmt.Errorf("post alert to %s: got %s: %q", request.URL.Host, response.Status, printable(strings.TrimSpace(string(said))))
 		switch code {
 		case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 			return refusal{err}
@@ -88,13 +89,14 @@ func (w *webhook) send(ctx context.Context, a *Alert, body []byte) error {
 	}
 }
 
-func printable(b []byte) string {
+// printable takes out what could end a line or turn it round, or drive a terminal.
+func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
 			return ' '
 		}
 		return r
-	}, strings.TrimSpace(string(b)))
+	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
 // mailer hands mails to a server (RFC 5321), over TLS: from the first octet on
@@ -184,7 +186,7 @@ func (m *mailer) message(a *Alert, sender *mail.Address, body []byte) []byte {
 	_, domain, _ := strings.Cut(sender.Address, "@")
 	line("From", sender.String())
 	line("To", strings.Join(m.to, ", "))
-	line("Subject", mime.QEncoding.Encode("utf-8", printable([]byte(a.title()))))
+	line("Subject", mime.QEncoding.Encode("utf-8", a.title()))
 	line("Date", time.Now().Format(time.RFC1123Z))
 	line("Message-ID", "<"+a.Key()+"@"+domain+">")
 	line("Auto-Submitted", "auto-generated") // RFC 3834: nobody's holiday notice answers
