@@ -5,7 +5,7 @@ import "fmt"
 // techniques are the names of the MITRE ATT&CK techniques that detectors give,
 // Enterprise and ICS (T0...).
 var techniques = map[string]string{
-	"T1021": "Remote Services", "T1029": "Scheduled Transfer", "T1036": "Masquerading", "T1041": "Exfiltration Over C2 Channel",
+	"T1021": "Remote Services", "T1029": "Scheduled Transfer", "T1030": "Data Transfer Size Limits", "T1036": "Masquerading", "T1041": "Exfiltration Over C2 Channel",
 	"T1046": "Network Service Discovery", "T1048": "Exfiltration Over Alternative Protocol", "T1071": "Application Layer Protocol",
 	"T1071.004": "DNS", "T1110": "Brute Force", "T1133": "External Remote Services", "T1190": "Exploit Public-Facing Application",
 	"T1200": "Hardware Additions", "T1210": "Exploitation of Remote Services", "T1489": "Service Stop", "T1496": "Resource Hijacking",
@@ -47,6 +47,7 @@ var advice = map[string][]string{
 	"silence":         {"see whether it has power and link, and whether it was moved", "if it was taken away on purpose: tidemark devices retire"},
 	"new_device":      {"find out whose it is: switch port or access point, and vendor", "if it belongs here: tidemark devices approve; else take it off"},
 	"volume":          {"ask what was done with the device in that hour: an update, a live view, a backup", "look at whom the bytes went to: tidemark flows"},
+	"growth":          {"look at whom the bytes go to, and since when: tidemark devices show, tidemark flows", "if it is wanted, such as a better picture: tidemark alerts expected"},
 	"unexpected_hour": {"ask who was there at that hour", "alone it is weak: look at what else the device did"},
 	"spoof":           {"find the second network card: switch port, access point, DHCP", "until then do not trust what comes from this address"},
 	"drift":           {"ask for a firmware or a configuration change", "if wanted: tidemark alerts expected"},

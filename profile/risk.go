@@ -23,7 +23,7 @@ type evidence struct {
 // amounts are families that say how much there was, and when: of traffic that
 // novelties, if there are any, speak of too.
 var (
-	amounts   = []string{"volume", "unexpected_hour"}
+	amounts   = []string{"volume", "growth", "unexpected_hour"}
 	novelties = []string{"new_destination", "new_service"}
 )
 

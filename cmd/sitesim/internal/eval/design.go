@@ -341,7 +341,7 @@ var accepted = map[string]struct {
 	"theft":           {[]string{"silence"}, 26 * time.Hour},
 	"odd-hour":        {[]string{"unexpected_hour"}, 4 * time.Hour},
 	"volume":          {[]string{"volume", "drift", "exfiltration"}, 3 * time.Hour},
-	"ramp":            {[]string{"drift", "volume", "exfiltration"}, 21 * day},
+	"ramp":            {[]string{"growth", "drift", "volume", "exfiltration"}, 21 * day},
 	listedPeer:        {[]string{"threat_intel"}, 2 * time.Hour},
 	notPermitted:      {[]string{"mud"}, 2 * time.Hour},
 	newDevice:         {[]string{"new_device"}, 2 * time.Hour},
