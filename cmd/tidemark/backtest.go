@@ -132,7 +132,7 @@ func (s *store) backtest(c *cli.Context) error {
 	result, err := q.Backtest(c.Context, newest.Add(-time.Duration(last)), c.Duration("at-most"), func(at time.Time) {
 		if d := at.Format(time.DateOnly); d != day {
 			day = d
-			fmt.Fprintf(c.App.ErrWriter, "%s\n", d)
+			fmt.Fprintf(c.App.ErrWriter, "judging %s\n", d)
 		}
 	})
 	if err != nil {
