@@ -88,7 +88,7 @@ func list[T any](c *cli.Context, items []T, columns []column[T]) error {
 		return err
 	case "table":
 		if len(items) == 0 {
-			_, err := fmt.Fprintln(c.App.ErrWriter, "no "+rowsOf(c.Command.Name))
+			_, err := fmt.Fprintln(c.App.ErrWriter, "no "+listedBy(c.Command.Name))
 			return err
 		}
 		t := grid(items, fit(w, items, columns))
@@ -172,8 +172,8 @@ func fit[T any](w io.Writer, items []T, columns []column[T]) []column[T] {
 // columnGap stands between two columns of a table.
 const columnGap = "  "
 
-// rowsOf is what a command lists, where that is not its name.
-func rowsOf(command string) string {
+// listedBy is what a command lists, where that is not its name.
+func listedBy(command string) string {
 	switch command {
 	case "notify":
 		return "channels: name some under notify in the configuration"
