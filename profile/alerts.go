@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -119,9 +118,10 @@ func (s *Scorer) Judge(ctx context.Context, id uint64, v Verdict, by By) ([]Excl
 	if err != nil {
 		return nil, err
 	}
+	if err := by.check(); err != nil {
+		return nil, fmt.Errorf("alert %s: %w: %w", i.Name(), ErrRefused, err)
+	}
 	switch {
-	case strings.TrimSpace(by.Actor) == "" || strings.TrimSpace(by.Reason) == "":
-		return nil, fmt.Errorf("alert %s: %w: want an actor and a reason", i.Name(), ErrRefused)
 	case v == "" && (i.State == StateAcknowledged || i.State == StateClosed):
 		return nil, fmt.Errorf("acknowledge alert %s: %w: it is %s already, by %s", i.Name(), ErrRefused, i.State, i.Actor)
 	case v != "" && i.Verdict == v:

@@ -78,8 +78,10 @@ func (x *Exclusion) Validate(now time.Time) error {
 		fault("hard: want the device or peer that is authorised")
 	}
 	if x.Peer != "" {
-		if _, _, err := parsePeer(x.Peer); err != nil {
+		if _, network, err := parsePeer(x.Peer); err != nil {
 			fault("peer: %w", err)
+		} else if network.IsValid() && (network.Bits() < 8 || network.Addr().Is6() && network.Bits() < 16) {
+			fault("peer: got %s, want a part of the world: /8 or longer, in IPv6 /16", network)
 		}
 	}
 	if x.Hours != "" {
@@ -87,8 +89,10 @@ func (x *Exclusion) Validate(now time.Time) error {
 			fault("hours: %w", err)
 		}
 	}
-	if strings.TrimSpace(x.Reason) == "" || len(x.Reason) > maxFact {
-		fault("reason: want 1 to %d octets", maxFact)
+	if strings.TrimSpace(x.Reason) == "" {
+		fault("reason: want one")
+	} else if err := plain("the reason", x.Reason, maxFact); err != nil {
+		fault("reason: %w", err)
 	}
 	if !x.Expires.After(now) || x.Expires.Sub(now) > maxExclusion {
 		fault("expires: got %s, want a time from now to a year hence", x.Expires.UTC().Format(time.RFC3339))

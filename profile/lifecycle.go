@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"tidemark/profile/mud"
 )
@@ -29,7 +31,10 @@ const (
 // LabelFacts are the facts that describe a device.
 func LabelFacts() []string { return []string{"criticality", "zone", "owner", "note", "tags"} }
 
-const maxFact = 255 // octets
+const (
+	maxFact   = 255  // octets
+	maxReason = 2000 // octets
+)
 
 // By is who changes something, why, and when.
 type By struct {
@@ -38,13 +43,32 @@ type By struct {
 	At     time.Time
 }
 
+// check says what is missing or unfit: both stay in the ledger for ever.
+func (by By) check() error {
+	if strings.TrimSpace(by.Actor) == "" || strings.TrimSpace(by.Reason) == "" {
+		return errors.New("want an actor and a reason")
+	}
+	return errors.Join(plain("the actor", by.Actor, maxFact), plain("the reason", by.Reason, maxReason))
+}
+
+// plain says why text is not one line of at most so many octets.
+func plain(what, text string, most int) error {
+	if len(text) > most {
+		return fmt.Errorf("%s has %d octets, want %d at most", what, len(text), most)
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) }) {
+		return fmt.Errorf("%s is %.60q, want one line of text in UTF-8 without control characters", what, text)
+	}
+	return nil
+}
+
 // ErrRefused says that a change makes no sense as it was asked for.
 var ErrRefused = errors.New("refused")
 
 // SetLabel gives a device the name people use for it; "" takes it back.
 func (s *Scorer) SetLabel(ctx context.Context, d Device, label string, by By) error {
-	if len(label) > maxFact {
-		return fmt.Errorf("name device %s: %w: the name has more than %d octets", d.Name(), ErrRefused, maxFact)
+	if err := plain("the name", label, maxFact); err != nil {
+		return fmt.Errorf("name device %s: %w: %w", d.Name(), ErrRefused, err)
 	}
 	if err := s.record(ctx, "device_named", d, by, map[string]any{"name": label, "before": d.Label}); err != nil {
 		return err
@@ -58,8 +82,8 @@ func (s *Scorer) SetFact(ctx context.Context, d Device, fact, value string, by B
 	if d.Facts[fact] == value {
 		return nil
 	}
-	if len(value) > maxFact {
-		return fmt.Errorf("device %s: %w: %s has more than %d octets", d.Name(), ErrRefused, fact, maxFact)
+	if err := plain(fact, value, maxFact); err != nil {
+		return fmt.Errorf("device %s: %w: %w", d.Name(), ErrRefused, err)
 	}
 	more := map[string]any{"fact": fact, "value": value, "before": d.Facts[fact]}
 	if fact == FactMUD && value != "" && !isURL(value) {
@@ -163,8 +187,8 @@ func (s *Scorer) Split(ctx context.Context, d Device, ids []uint64, by By) error
 // record takes a change to the ledger. It comes before the row: a crash between
 // the two leaves a change that is recorded and not made, and can be made again.
 func (s *Scorer) record(ctx context.Context, kind string, d Device, by By, more map[string]any) error {
-	if strings.TrimSpace(by.Actor) == "" || strings.TrimSpace(by.Reason) == "" {
-		return fmt.Errorf("device %s: %w: want an actor and a reason", d.Name(), ErrRefused)
+	if err := by.check(); err != nil {
+		return fmt.Errorf("device %s: %w: %w", d.Name(), ErrRefused, err)
 	}
 	body := map[string]any{
 		"site": s.config.Site, "device": d.Name(), "title": d.Title(), "mac": d.MACString(), "addresses": texts(d.addressStrings()), "reason": by.Reason,

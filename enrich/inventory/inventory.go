@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"tidemark/enrich/binding"
 	"tidemark/enrich/source"
@@ -132,12 +134,15 @@ func (l *List) Bindings() (out []binding.Interval) {
 
 // set fills one field by the name it has in YAML and CSV.
 func (i *Item) set(field, value string) error {
-	value = strings.TrimSpace(value)
+	value = strings.TrimSpace(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(value)) // comments may have lines
 	if value == "" {
 		return nil
 	}
 	if len(value) > maxText && field != "mac" && field != "address" {
 		return fmt.Errorf("%s: longer than %d octets", field, maxText)
+	}
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) }) {
+		return fmt.Errorf("%s: got %.60q, want one line of text in UTF-8 without control characters", field, value)
 	}
 	switch field {
 	case "mac":

@@ -117,3 +117,10 @@ func TestRead_TakesOffTheMarkOfNoFormula(t *testing.T) {
 		t.Errorf("got %+v, %v, want =lamp and 'quoted'", l.Items, err)
 	}
 }
+
+func TestRead_NamesAreOneLineOfText(t *testing.T) {
+	l, err := Read([]byte("name,mac,note\na\x1b[2J,00:40:8c:00:00:01,\nb\u202ec,00:40:8c:00:00:02,\nd\xff,00:40:8c:00:00:03,\nlamp,00:40:8c:00:00:04,\"of two\nlines\"\n"))
+	if err != nil || len(l.Items) != 1 || l.Items[0].Note != "of two lines" || len(l.Faults) != 3 {
+		t.Errorf("got %+v, faults %v, %v; want the lamp and three faults", l.Items, l.Faults, err)
+	}
+}

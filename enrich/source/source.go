@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"tidemark/enrich/binding"
 )
@@ -40,6 +41,7 @@ func (f Fault) String() string {
 // Reading is what one look at a source gave.
 type Reading struct {
 	Bindings []binding.Interval
+	Ports    []Port  // of a switch
 	Faults   []Fault // the first of them
 	Bad      int     // all of them
 }
@@ -172,7 +174,7 @@ func hostName(s string) string {
 		return ""
 	}
 	for _, c := range s {
-		if c < ' ' || c == 0x7f || c == 0xfffd {
+		if c == 0xfffd || unicode.In(c, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
 			return ""
 		}
 	}
