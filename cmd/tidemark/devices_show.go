@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/enrich/inventory"
+	"tidemark/enrich/watch"
 	"tidemark/profile"
 )
 
@@ -35,6 +36,7 @@ type shown struct {
 	Alerts    []alertView         `json:"open_alerts"`
 	Observers []profile.Observer  `json:"observers"`
 	Behind    []attachment        `json:"interfaces"` // by which its traffic comes in
+	Attached  []watch.Attached    `json:"attached"`   // by bridge tables of switches
 	until     time.Time
 }
 
@@ -121,6 +123,7 @@ func (s *store) gather(c *cli.Context, d profile.Device) (v shown, err error) {
 	if v.Behind, err = s.attachments(c.Context, d); err != nil {
 		return v, err
 	}
+	v.Attached = s.switchPorts(c.Context, d)
 	b, err := q.Baseline(c.Context, d)
 	if err != nil {
 		return v, err
@@ -189,6 +192,9 @@ func (v shown) write(c *cli.Context, w io.Writer, d profile.Device) error {
 	line("identity", "%s", identityReason(d))
 	v.writeIdentity(w, d)
 	line("observed", "%s", orDash(observersText(v.Observers)))
+	if len(v.Attached) > 0 {
+		line("attached", "%s %s (bridge table; %s reached by that port)", v.Attached[0].Switch, v.Attached[0].Port, plural(v.Attached[0].Stations, "station"))
+	}
 	if len(v.Behind) > 0 {
 		line("behind", "%s", attachmentsText(v.Behind))
 	}

@@ -19,7 +19,8 @@ type sourceStatus struct {
 
 // Every kind of source works through the daemon while it runs: an empty lease file
 // that is written to, an address that changes hands in it, neighbours, an inventory
-// that nmap made, and a router asked by SNMP. What they said at the time of the
+// that nmap made, and a router asked by SNMP, whose bridge table says
+// where a station is attached. What they said at the time of the
 // flows tells two devices of one address apart.
 func TestSources_EveryOneIsFollowedByTheDaemon(t *testing.T) {
 	t.Parallel()
@@ -96,6 +97,7 @@ func TestSources_EveryOneIsFollowedByTheDaemon(t *testing.T) {
 		t.Errorf("%s is of %+v, want %s before %s and %s after", address, found, first, middle, second)
 	}
 	s.says(exitOK, []string{"10.20.0.5", "lease"}, "coverage")
+	s.says(exitOK, []string{"attached", router + " swp3 (bridge table; 1 station"}, "devices", "show", first)
 }
 
 // snmpRouter runs Debian's snmpd with the neighbours of a router and returns its address.
@@ -115,6 +117,9 @@ override 1.3.6.1.2.1.4.1.0 integer 1
 override 1.3.6.1.2.1.2.2.1.6.7 octet_str "bcdefg"
 override 1.3.6.1.2.1.4.20.1.2.10.20.0.1 integer 7
 override 1.3.6.1.2.1.4.35.1.4.7.1.4.10.20.0.2 octet_str "dcdefg"
+override 1.3.6.1.2.1.17.1.4.1.2.3 integer 7
+override 1.3.6.1.2.1.17.4.3.1.2.244.184.94.0.0.38 integer 3
+override 1.3.6.1.2.1.31.1.1.1.1.7 octet_str "swp3"
 `), 0o600)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
+	"tidemark/enrich/watch"
 	"tidemark/profile"
 )
 
@@ -115,6 +116,15 @@ func interfaceText(index uint32, name string) string {
 		text = fmt.Sprintf("%s (%s)", name, text)
 	}
 	return text
+}
+
+// switchPorts is where switches say that a device is attached: nothing without a daemon.
+func (s *store) switchPorts(ctx context.Context, d profile.Device) []watch.Attached {
+	out := []watch.Attached{}
+	if d.MAC == 0 || newDaemonClient(s.dir).get(ctx, fmt.Sprintf("/v1/ports/%012x", d.MAC), &out) != nil {
+		return []watch.Attached{}
+	}
+	return out
 }
 
 // attachmentsText lists interfaces: "10.0.0.1 eth2 (interface 3)".

@@ -257,6 +257,14 @@ func (d *daemon) controlHandler() http.Handler {
 	mux.HandleFunc("POST /v1/erase", func(w http.ResponseWriter, r *http.Request) { d.handleErase(w, r) })
 	mux.HandleFunc("POST /v1/device", func(w http.ResponseWriter, r *http.Request) { d.handleDevice(w, r) })
 	mux.HandleFunc("GET /v1/sources", func(w http.ResponseWriter, _ *http.Request) { answer(w, d.node.identities.watch.Status(), nil) })
+	mux.HandleFunc("GET /v1/ports/{mac}", func(w http.ResponseWriter, r *http.Request) {
+		mac, err := strconv.ParseUint(r.PathValue("mac"), 16, 48)
+		if err != nil {
+			answer(w, nil, usageError{fmt.Errorf("ports: mac %q: want 12 hex digits", r.PathValue("mac"))})
+			return
+		}
+		answer(w, d.node.identities.watch.Ports(mac), nil)
+	})
 	mux.HandleFunc("POST /v1/ack", func(w http.ResponseWriter, r *http.Request) { d.handleAck(w, r) })
 	mux.HandleFunc("POST /v1/exclusions", func(w http.ResponseWriter, r *http.Request) { d.handleExclusions(w, r) })
 	mux.HandleFunc("POST /v1/contain", func(w http.ResponseWriter, r *http.Request) { d.handleContain(w, r) })

@@ -42,8 +42,8 @@ const (
 
 var errEnough = errors.New("enough")
 
-// Walk asks a router for its neighbours and for its own addresses, which are a
-// gateway's if it forwards.
+// Walk asks a router for its neighbours, for its own addresses, which are a
+// gateway's if it forwards, and for its bridge table.
 func Walk(ctx context.Context, r Router) (Reading, error) {
 	var out Reading
 	g, err := r.client(ctx)
@@ -54,7 +54,7 @@ func Walk(ctx context.Context, r Router) (Reading, error) {
 		return out, fmt.Errorf("ask %s by SNMP: %w", r.Address, err)
 	}
 	defer g.Conn.Close()
-	for _, step := range []func(*gosnmp.GoSNMP, *Reading) error{walkOwn, walkNeighbours} {
+	for _, step := range []func(*gosnmp.GoSNMP, *Reading) error{walkOwn, walkNeighbours, walkBridge} {
 		if err := step(g, &out); err != nil {
 			return out, fmt.Errorf("ask %s by SNMP: %w", r.Address, err)
 		}

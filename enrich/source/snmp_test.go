@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -44,6 +46,12 @@ override 1.3.6.1.2.1.4.35.1.4.7.2.16.32.1.13.184.0.0.0.0.0.0.0.0.0.0.0.2 octet_s
 override 1.3.6.1.2.1.4.35.1.4.7.1.4.10.0.0.8 octet_str "x"
 override 1.3.6.1.2.1.4.22.1.2.7.10.0.0.3 octet_str "fcdefg"
 override 1.3.6.1.2.1.4.22.1.2.7.10.0.0.9 octet_str "abcdef"
+override 1.3.6.1.2.1.17.1.4.1.2.3 integer 7
+override 1.3.6.1.2.1.17.4.3.1.2.100.99.100.101.102.103 integer 3
+override 1.3.6.1.2.1.17.4.3.1.2.101.99.100.101.102.103 integer 0
+override 1.3.6.1.2.1.17.4.3.1.2.1.0.94.0.0.1 integer 3
+override 1.3.6.1.2.1.17.7.1.2.2.1.2.20.102.99.100.101.102.103 integer 5
+override 1.3.6.1.2.1.31.1.1.1.1.7 octet_str "swp3"
 `
 	path := filepath.Join(dir, "snmpd.conf")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
@@ -98,6 +106,10 @@ func TestWalk_RealSNMPDaemon(t *testing.T) {
 			if found[a] != w {
 				t.Errorf("user %q: %s: got %q, want %q", router.User, a, found[a], w)
 			}
+		}
+		slices.SortFunc(got.Ports, func(a, b Port) int { return cmp.Compare(a.MAC, b.MAC) })
+		if ports := []Port{{0x646364656667, "swp3"}, {0x666364656667, "port 5"}}; !slices.Equal(got.Ports, ports) {
+			t.Errorf("user %q: bridge table %+v, want %+v: no group, and no station whose port is not known", router.User, got.Ports, ports)
 		}
 		if len(found["10.0.0.8"])+len(found["10.0.0.9"]) > 0 {
 			t.Errorf("an incomplete entry or a group's MAC was taken: %v", found)

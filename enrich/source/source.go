@@ -41,6 +41,7 @@ func (f Fault) String() string {
 // Reading is what one look at a source gave.
 type Reading struct {
 	Bindings []binding.Interval
+	Ports    []Port  // of a switch
 	Faults   []Fault // the first of them
 	Bad      int     // all of them
 }

@@ -87,6 +87,7 @@ type Watch struct {
 	mu     sync.Mutex
 	status []Status           // of the files, then the routers
 	items  [][]inventory.Item // of each inventory
+	ports  []stations         // of each router
 
 	bindings prometheus.Gauge
 	dropped  prometheus.Gauge
@@ -131,6 +132,7 @@ func New(c Config, d Deps) *Watch {
 	d.Registerer.MustRegister(w.bindings, w.dropped, w.reads, w.bad)
 	w.told = make([]map[place]uint64, len(c.Inventories))
 	w.items = make([][]inventory.Item, len(c.Inventories))
+	w.ports = make([]stations, len(c.Routers))
 	for _, path := range c.Inventories {
 		w.files = append(w.files, &followed{path: path})
 		w.status = append(w.status, Status{Source: path, Format: "inventory"})
@@ -195,6 +197,9 @@ func (w *Watch) Run(ctx context.Context) error {
 		case <-files.C:
 			w.Read()
 		case a := <-answers:
+			if a.err == nil {
+				w.setPorts(a.router, a.reading.Ports)
+			}
 			w.publish(w.take(len(w.files)+a.router, a.reading, a.err))
 		case <-tidy.C:
 			w.book.Forget(w.deps.Now().UnixNano())
