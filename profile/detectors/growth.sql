@@ -9,14 +9,14 @@
 -- before. What grows at once is for volume and exfiltration.
 --
 -- Minimum evidence: device learned, 14 days; {min_bytes} octets a day more than before;
--- not sampled. Judged once a day.
+-- not sampled. Judged twice a day.
 -- Severity 0.60. ATT&CK T1030, T1041; ICS T0882.
 WITH
     (
         SELECT (min(contacts.first), max(contacts.last)) FROM contacts WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
     ) AS span,
     toDate(span.2, {zone:String}) AS today,
-    toDate(span.1, {zone:String}) < today AS turned,
+    intDiv(toUnixTimestamp(span.1), 43200) < intDiv(toUnixTimestamp(span.2), 43200) AS turned, -- so that what goes on stays one alert
     days AS
     (
         SELECT device, day, max(out_1) AS x, max(hours_1) AS n, min(whole_1) AS is_whole
