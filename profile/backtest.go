@@ -96,6 +96,9 @@ func (s *Scorer) Backtest(ctx context.Context, since time.Time, most time.Durati
 	if err := s.refreshFrozen(ctx); err != nil {
 		return r, err
 	}
+	if err := s.refreshJoined(ctx); err != nil {
+		return r, err
+	}
 	older, err := s.olderDays(ctx, since)
 	if err != nil {
 		return r, fmt.Errorf("backtest: %w", err)

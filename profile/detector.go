@@ -152,8 +152,8 @@ type finding struct {
 func (f *finding) score() float64 { return f.Severity * f.Strength * f.Confidence }
 
 // statement binds the detector's statement to batches (after, upto] of a log,
-// of one device or of all (0).
-func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string, error) {
+// of one device and its peers, or of all (0).
+func (s *Scorer) statement(d *Detector, log, after, upto, device uint64, peers ...uint64) (string, error) {
 	values := map[string]any{
 		"site": s.config.Site, "log": log, "after": after, "upto": upto, "device": device,
 		"learning": uint64(s.config.LearningPeriod / time.Second),
@@ -164,7 +164,15 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64) (string
 		values[p] = v
 	}
 	s.frozen.values(values)
-	sql := d.sql
+	known := s.joined
+	if d.pace == prompt && s.day.IsZero() {
+		known = s.near
+	}
+	if device != 0 {
+		known = known.among(device, peers...)
+	}
+	known.values(values)
+	sql := known.join(d.sql)
 	if !d.hearsAll {
 		sql = s.frozen.unlearn(sql)
 	}
@@ -187,7 +195,7 @@ func (s *Scorer) find(ctx context.Context, d *Detector, log, after, upto uint64)
 	for i := range out {
 		f := &out[i]
 		f.detector, f.log, f.after, f.upto = d, log, after, upto
-		if f.query, err = s.statement(d, log, after, upto, f.Device); err != nil {
+		if f.query, err = s.statement(d, log, after, upto, f.Device, f.Peer, f.PeerDevice); err != nil {
 			return nil, err
 		}
 	}

@@ -82,7 +82,8 @@ func (s *Scorer) nameFlowsIn(ctx context.Context, lines []*Line, after, upto uin
 		"devices": devices, "roles": roles, "sinces": sinces, "untils": untils, "protos": protos, "ports": ports,
 		"peers": peers, "peer_devices": peerDevices, "addresses": addresses,
 	}
-	err := each(ctx, s, flowsOfSQL, values, func(r row) error {
+	s.joined.values(values)
+	err := each(ctx, s, s.joined.join(flowsOfSQL), values, func(r row) error {
 		var n uint32
 		var batches []uint64
 		var positions []uint32

@@ -48,6 +48,7 @@ func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (sign, error
 	if err != nil {
 		return 0, fmt.Errorf("read new contacts: %w", err)
 	}
+	s.near = s.joined.of(touched)
 	if err := s.learnEdges(ctx, touched); err != nil {
 		return 0, fmt.Errorf("read edges: %w", err)
 	}
@@ -91,15 +92,18 @@ func (s *Scorer) touchedLearned(ctx context.Context, log, after, upto uint64) (b
 	values := map[string]any{
 		"log": log, "after": after, "upto": upto, "site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second),
 	}
+	s.joined.values(values)
 	var some uint8
-	err := scalar(ctx, s, learnedSQL, values, &some)
+	err := scalar(ctx, s, s.joined.join(learnedSQL), values, &some)
 	return some != 0, err
 }
 
 func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge]int64, sign, error) {
 	out := map[edge]int64{}
 	var signs sign
-	err := each(ctx, s, touchedSQL, map[string]any{"log": log, "after": after, "upto": upto}, func(r row) error {
+	values := map[string]any{"log": log, "after": after, "upto": upto}
+	s.joined.values(values)
+	err := each(ctx, s, s.joined.join(touchedSQL), values, func(r row) error {
 		var e edge
 		var at time.Time
 		var has [7]uint8
@@ -140,7 +144,8 @@ func (s *Scorer) learnEdges(ctx context.Context, touched map[edge]int64) error {
 func (s *Scorer) readEdges(ctx context.Context, devices []uint64) error {
 	values := map[string]any{"devices": devices}
 	s.frozen.values(values)
-	return each(ctx, s, s.frozen.unlearn(edgesOfSQL), values, func(r row) error {
+	s.joined.values(values)
+	return each(ctx, s, s.frozen.unlearn(s.joined.join(edgesOfSQL)), values, func(r row) error {
 		var e edge
 		var at time.Time
 		if err := r.Scan(&e.device, &e.role, &e.peer, &e.proto, &e.port, &at); err != nil {

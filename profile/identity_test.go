@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -350,7 +351,10 @@ func TestScore_FindingsOfAJoinedDeviceAreTheKeptOnes(t *testing.T) {
 	if len(list) != 1 || list[0].Device != kept.ID || len(list[0].Flows) != 20 {
 		t.Fatalf("%+v; want one alert of %016x with 20 flows", list, kept.ID)
 	}
-	s.add(scan(at.Add(time.Hour), "10.0.0.2", camera)...)
+	for _, k := range scan(at.Add(time.Hour), "10.0.0.2", camera) {
+		k.to = strings.Replace(k.to, "10.0.1.", "10.0.3.", 1) // whom one id has tried, the device has
+		s.add(k)
+	}
 	s.score()
 	if list := s.alerts(profile.AlertFilter{}); len(list) != 1 || list[0].Findings < 2 {
 		t.Fatalf("%+v; want the same alert, grown", list)

@@ -130,6 +130,8 @@ type Scorer struct {
 	days      days // about the batches being scored
 	mud       described
 	frozen    frozen
+	joined    joined
+	near      joined    // of joined those that the batches being scored have to do with
 	day       time.Time // of a backtest that has only edges; zero = contacts
 	lull      lull
 }

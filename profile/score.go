@@ -61,6 +61,9 @@ func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
 	if err := s.refreshFrozen(ctx); err != nil {
 		return fmt.Errorf("score: %w", err)
 	}
+	if err := s.refreshJoined(ctx); err != nil {
+		return fmt.Errorf("score: %w", err)
+	}
 	logs, err := s.backlogs(ctx)
 	if err != nil {
 		return fmt.Errorf("score: %w", err)
@@ -136,8 +139,8 @@ func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) (
 	return all, s.keep(ctx, all)
 }
 
-// keep gives findings the id that is kept of a device with several. What a
-// detector counts, it counts under the id that flows had when they came in.
+// keep gives findings the id that is kept of a device with several, if the detectors
+// did not know it (maxJoined).
 func (s *Scorer) keep(ctx context.Context, found []finding) error {
 	if len(found) == 0 {
 		return nil
