@@ -22,7 +22,7 @@ WITH
         SELECT device, day, max(out_1) AS x, max(hours_1) AS n, min(whole_1) AS is_whole
         FROM
         (
-            SELECT device, observer, toDate(t, {zone:String}) AS day, sum(bytes_out) AS out_1, uniqExact(t) AS hours_1, sum(samples) >= 0.9 * (sum(packets_out) + sum(packets_in)) AS whole_1
+            SELECT device, observer, toDate(t, {zone:String}) AS day, sum(bytes_out) AS out_1, bitCount(groupBitOr(bitShiftLeft(toUInt32(1), toHour(t, {zone:String})))) AS hours_1, sum(samples) >= 0.9 * (sum(packets_out) + sum(packets_in)) AS whole_1
             FROM volumes_1h
             WHERE turned AND scope = 'wan' AND t >= toDateTime(today - 28, {zone:String}) AND t < toDateTime(today, {zone:String}) AND ({device:UInt64} = 0 OR device = {device:UInt64})
             GROUP BY device, observer, day
