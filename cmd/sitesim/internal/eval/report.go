@@ -333,7 +333,7 @@ func (r *report) slow() {
 	for _, part := range []struct{ kind, title, text string }{
 		{Poison, "Poisoned from hour zero", "Attacks that begin in the first hours of learning; an alert of a fitting family, or of drift, within seven days counts."},
 		{Ramp, "Ramps", "Uploads that grow by 2, 5, 10, 20 and 50 % a day (levels 0 to 4) for three weeks on learned devices, judged day by day."},
-		{Told, "What the operator configured, and routers", "Two hosts of an intelligence list are called (threat_intel), two devices do what the MUD files of their makers do not permit (mud), two devices come that nobody announced (new_device), and a router falls silent (coverage, which is listed and never notified: it speaks of no device)."},
+		{Told, "What the operator configured, and routers", "Two hosts of an intelligence list are called (threat_intel), two devices do what the MUD files of their makers do not permit (mud: judged every five minutes, so people may have been told by another line of the same alert, *any*), two devices come that nobody announced (new_device), and a router falls silent (coverage, which is listed and never notified: it speaks of no device)."},
 	} {
 		if len(r.of(part.kind, "")) == 0 {
 			continue
