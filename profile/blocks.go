@@ -3,11 +3,12 @@ package profile
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/ClickHouse/ch-go/proto"
 )
 
 // block is a block of an answer in ClickHouse's format Native: its columns are read
@@ -15,10 +16,13 @@ import (
 // so; the driver would take half a microsecond for a row. What a block runs out of
 // reads as nothing and is an error at the end.
 type block struct {
-	rest []byte
+	r    *proto.Reader
 	rows int
 	err  error // the first; there is nothing after it
 }
+
+// maxBlock bounds what a broken answer can ask for; the engine makes blocks of 65,536 rows.
+const maxBlock = 1 << 24
 
 // eachBlock binds values into a statement, runs it, and calls fn with every block;
 // fn reads all of its columns.
@@ -32,103 +36,99 @@ func eachBlock(ctx context.Context, s *Scorer, statement string, values map[stri
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	all, err := io.ReadAll(body)
-	if err != nil {
-		return err
-	}
-	return readBlocks(all, fn)
+	return readBlocks(body, fn)
 }
 
-func readBlocks(answer []byte, fn func(*block)) error {
-	b := block{rest: answer}
-	for len(b.rest) > 0 && b.err == nil {
-		b.number() // of columns
-		b.rows = b.number()
+func readBlocks(answer io.Reader, fn func(*block)) error {
+	b := block{r: proto.NewReader(answer)}
+	for b.next() {
 		fn(&b)
 	}
 	if b.err != nil {
-		return fmt.Errorf("read answer of %d octets: %w", len(answer), b.err)
+		return fmt.Errorf("read an answer: %w", b.err)
 	}
 	return nil
 }
 
-// fail ends the reading.
-func (b *block) fail(err error) { b.rest, b.rows, b.err = nil, 0, cmp.Or(b.err, err) }
-
-// take returns the next n octets, nil if there are fewer.
-func (b *block) take(n int) []byte {
-	if n > len(b.rest) {
-		b.fail(io.ErrUnexpectedEOF)
-		return nil
+// next begins a block, unless there is none any more.
+func (b *block) next() bool {
+	if b.err != nil {
+		return false
 	}
-	out := b.rest[:n]
-	b.rest = b.rest[n:]
-	return out
+	_, err := b.r.Int() // columns
+	if errors.Is(err, io.EOF) {
+		return false
+	}
+	if err == nil {
+		b.rows, err = b.r.Int()
+	}
+	if err == nil && (b.rows < 0 || b.rows > maxBlock) {
+		err = fmt.Errorf("got a block of %d rows, want at most %d", b.rows, maxBlock)
+	}
+	b.fail(err)
+	return b.err == nil
 }
 
-// number reads a count: nothing that is counted takes less than an octet, or it is
-// of columns of such.
-func (b *block) number() int {
-	n, size := binary.Uvarint(b.rest)
-	if size <= 0 || n > uint64(len(b.rest)) {
-		b.fail(io.ErrUnexpectedEOF)
-		return 0
+// fail ends the reading if there is an error.
+func (b *block) fail(err error) {
+	if err != nil {
+		b.rows, b.err = 0, cmp.Or(b.err, err)
 	}
-	b.take(size)
-	return int(n)
 }
 
-// begin reads name and type of a column.
-func (b *block) begin(want string) {
-	name := b.take(b.number())
-	got := string(b.take(b.number()))
-	if plain, ok := strings.CutPrefix(got, "SimpleAggregateFunction("); ok { // its values are stored as they are
-		_, plain, _ = strings.Cut(plain, ", ")
-		got = strings.TrimSuffix(plain, ")")
+// column reads the next column, which must be of the type want.
+func (b *block) column(want string, c proto.ColResult) {
+	if b.err != nil {
+		return
 	}
-	if b.err == nil && got != want {
-		b.fail(fmt.Errorf("column %s is %s, want %s", name, got, want))
+	name, err := b.r.Str()
+	if err == nil {
+		var got string
+		if got, err = b.r.Str(); err == nil && stored(got) != want {
+			err = fmt.Errorf("column %s is %s, want %s", name, got, want)
+		}
 	}
+	if err == nil {
+		err = c.DecodeColumn(b.r, b.rows)
+	}
+	b.fail(err)
+}
+
+// stored is the type of what a column holds: states of simple aggregates are
+// stored as they are.
+func stored(columnType string) string {
+	state, ok := strings.CutPrefix(columnType, "SimpleAggregateFunction(")
+	if !ok {
+		return columnType
+	}
+	_, of, _ := strings.Cut(state, ", ")
+	return strings.TrimSuffix(of, ")")
 }
 
 func (b *block) uint8s() []uint8 {
-	b.begin("UInt8")
-	return b.take(b.rows)
+	var c proto.ColUInt8
+	b.column("UInt8", &c)
+	return c
 }
 
 func (b *block) uint64s() []uint64 {
-	b.begin("UInt64")
-	return b.words(b.rows)
-}
-
-func (b *block) words(n int) []uint64 {
-	raw := b.take(8 * n)
-	out := make([]uint64, len(raw)/8)
-	for i := range out {
-		out[i] = binary.LittleEndian.Uint64(raw[8*i:])
-	}
-	return out
+	var c proto.ColUInt64
+	b.column("UInt64", &c)
+	return c
 }
 
 // times reads DateTime64(3): ms since 1970.
 func (b *block) times() []int64 {
-	b.begin("DateTime64(3, 'UTC')")
-	words := b.words(b.rows)
-	out := make([]int64, len(words))
-	for i, w := range words {
-		out[i] = int64(w)
-	}
-	return out
+	var c proto.ColInt64
+	b.column("DateTime64(3, 'UTC')", &c)
+	return c
 }
 
-func (b *block) texts() []string {
-	b.begin("String")
-	out := make([]string, b.rows)
-	for i := range out {
-		if b.err != nil {
-			return nil
-		}
-		out[i] = string(b.take(b.number()))
+func (b *block) texts() (out []string) {
+	var c proto.ColStr
+	b.column("String", &c)
+	for i := range b.rows {
+		out = append(out, c.Row(i))
 	}
 	return out
 }
@@ -136,23 +136,17 @@ func (b *block) texts() []string {
 // addresses reads an Array(IPv6): appends all of them to dst, and says where those
 // of each row end.
 func (b *block) addresses(dst [][16]byte) (all [][16]byte, ends []int) {
-	b.begin("Array(IPv6)")
-	offsets := b.words(b.rows)
-	before, n := len(dst), uint64(0)
-	for _, end := range offsets {
-		if end < n || end > uint64(len(b.rest)) {
-			b.fail(io.ErrUnexpectedEOF)
-			return dst, nil
-		}
-		n = end
-		ends = append(ends, before+int(end))
-	}
-	raw := b.take(16 * int(n))
+	var list proto.ColIPv6
+	c := proto.NewArray[proto.IPv6](&list)
+	b.column("Array(IPv6)", c)
 	if b.err != nil {
 		return dst, nil
 	}
-	for ; len(raw) > 0; raw = raw[16:] {
-		dst = append(dst, [16]byte(raw))
+	for _, end := range c.Offsets {
+		ends = append(ends, len(dst)+int(end))
+	}
+	for _, a := range list {
+		dst = append(dst, a)
 	}
 	return dst, ends
 }

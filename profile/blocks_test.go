@@ -26,7 +26,7 @@ func TestBlocks_EveryPrefixFails(t *testing.T) {
 	answer := slices.Concat(one, one)
 	for n := range len(answer) + 1 {
 		rows := 0
-		err := readBlocks(answer[:n], func(b *block) {
+		err := readBlocks(bytes.NewReader(answer[:n]), func(b *block) {
 			devices, times, identities := b.uint64s(), b.times(), b.uint8s()
 			addresses, ends := b.addresses(nil)
 			names := b.texts()
@@ -44,7 +44,7 @@ func TestBlocks_EveryPrefixFails(t *testing.T) {
 			t.Errorf("of %d octets: %d rows, error %v", n, rows, err)
 		}
 	}
-	if err := readBlocks(one, func(b *block) { b.times() }); err == nil {
+	if err := readBlocks(bytes.NewReader(one), func(b *block) { b.times() }); err == nil {
 		t.Error("a column of another type was read")
 	}
 }

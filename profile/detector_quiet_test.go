@@ -45,6 +45,28 @@ func TestSilence_LongFlowsAndRareOnes(t *testing.T) {
 	}
 }
 
+// Its router is away, and of all that lies behind it another router shows a little:
+// the device is not missed there, where others are lively.
+func TestSilence_ItsOwnRouterIsAway(t *testing.T) {
+	s := newSite(t, only("silence"))
+	const away, lively = "192.0.2.1", "192.0.2.2"
+	gone := monday.AddDate(0, 0, 8)
+	for _, l := range life(monday, 9) {
+		for k := range 6 {
+			s.via(lively, houseOf(k+11, l))
+			if l.at.Before(gone) {
+				s.via(away, houseOf(k+1, l))
+			}
+		}
+		if l.mac == sensor && l.at.Equal(gone.Add(12*time.Hour+3*time.Minute)) {
+			s.via(lively, houseOf(3, l))
+		}
+	}
+	for _, e := range append(s.score(), s.score()...) {
+		t.Errorf("told: %s", e.Body["text"])
+	}
+}
+
 // Whoever was told of one client of a service that is new was not told of the next.
 func TestNewService_AnotherClientLater(t *testing.T) {
 	s := newSite(t, profile.Config{Disabled: []string{"silence", "new_device"}})

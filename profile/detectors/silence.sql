@@ -6,7 +6,8 @@
 -- In the gap at least three other devices behind the same exporter are heard, three
 -- of four of those of the day before; and no two others fell silent with it: else
 -- the exporter, the line or the power is away, and not the device. What is known by its
--- address only is not missed while another id is heard with that.
+-- address only is not missed while another id is heard with that. The exporter is that
+-- which shows the device most hours: another may see a little of it.
 --
 -- Minimum evidence: device learned; heard in nine of ten hours of the week before, or in
 -- so many that chance makes a gap like this in one of a million ({max_p}); not if flows of
@@ -29,7 +30,7 @@ WITH
     ),
     hours AS
     (
-        SELECT device, arraySort(groupUniqArray(toUInt32(v.t))) AS list, argMax(exporter_of, v.t) AS exporter,
+        SELECT device, arraySort(groupUniqArray(toUInt32(v.t))) AS list, topK(1)(exporter_of)[1] AS exporter,
             sumIf(v.caught, v.t > span.2 - toIntervalDay(3)) < 0.9 * sumIf(v.packets, v.t > span.2 - toIntervalDay(3))
                 OR sumIf(v.caught, v.t > span.2 - toIntervalDay(1)) < 0.9 * sumIf(v.packets, v.t > span.2 - toIntervalDay(1)) AS is_sampled
         FROM
