@@ -23,6 +23,10 @@ import (
 // DefaultDatabase holds the tables of Tidemark.
 const DefaultDatabase = "tidemark"
 
+// maxStatement is how long a statement may be, in octets: one that names some
+// thousand devices in each of its parts is longer than ClickHouse's 256 KiB.
+const maxStatement = 16 << 20
+
 // Options says which engine Open connects to. With a URL that is a ClickHouse
 // server and DataDir is not used; otherwise the embedded engine of DataDir.
 type Options struct {
@@ -116,6 +120,7 @@ func connect(ctx context.Context, options *clickhouse.Options, o Options, closeE
 	}
 	// An insert that has returned is written: ClickHouse 26 queues inserts otherwise.
 	options.Settings["async_insert"] = 0
+	options.Settings["max_query_size"] = maxStatement
 	if err := createDatabase(ctx, options, o.Database); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", o.Database, err)
 	}
