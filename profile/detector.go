@@ -101,7 +101,7 @@ func Detectors() []Detector {
 		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,
 			Parameters: map[string]float64{"severity": 0.45, "site_hours": 24, "settle_hours": 24, "min_flows": 3}},
 		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady,
-			Parameters: map[string]float64{"severity": 0.4, "min_bytes": 1 << 20, "min_upload": 30_000, "gross_bytes": 1 << 18, "min_z": 6, "times_largest": 3}},
+			Parameters: map[string]float64{"severity": 0.4, "min_bytes": 1 << 20, "min_upload": 30_000, "gross_bytes": 1 << 18, "min_z": 6, "times_largest": 4}},
 		{Name: "growth", Attack: []string{"T1030", "T1041", "T0882"}, Stage: "impact", target: byDevice, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.6, "times": 2, "min_bytes": 1 << 18}},
 		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice, pace: steady,

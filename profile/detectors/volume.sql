@@ -12,7 +12,7 @@
 -- weekends and other days off of 28 days, a day worked with working days; neither
 -- speaks of ordinary days.
 --
--- Minimum evidence: device learned; z >= 6; 3 times the largest of the hours before; 30
+-- Minimum evidence: device learned; z >= 6; 4 times the largest of the hours before; 30
 -- samples; at least 1 MB over the expected, of uploads an eighth of what a usual day has,
 -- from 30 kB on. Severity 0.40, of what came in 0.28; 0.75, told alone, of an upload of
 -- 256 kB that is ten times the largest hour and more than a usual day has, z >= 8: not of
