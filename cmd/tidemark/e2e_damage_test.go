@@ -53,6 +53,22 @@ func TestRun_MissingProgramsAreNamedWithWhatToDo(t *testing.T) {
 	}
 }
 
+// Flows are stored and nobody looks at them: the monitoring says so.
+func TestRun_ScoringThatFailsIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	s.sql("DROP TABLE incidents")
+	s.exporter("127.6.0.2").send(netflow5(0, 1))
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if code, text := s.healthz(); code == 503 && strings.Contains(text, "scoring: ") {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("/healthz after a minute: %d %s", code, text)
+		}
+	}
+}
+
 // The disk is as good as full from the beginning: nothing is taken, and the
 // monitoring says why.
 func TestRun_NoRoomOnTheDiskIsSaidAndNothingIsLostSilently(t *testing.T) {

@@ -46,8 +46,10 @@ type node struct {
 	containing sync.Mutex    // one at a time has plans applied
 	committed  chan struct{} // holds one token while there is something to score
 
-	// tell passes on what the scorer found, once it is in the ledger; nil: nobody is told
-	tell func(profile.Event) error
+	// told passes on what the scorer found, once it is in the ledger
+	told outbox
+	// fault is told how scoring goes, nil: well
+	fault func(error)
 	// warn passes on that a stranger sends; nil: nobody is told. warned is the day of
 	// the last; both are used by the collector's one goroutine for strangers
 	warn   func(notify.Alert) error
@@ -65,7 +67,7 @@ type nodeDeps struct {
 // openNode opens the ledger of dir on db; both are the caller's to close, the
 // node first.
 func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps nodeDeps) (_ *node, err error) {
-	n := &node{cfg: cfg, dir: dir, log: deps.log, db: db, committed: make(chan struct{}, 1)}
+	n := &node{cfg: cfg, dir: dir, log: deps.log, db: db, committed: make(chan struct{}, 1), fault: func(error) {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -157,15 +159,7 @@ func (n *node) emit(ctx context.Context, events ...profile.Event) error {
 	if err := n.record(ctx, events); err != nil {
 		return err
 	}
-	if n.tell == nil {
-		return nil
-	}
-	for _, e := range events {
-		if err := n.tell(e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return n.told.add(events...)
 }
 
 func (n *node) record(ctx context.Context, events []profile.Event) error {
@@ -283,8 +277,11 @@ func (n *node) score(ctx context.Context) {
 		if err == nil && quiet {
 			err = n.scoreLull(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
-			n.log.Error().Err(err).Msg("score new flows: tried again with the next batch")
+		if ctx.Err() == nil {
+			n.fault(err)
+			if err != nil {
+				n.log.Error().Err(err).Msg("score new flows: tried again with the next batch")
+			}
 		}
 		if sleep(ctx, min(scoreRest*time.Since(began), scoreRestMax)) != nil {
 			return
@@ -303,5 +300,8 @@ func (n *node) scoreLull(ctx context.Context) error {
 func (n *node) scoreOnce(ctx context.Context) error {
 	n.scoring.Lock()
 	defer n.scoring.Unlock()
+	if err := n.told.flush(); err != nil {
+		return err
+	}
 	return n.scorer.Score(ctx, time.Time{})
 }

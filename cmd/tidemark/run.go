@@ -141,6 +141,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	defer func() { err = errors.Join(err, d.node.close()) }()
 	d.node.ingest.room = d.room()
 	d.node.ingest.fault = func(err error) { d.health.set("sealing", err) }
+	d.node.fault = func(err error) { d.health.set("scoring", err) }
 	if err := d.node.recordConfiguration(ctx, actor("")); err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	if d.notifier, err = notifier(d.cfg, d.dir, d.log, d.metrics); err != nil {
 		return err
 	}
-	d.node.tell = func(e profile.Event) error { return tell(d.notifier, e) }
+	d.node.told.pass = func(e profile.Event) error { return tell(d.notifier, e) }
 	d.node.warn = d.notifier.Enqueue
 	base.Go(func() error { return d.notifier.Run(below) })
 
