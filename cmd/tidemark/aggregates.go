@@ -63,7 +63,7 @@ func (s *store) checkAggregates(c *cli.Context) error {
 		fmt.Fprintln(c.App.ErrWriter, "the aggregates equal the flows")
 		return nil
 	}
-	if err := list(c, differences, differenceColumns()); err != nil || len(differences) == 0 {
+	if err := list(c, "differences", differences, differenceColumns()); err != nil || len(differences) == 0 {
 		return err
 	}
 	return quietly(exitFindings)

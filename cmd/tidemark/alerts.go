@@ -129,7 +129,7 @@ func (s *store) alerts(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := list(c, views, alertColumns(c.Bool("all"))); err != nil {
+	if err := list(c, "alerts", views, alertColumns(c.Bool("all"))); err != nil {
 		return err
 	}
 	for _, v := range views {

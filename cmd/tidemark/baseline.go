@@ -48,7 +48,7 @@ func (s *store) baseline(c *cli.Context) error {
 		return err
 	}
 	if f := c.String("output"); f == "csv" || f == "markdown" {
-		return list(c, b.Peers, peerColumns())
+		return list(c, "peers", b.Peers, peerColumns())
 	}
 	view := struct {
 		Device deviceView `json:"device"`
@@ -63,7 +63,7 @@ func (s *store) baseline(c *cli.Context) error {
 			most = min(most, int(min(n, math.MaxInt32)))
 		}
 		fmt.Fprintln(w)
-		if err := list(c, b.Peers[:most], peerColumns()); err != nil {
+		if err := list(c, "peers", b.Peers[:most], peerColumns()); err != nil {
 			return err
 		}
 		if more := len(b.Peers) - most; more > 0 {

@@ -172,7 +172,7 @@ func (s *store) leadTo(ctx context.Context, asked []classifier.Hint) (map[string
 func (v cloudView) write(c *cli.Context, w io.Writer, title string) error {
 	fmt.Fprintln(w, printable(title))
 	type P = cloudPeer
-	err := list(c, v.Peers, []column[P]{
+	err := list(c, "peers", v.Peers, []column[P]{
 		{"name", flex, func(p P) string { return orDash(strings.Join(p.Names, " ")) }, nil},
 		{"network", left, func(p P) string { return p.Network }, nil},
 		{"organisation", flex, func(p P) string { return p.Owner.Org }, nil},

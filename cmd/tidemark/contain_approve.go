@@ -86,7 +86,7 @@ func containListCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				return list(c, found, []column[profile.Containment]{
+				return list(c, "plans of containment", found, []column[profile.Containment]{
 					{title: "PLAN", cell: func(x profile.Containment) string { return x.Name }},
 					{title: "DEVICE", kind: flex, cell: func(x profile.Containment) string { return x.Title }},
 					{title: "STATE", cell: func(x profile.Containment) string { return x.State }},

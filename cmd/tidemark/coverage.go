@@ -365,7 +365,7 @@ func (n networkCoverage) blind() string {
 }
 
 func (v coverage) write(c *cli.Context, w io.Writer) error {
-	err := list(c, v.Networks, []column[networkCoverage]{
+	err := list(c, "networks", v.Networks, []column[networkCoverage]{
 		{"network", left, func(n networkCoverage) string { return n.Network }, nil},
 		{"devices", right, func(n networkCoverage) string { return count(n.Devices) }, nil},
 		{"both ways", right, func(n networkCoverage) string { return count(n.Both) }, nil},

@@ -48,7 +48,7 @@ or change a parameter, in the configuration:
 			if err != nil {
 				return err
 			}
-			return list(c, views, []column[detectorView]{
+			return list(c, "detectors", views, []column[detectorView]{
 				{title: "DETECTOR", cell: func(d detectorView) string { return d.Name }},
 				{title: "IS", cell: func(d detectorView) string { return map[bool]string{true: "on", false: "off"}[d.On] }},
 				{title: "RUNS", cell: func(d detectorView) string { return d.Pace }},

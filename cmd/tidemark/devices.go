@@ -103,7 +103,7 @@ func (s *store) devices(c *cli.Context, filter profile.DeviceFilter, columns []c
 			fmt.Fprintln(c.App.ErrWriter, "nothing inside the site's networks (networks in the configuration) has been seen in a flow yet")
 		}
 	}
-	if err := list(c, views, columns); err != nil {
+	if err := list(c, "devices", views, columns); err != nil {
 		return err
 	}
 	if more := total - uint64(len(found)); more > 0 {

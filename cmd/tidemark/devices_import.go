@@ -171,7 +171,7 @@ func exportDevicesCommand() *cli.Command {
 				for _, d := range found {
 					items = append(items, exportDevice(d))
 				}
-				return list(c, items, exportColumns())
+				return list(c, "devices", items, exportColumns())
 			})
 		},
 	}

@@ -213,7 +213,7 @@ func (v shown) write(c *cli.Context, w io.Writer, d profile.Device) error {
 	if n := c.Uint("peers"); n > 0 {
 		most = min(most, int(min(n, 1<<20)))
 	}
-	if err := list(c, v.Peers[:most], peerColumns()); err != nil {
+	if err := list(c, "peers", v.Peers[:most], peerColumns()); err != nil {
 		return err
 	}
 	if more := len(v.Peers) - most; more > 0 {

@@ -27,7 +27,7 @@ func sourcesCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return list(c, found, []column[watch.Status]{
+			return list(c, "sources of identity", found, []column[watch.Status]{
 				{"source", left, func(s watch.Status) string { return s.Source }, nil},
 				{"format", left, func(s watch.Status) string { return s.Format }, nil},
 				{"read (UTC)", left, func(s watch.Status) string {

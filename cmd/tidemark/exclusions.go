@@ -155,7 +155,7 @@ func (s *store) exclusions(c *cli.Context) error {
 		}
 		views = append(views, v)
 	}
-	return list(c, views, []column[exclusionView]{
+	return list(c, "exclusions", views, []column[exclusionView]{
 		{"exclusion", left, func(v exclusionView) string { return v.ID }, nil},
 		{"hides", flex, exclusionView.scope, nil},
 		{"hits", right, func(v exclusionView) string { return count(v.Hits) }, func(v exclusionView) string { return fmt.Sprint(v.Hits) }},

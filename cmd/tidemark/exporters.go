@@ -60,7 +60,7 @@ stand for: far from 100, its rate is not what it says, or samples are lost.
 			if err := newDaemonClient(c.String("data-dir")).get(c.Context, "/v1/exporters", &status); err != nil {
 				return needDaemon(c, err)
 			}
-			if err := list(c, status.Exporters, exporterColumns(time.Now())); err != nil {
+			if err := list(c, "exporters", status.Exporters, exporterColumns(time.Now())); err != nil {
 				return err
 			}
 			fmt.Fprintln(c.App.ErrWriter, summary(status))

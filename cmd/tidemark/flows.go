@@ -116,7 +116,7 @@ func (s *store) flows(c *cli.Context) error {
 	if err := s.markObserved(c.Context, lines); err != nil {
 		return err
 	}
-	return list(c, lines, flowColumns())
+	return list(c, "flows", lines, flowColumns())
 }
 
 // eachFlow calls f for each row, its numbers named.

@@ -76,7 +76,7 @@ func notifyStatus(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return list(c, status, []column[notify.Status]{
+	return list(c, "channels: name some under notify in the configuration", status, []column[notify.Status]{
 		{title: "CHANNEL", cell: func(s notify.Status) string { return s.Channel }},
 		{title: "TO", kind: flex, cell: func(s notify.Status) string { return s.To }},
 		{title: "FORMAT", cell: func(s notify.Status) string { return string(s.Format) }},

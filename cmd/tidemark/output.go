@@ -62,9 +62,9 @@ func outputFlag(forms []string) cli.Flag {
 }
 
 // list writes items in the form asked for by --output. JSON forms hold the whole
-// item; the others the columns. Instead of a table without lines there is a word
-// on stderr.
-func list[T any](c *cli.Context, items []T, columns []column[T]) error {
+// item; the others the columns. Instead of a table without lines stderr says that
+// there is none of what the items are.
+func list[T any](c *cli.Context, what string, items []T, columns []column[T]) error {
 	w := c.App.Writer
 	switch format := c.String("output"); format {
 	case "json":
@@ -88,7 +88,7 @@ func list[T any](c *cli.Context, items []T, columns []column[T]) error {
 		return err
 	case "table":
 		if len(items) == 0 {
-			_, err := fmt.Fprintln(c.App.ErrWriter, "no "+listedBy(c.Command.Name))
+			_, err := fmt.Fprintln(c.App.ErrWriter, "no "+what)
 			return err
 		}
 		t := grid(items, fit(w, items, columns))
@@ -171,25 +171,6 @@ func fit[T any](w io.Writer, items []T, columns []column[T]) []column[T] {
 
 // columnGap stands between two columns of a table.
 const columnGap = "  "
-
-// listedBy is what a command lists, where that is not its name.
-func listedBy(command string) string {
-	switch command {
-	case "notify":
-		return "channels: name some under notify in the configuration"
-	case "list":
-		return "plans of containment"
-	case "show", "baseline", "cloud":
-		return "peers"
-	case "coverage":
-		return "networks"
-	case "check":
-		return "differences"
-	case "export":
-		return "devices"
-	}
-	return command
-}
 
 func writeCSV[T any](w io.Writer, items []T, columns []column[T]) error {
 	out := csv.NewWriter(w)
