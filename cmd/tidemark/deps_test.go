@@ -25,7 +25,7 @@ func TestPackages_DependDownwardsOnly(t *testing.T) {
 		"tidemark/profile/calendar":  {"tidemark/profile/stamp"},
 		"tidemark/profile/contain":   {},
 		"tidemark/profile/intel":     {"tidemark/profile/stamp"},
-		"tidemark/profile/mud":       {},
+		"tidemark/profile/mud":       {"tidemark/profile/stamp"},
 		"tidemark/profile/hook":      {},
 		"tidemark/profile/notify":    {"tidemark/profile/hook"},
 		"tidemark/anchor/merkle":     {"tidemark/anchor/merkle/"},

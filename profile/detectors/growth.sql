@@ -16,7 +16,7 @@ WITH
         SELECT (min(contacts.first), max(contacts.last)) FROM contacts WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
     ) AS span,
     toDate(span.2, {zone:String}) AS today,
-    intDiv(toUnixTimestamp(span.1), 43200) < intDiv(toUnixTimestamp(span.2), 43200) AS turned, -- so that what goes on stays one alert
+    intDiv(toUnixTimestamp64Milli(span.1), 43200000) < intDiv(toUnixTimestamp64Milli(span.2), 43200000) AS turned, -- so that what goes on stays one alert
     days AS
     (
         SELECT device, day, max(out_1) AS x, max(hours_1) AS n, min(whole_1) AS is_whole
