@@ -372,15 +372,15 @@ func strangeStatements(t *testing.T, db *storage.DB) {
 			t.Errorf("%q: no error", statement)
 		}
 	}
-	long := strings.Repeat("x", 10<<20)
+	long := strings.Repeat("x", 20<<20) // more than statements may have by default
 	query := "SELECT length('" + long + "')"
 	if err := db.Conn().Exec(t.Context(), query); code(err) != 62 {
-		t.Errorf("10 MB statement: got %.200v, want code 62", err)
+		t.Errorf("20 MB statement: got %.200v, want code 62", err)
 	}
 	ctx := clickhouse.Context(t.Context(), clickhouse.WithSettings(clickhouse.Settings{"max_query_size": 1 << 30}))
 	var n uint64
 	if err := db.Conn().QueryRow(ctx, query).Scan(&n); err != nil || n != uint64(len(long)) {
-		t.Errorf("10 MB statement with room: got %d, %.200v", n, err)
+		t.Errorf("20 MB statement with room: got %d, %.200v", n, err)
 	}
 	if got := value[uint64](t, db, "SELECT toUInt64(2) AS `sum;--`"+strings.Repeat(" ", 1000)+";"); got != 2 {
 		t.Errorf("got %d, want 2", got)
