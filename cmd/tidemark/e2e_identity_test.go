@@ -3,11 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"tidemark/enrich/source/sourcetest"
 )
 
 // sourceStatus is a line of `devices sources`.
@@ -40,7 +41,7 @@ func TestSources_EveryOneIsFollowedByTheDaemon(t *testing.T) {
 	write("neighbours", "10.20.0.9 dev eth0 lladdr 00:40:8c:00:00:09 REACHABLE\n")
 	write("nmap.xml", `<?xml version="1.0"?><nmaprun><host><status state="up"/><address addr="10.20.0.7" addrtype="ipv4"/><address addr="00:40:8C:00:00:07" addrtype="mac"/></host></nmaprun>`)
 	write("community", "secret\n")
-	router := snmpRouter(t)
+	router := sourcetest.SNMP(t, neighbours)
 	s := newSite(t, "networks: [192.168.0.0/16]", fmt.Sprintf("identity: {inventories: [%q], sources: [{file: %q, format: isc}, {file: %q, format: dnsmasq}, {file: %q, format: ip-neigh}], snmp: {interval: 10s, routers: [{address: %q, community_file: %q}]}}",
 		path("nmap.xml"), path("isc"), path("dnsmasq"), path("neighbours"), router, path("community")))
 	s.start("--dev-chain")
@@ -100,19 +101,8 @@ func TestSources_EveryOneIsFollowedByTheDaemon(t *testing.T) {
 	s.says(exitOK, []string{"attached", router + " swp3 (bridge table; 1 station"}, "devices", "show", first)
 }
 
-// snmpRouter runs Debian's snmpd with the neighbours of a router and returns its address.
-func snmpRouter(t *testing.T) string {
-	t.Helper()
-	const daemon = "/usr/sbin/snmpd"
-	if _, err := os.Stat(daemon); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("snmpd is not installed")
-		}
-		t.Skip("snmpd is not installed (Debian: apt-get install snmpd)")
-	}
-	dir, address := t.TempDir(), freeAddress(t, "udp")
-	config := filepath.Join(dir, "snmpd.conf")
-	err := os.WriteFile(config, []byte(`rocommunity secret 127.0.0.1
+// neighbours are those of a router, as snmpd tells them.
+const neighbours = `rocommunity secret 127.0.0.1
 override 1.3.6.1.2.1.4.1.0 integer 1
 override 1.3.6.1.2.1.2.2.1.6.7 octet_str "bcdefg"
 override 1.3.6.1.2.1.4.20.1.2.10.20.0.1 integer 7
@@ -120,19 +110,4 @@ override 1.3.6.1.2.1.4.35.1.4.7.1.4.10.20.0.2 octet_str "dcdefg"
 override 1.3.6.1.2.1.17.1.4.1.2.3 integer 7
 override 1.3.6.1.2.1.17.4.3.1.2.244.184.94.0.0.38 integer 3
 override 1.3.6.1.2.1.31.1.1.1.1.7 octet_str "swp3"
-`), 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Nothing but our own file, and no subagents: the machine's tables stay out.
-	cmd := exec.Command(daemon, "-f", "-Lo", "-C", "-c", config, "-I", "-ipAddressTable,-ip,-interfaces,-ifTable,-ipv4InterfaceTable,-ipNetToPhysicalTable,-inetNetToMediaTable,-at", "-p", filepath.Join(dir, "pid"), "udp:"+address)
-	cmd.Env = append(os.Environ(), "SNMP_PERSISTENT_DIR="+dir, "MIBS=")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return address
-}
+`

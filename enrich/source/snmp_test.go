@@ -4,38 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"tidemark/enrich/source/sourcetest"
 )
 
-// daemon runs a real snmpd (Debian's) with a few objects of a router, and
-// returns its address.
-func daemon(t *testing.T) string {
-	t.Helper()
-	program, err := exec.LookPath("snmpd")
-	if err != nil {
-		if program = "/usr/sbin/snmpd"; !executable(program) {
-			if os.Getenv("CI") != "" {
-				t.Fatal("snmpd is not installed")
-			}
-			t.Skip("snmpd is not installed (Debian: apt-get install snmpd)")
-		}
-	}
-	probe, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := probe.LocalAddr().String()
-	probe.Close()
-	dir := t.TempDir()
-	// Octet strings that are text: 62:63:64:65:66:67 and so on.
-	config := `rocommunity secret 127.0.0.1
+// objects are a few of a router. Octet strings that are text: 62:63:64:65:66:67 and so on.
+const objects = `rocommunity secret 127.0.0.1
 createUser watcher SHA-256 "authentication" AES "privacy-phrase"
 rouser watcher authpriv
 override 1.3.6.1.2.1.4.1.0 integer 1
@@ -53,30 +31,9 @@ override 1.3.6.1.2.1.17.4.3.1.2.1.0.94.0.0.1 integer 3
 override 1.3.6.1.2.1.17.7.1.2.2.1.2.20.102.99.100.101.102.103 integer 5
 override 1.3.6.1.2.1.31.1.1.1.1.7 octet_str "swp3"
 `
-	path := filepath.Join(dir, "snmpd.conf")
-	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// Nothing but our own file, and no subagents: the machine's tables stay out.
-	cmd := exec.Command(program, "-f", "-Lo", "-C", "-c", path, "-I", "-ipAddressTable,-ip,-interfaces,-ifTable,-ipv4InterfaceTable,-ipNetToPhysicalTable,-inetNetToMediaTable,-at", "-p", filepath.Join(dir, "pid"), "udp:"+address)
-	cmd.Env = append(os.Environ(), "SNMP_PERSISTENT_DIR="+dir, "MIBS=")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return address
-}
-
-func executable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode()&0o111 != 0
-}
 
 func TestWalk_RealSNMPDaemon(t *testing.T) {
-	address := daemon(t)
+	address := sourcetest.SNMP(t, objects)
 	want := map[string]string{
 		"10.0.0.1": "626364656667 true", "10.0.0.2": "646364656667 false", "2001:db8::2": "646364656667 false", "10.0.0.3": "666364656667 false",
 	}
