@@ -80,7 +80,6 @@ func (s *store) subject(c *cli.Context) (of subject, err error) {
 	for _, x := range spans {
 		of.MACs = append(of.MACs, x.MAC)
 	}
-	of.Names = []string{d.Name()}
 	for _, id := range of.devices() {
 		of.Names = append(of.Names, fmt.Sprintf("%016x", id), strconv.FormatUint(id, 10))
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -41,11 +40,7 @@ type exporterInterfaces struct {
 // The daemon knows what exporters call them; without one, or of exporters that tell
 // no names, those of the configuration are taken.
 func (s *store) attachments(ctx context.Context, d profile.Device) ([]attachment, error) {
-	ids := make([]string, len(d.Members))
-	for i, id := range d.Members {
-		ids[i] = strconv.FormatUint(id, 10)
-	}
-	rows, err := s.db.Conn().Query(clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"devices": "[" + strings.Join(ids, ",") + "]"})), deviceInterfacesSQL)
+	rows, err := s.db.Conn().Query(clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"devices": idList(d.Members)})), deviceInterfacesSQL)
 	if err != nil {
 		return nil, fmt.Errorf("read interfaces of device %s: %w", d.Name(), err)
 	}
