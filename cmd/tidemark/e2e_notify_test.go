@@ -3,9 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,13 +18,22 @@ import (
 func TestNotify_AnAlertOutlivesItsDaemon(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	away, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := away.Addr().String()
-	away.Close()
-	s.configure(fmt.Sprintf("collector: {listen: [%q], allow: [127.0.0.1]}", s.udp), `notify: [{name: soc, url: "http://`+address+`/in"}]`)
+	var away atomic.Bool
+	away.Store(true)
+	got := make(chan notify.Alert, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		var a notify.Alert
+		if err := json.NewDecoder(r.Body).Decode(&a); err != nil {
+			t.Errorf("read what was posted: %v", err)
+		}
+		got <- a
+	}))
+	defer receiver.Close()
+	s.configure(fmt.Sprintf("collector: {listen: [%q], allow: [127.0.0.1]}", s.udp), `notify: [{name: soc, url: "`+receiver.URL+`/in"}]`)
 	s.start()
 	s.exporter("127.9.9.1").send(netflow5(0, 1)) // a stranger: the first of a day is told of
 	waiting := func() int {
@@ -47,21 +57,7 @@ func TestNotify_AnAlertOutlivesItsDaemon(t *testing.T) {
 		t.Fatalf("%d alerts wait after the kill, want 1", waiting())
 	}
 
-	got := make(chan notify.Alert, 10)
-	back, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Skipf("another process took the port meanwhile: %v", err)
-	}
-	receiver := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		var a notify.Alert
-		if err := json.NewDecoder(r.Body).Decode(&a); err != nil {
-			t.Errorf("read what was posted: %v", err)
-		}
-		got <- a
-	})}
-	done := make(chan struct{})
-	go func() { receiver.Serve(back); close(done) }()
-	defer func() { receiver.Close(); <-done }()
+	away.Store(false)
 	s.start()
 	select {
 	case a := <-got:
