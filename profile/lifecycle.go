@@ -8,9 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"tidemark/collector/flow/oneline"
 	"tidemark/profile/mud"
 )
 
@@ -56,7 +55,7 @@ func plain(what, text string, most int) error {
 	if len(text) > most {
 		return fmt.Errorf("%s has %d octets, want %d at most", what, len(text), most)
 	}
-	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) }) {
+	if !oneline.Valid(text) {
 		return fmt.Errorf("%s is %.60q, want one line of text in UTF-8 without control characters", what, text)
 	}
 	return nil

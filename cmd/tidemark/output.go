@@ -10,13 +10,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+
+	"tidemark/collector/flow/oneline"
 )
 
 // column is one column of a listing: its title and how an item fills it.
@@ -222,7 +223,7 @@ func grid[T any](items []T, columns []column[T]) table.Writer {
 // marks of direction. A device's name can hold any.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
+		if r != '\n' && oneline.Hostile(r) {
 			return '�'
 		}
 		return r

@@ -11,9 +11,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"tidemark/collector/flow/oneline"
 	"tidemark/enrich/binding"
 	"tidemark/enrich/source"
 )
@@ -141,7 +140,7 @@ func (i *Item) set(field, value string) error {
 	if len(value) > maxText && field != "mac" && field != "address" {
 		return fmt.Errorf("%s: longer than %d octets", field, maxText)
 	}
-	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) }) {
+	if !oneline.Valid(value) {
 		return fmt.Errorf("%s: got %.60q, want one line of text in UTF-8 without control characters", field, value)
 	}
 	switch field {

@@ -12,8 +12,9 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"unicode"
+	"unicode/utf8"
 
+	"tidemark/collector/flow/oneline"
 	"tidemark/enrich/binding"
 )
 
@@ -173,10 +174,8 @@ func hostName(s string) string {
 	if s == "" || s == "*" || s == "?" || len(s) > maxName {
 		return ""
 	}
-	for _, c := range s {
-		if c == 0xfffd || unicode.In(c, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
-			return ""
-		}
+	if !oneline.Valid(s) || strings.ContainsRune(s, utf8.RuneError) {
+		return ""
 	}
 	return s
 }

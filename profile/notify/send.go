@@ -22,8 +22,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
+	"tidemark/collector/flow/oneline"
 	"tidemark/profile/hook"
 )
 
@@ -92,7 +92,7 @@ func (w *webhook) send(ctx context.Context, a *Alert, body []byte) error {
 // printable takes out what could end a line or turn it round, or drive a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
+		if oneline.Hostile(r) {
 			return ' '
 		}
 		return r
