@@ -26,6 +26,7 @@ const (
 const (
 	Benign  = "benign"  // weeks of ordinary life with hard negatives
 	Attacks = "attacks" // every attack at one sampling rate, maturity and identity
+	Bars    = "bars"    // many of the attacks that have bars, on learned devices of unsampled routers
 	Timing  = "timing"  // the same in slices of seconds, to see when an alert comes
 	Poison  = "poison"  // attacks from the first hour on
 	Ramp    = "ramp"    // uploads that grow day by day
@@ -34,7 +35,7 @@ const (
 )
 
 // Parts are all kinds, in the order in which they run.
-var Parts = []string{Benign, Attacks, Timing, Poison, Ramp, Told, Splice}
+var Parts = []string{Benign, Attacks, Bars, Timing, Poison, Ramp, Told, Splice}
 
 // A design is one trial to run.
 type design struct {
@@ -82,14 +83,16 @@ var bases = map[string]uint64{Tuning: 1000, Sealed: 770000}
 type size struct {
 	benignRuns, benignDevices, benignDays int
 	attackDevices                         int
+	barDevices                            int
 	cells                                 int // of the 18 of sampling, maturity and identity
+	barRuns                               int
 	timingRuns                            int
 	rampDevices                           int
 }
 
 var (
-	full  = size{benignRuns: 3, benignDevices: 130, benignDays: 28, attackDevices: 68, cells: 18, timingRuns: 2, rampDevices: 24}
-	short = size{benignRuns: 1, benignDevices: 40, benignDays: 10, attackDevices: 70, cells: 1, timingRuns: 0, rampDevices: 0}
+	full  = size{benignRuns: 3, benignDevices: 130, benignDays: 28, attackDevices: 68, barDevices: 90, cells: 18, barRuns: 4, timingRuns: 2, rampDevices: 24}
+	short = size{benignRuns: 1, benignDevices: 40, benignDays: 10, attackDevices: 70, barDevices: 90, cells: 1, barRuns: 1, timingRuns: 0, rampDevices: 0}
 )
 
 // designs are the trials of some parts with one set of seeds.
@@ -104,6 +107,10 @@ func designs(parts []string, set string, s size) []design {
 		case Attacks:
 			for i := range s.cells {
 				all = append(all, attacks(set, i, s))
+			}
+		case Bars:
+			for i := range s.barRuns {
+				all = append(all, bars(set, i, s))
 			}
 		case Timing:
 			for i := range s.timingRuns {
@@ -215,6 +222,58 @@ func attacks(set string, cell int, s size) design {
 		}
 	}
 	return design{Name: fmt.Sprintf("attacks-%s-%d-%s-%s", set, sampling, maturity, identity), Kind: Attacks, Set: set, Sampling: sampling, Maturity: maturity, Identity: identity, Learned: learning, config: c}
+}
+
+// samples are the attacks of the part bars and how many there are of each with one set of seeds: so
+// many that a share of 0.93 or 0.97 means something. Fixed on 2026-11-23, before any of them was run.
+var samples = []struct {
+	attack string
+	n      int
+}{
+	{"beacon", 40}, {"exfiltration", 40},
+	{"new-destination", 20}, {"new-service", 20}, {"wan-access", 20},
+	{"lateral", 10}, {"plc-write", 10}, {"spoof", 10}, {"theft", 10},
+}
+
+// identified are the exporters by what devices are known by: NetFlow v5 has no MAC addresses.
+var identified = map[string][]trial.Tap{
+	"MAC": {{Protocol: export.NetFlow9}, {Protocol: export.IPFIX}, {Protocol: export.NetFlow9}, {Protocol: export.IPFIX, Biflow: true}},
+	"IP":  {{Protocol: export.NetFlow5}, {Protocol: export.NetFlow9}, {Protocol: export.IPFIX}, {Protocol: export.IPFIX, Biflow: true}},
+}
+
+// bars is one of the trials that make the sample of the bars large enough. Half of them know devices
+// by MAC, half by address; the strikes of a class are dealt to them in turn, with levels in turn, and
+// to two days. A site has about as many strikes a day as one of the part attacks, and no more of
+// them from one network outside: two of each class.
+func bars(set string, i int, s size) design {
+	identity := identities[i%2]
+	seed := bases[set] + 600 + uint64(i)
+	rng := rand.New(rand.NewPCG(seed, 7))
+	begin := ages["learned"]
+	c := trial.Config{Seed: seed, Devices: s.barDevices, Start: monday, Length: begin + 52*time.Hour, Taps: taps(rng, 1, identity)}
+	for k, name := range []string{"A", "B", "C", "D"} {
+		t, like := c.Taps[name], identified[identity][(k+i/2)%4]
+		t.Protocol, t.Biflow = like.Protocol, like.Biflow
+		c.Taps[name] = t
+	}
+	for at := begin; at < c.Length; at += 5 * time.Hour {
+		c.Cuts = append(c.Cuts, at)
+	}
+	for _, x := range samples {
+		dealt := 0
+		for j := range x.n {
+			to := j % 4
+			if x.attack == "spoof" { // nothing to see without MAC addresses
+				to = j % 2 * 2
+			}
+			if to != i {
+				continue
+			}
+			c.Strikes = append(c.Strikes, trial.Strike{Attack: x.attack, Level: j / 2 % 5, Camp: dealt / 2, At: begin + time.Duration(dealt%2)*day + hour(x.attack, rng)})
+			dealt++
+		}
+	}
+	return design{Name: fmt.Sprintf("bars-%s-%d-%s", set, i, identity), Kind: Bars, Set: set, Sampling: 1, Maturity: "learned", Identity: identity, Learned: learning, config: c}
 }
 
 func taps(rng *rand.Rand, sampling int, identity string) map[string]trial.Tap {

@@ -34,7 +34,7 @@ func (d *design) rank() int {
 		return 3
 	case d.Kind == Benign && first:
 		return 4
-	case d.Kind == Attacks && d.Sampling == 1 && learned:
+	case d.Kind == Bars || d.Kind == Attacks && d.Sampling == 1 && learned:
 		return 5
 	case d.Kind == Attacks && d.Sampling == 100 && learned && d.Identity == "MAC":
 		return 6

@@ -298,7 +298,33 @@ func (r *report) attacks() {
 			rows = append(rows, row)
 		}
 		r.table([]string{"attack", "1:1", "1:100", "1:1000", "initial", "learning", "learned", "MAC", "IP", "1:1 and learned"}, rows)
+		r.plain(set)
 	}
+}
+
+// plain is the sample of the bars: what was done to learned devices on unsampled routers, in all parts.
+func (r *report) plain(set string) {
+	if len(r.of(Bars, set)) == 0 {
+		return
+	}
+	list := slices.DeleteFunc(r.struck(set), func(x *Result) bool { return x.Sampling != 1 || x.Maturity != "learned" })
+	var rows [][]string
+	for _, class := range classes(list) {
+		pick := func(keep func(x *Result, o *Outcome) bool) []Outcome {
+			return outcomes(list, func(x *Result, o *Outcome) bool { return o.Attack == class && keep(x, o) })
+		}
+		all := pick(anything)
+		row := []string{class, share(all, notified), brief(all, inList), brief(all, other)}
+		for level := range 5 {
+			row = append(row, brief(pick(func(_ *Result, o *Outcome) bool { return o.Level == level }), notified))
+		}
+		for _, i := range identities {
+			row = append(row, brief(pick(func(x *Result, _ *Outcome) bool { return x.Identity == i }), notified))
+		}
+		rows = append(rows, row)
+	}
+	r.f("Learned devices of unsampled routers, with the trials of the part bars (which are in no other table but that of the bars):\n\n")
+	r.table([]string{"attack", "right name, notified", "right name, listed", "any, notified", "level 0", "1", "2", "3", "4", "MAC", "IP"}, rows)
 }
 
 func (r *report) times() {

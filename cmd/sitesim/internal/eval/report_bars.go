@@ -27,13 +27,18 @@ func (r *report) bars() {
 	r.table([]string{"seeds", "what", "bar", "measured", ""}, rows)
 }
 
+// struck are the trials with attacks of all parts that have learned devices on unsampled routers.
+func (r *report) struck(set string) []*Result {
+	return slices.Concat(r.of(Attacks, set), r.of(Bars, set), r.of(Timing, set))
+}
+
 func (r *report) judgeBars(set string) (bars []bar) {
 	if benign := r.of(Benign, set); len(benign) > 0 {
 		k, days := count(benign, func(a *Alarm) bool { return a.Notified }), sumDays(benign)
 		rate := float64(k) / days
 		bars = append(bars, bar{"notified alerts per benign device and day", "≤ 0.005 over ≥ 10,000 device-days", fmt.Sprintf("%.4f (%d in %.0f; 95 %% below %.4f)", rate, k, days, poissonUpper(k)/days), rate <= .005 && days >= 10000})
 	}
-	cells := append(r.of(Attacks, set), r.of(Timing, set)...)
+	cells := r.struck(set)
 	recall := func(name string, want float64, classes []string, keep func(x *Result, o *Outcome) bool) {
 		list := outcomes(cells, func(x *Result, o *Outcome) bool { return slices.Contains(classes, o.Attack) && keep(x, o) })
 		if len(list) == 0 {

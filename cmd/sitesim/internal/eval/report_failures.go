@@ -25,7 +25,7 @@ func (r *report) failures() {
 	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[3]+a[2], b[3]+b[2]) })
 	r.table([]string{"trial", "device", "family", "what happened", "alert"}, thin(rows))
 	rows = nil
-	for _, x := range append(r.of(Attacks, Tuning), r.of(Timing, Tuning)...) {
+	for _, x := range r.struck(Tuning) {
 		for _, o := range x.Outcomes {
 			if !o.Notified && x.Sampling == 1 && x.Maturity == "learned" {
 				rows = append(rows, []string{o.Attack, fmt.Sprint(o.Level), o.Device, x.Identity, o.Start.Format("Mon 15:04"), fmt.Sprint(o.Octets), fmt.Sprint(o.Daily), strings.Join(o.Families, ", ")})

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 
@@ -32,6 +33,7 @@ type assault struct {
 	rng       *rand.Rand
 	intensity float64
 	level     int
+	camp      int
 }
 
 // label opens the record of what this attack does to, or with, a device.
@@ -66,10 +68,21 @@ func (a *assault) vary(octets float64) int { return int(octets * (.85 + .3*a.rng
 
 func (a *assault) outside(addr netip.Addr) peer { return a.sim.external(a.victim, addr, dur(.045)) }
 
+// attacker is a host of the attackers' from the documentation ranges; those of another camp than the
+// first have it in networks of their own.
+func (a *assault) attacker(host netip.Addr) peer {
+	if a.camp > 0 {
+		b := host.As4()
+		home := anyone(random(a.sim.options.Seed, fmt.Sprintf("camp %d of %d.%d.%d", a.camp, b[0], b[1], b[2]), 0)).As4()
+		host = netip.AddrFrom4([4]byte{home[0], home[1], home[2], b[3]})
+	}
+	return a.outside(host)
+}
+
 func (a *assault) newDestination() {
 	l := a.label(a.victim, packet.TCP, https)
 	a.times(60, func(at int64) {
-		a.session(at, a.victim, a.outside(dropHost), false, https, l, a.vary(700e3), a.vary(1200), 0)
+		a.session(at, a.victim, a.attacker(dropHost), false, https, l, a.vary(700e3), a.vary(1200), 0)
 	})
 }
 
@@ -139,7 +152,7 @@ func (a *assault) scan() {
 	l := a.label(n, packet.TCP, 0)
 	for i := range count {
 		at := a.sim.now + dur((float64(i)+a.rng.Float64())/rate)
-		p := a.sim.external(n, a.anyone(), dur(.06))
+		p := a.sim.external(n, anyone(a.rng), dur(.06))
 		if i%3 == 0 {
 			p.addr = netip.AddrFrom4([4]byte{10, 20, uint8(10 * (1 + a.rng.IntN(5))), uint8(90 + a.rng.IntN(160))})
 			p.ifIndex = uplink
@@ -161,9 +174,9 @@ func (a *assault) scan() {
 }
 
 // anyone is a random public address.
-func (a *assault) anyone() netip.Addr {
+func anyone(rng *rand.Rand) netip.Addr {
 	for {
-		v := a.rng.Uint32()
+		v := rng.Uint32()
 		addr := netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)})
 		first := v >> 24
 		if first != 0 && first != 127 && first < 224 && !addr.IsPrivate() && !addr.IsLinkLocalUnicast() {
@@ -216,14 +229,14 @@ func (a *assault) oddHour() {
 func (a *assault) bruteForce() {
 	l := a.label(a.victim, packet.TCP, ssh)
 	a.times(300, func(at int64) {
-		a.session(at, a.victim, a.outside(loginHost), true, ssh, l, a.vary(1800), a.vary(2300), 1.5)
+		a.session(at, a.victim, a.attacker(loginHost), true, ssh, l, a.vary(1800), a.vary(2300), 1.5)
 	})
 }
 
 func (a *assault) beacon() {
 	l := a.label(a.victim, packet.TCP, https)
 	a.times(360, func(at int64) {
-		a.session(at, a.victim, a.outside(c2Host), false, https, l, a.vary(420), a.vary(300), 0)
+		a.session(at, a.victim, a.attacker(c2Host), false, https, l, a.vary(420), a.vary(300), 0)
 	})
 }
 
@@ -232,7 +245,7 @@ func (a *assault) ddos() {
 	const streams = 8
 	rate := 2000 * a.intensity / streams
 	for range streams {
-		c := a.sim.converse(a.victim, a.outside(floodHost), false, packet.UDP, 80, l)
+		c := a.sim.converse(a.victim, a.attacker(floodHost), false, packet.UDP, 80, l)
 		c.send(a.sim.now, &c.up, int(rate*a.Lasts.Seconds()), 540, dur(1/rate), 0)
 	}
 }

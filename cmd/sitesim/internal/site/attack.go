@@ -145,14 +145,15 @@ func (s *Sim) plot(a *assault, start int64) int64 {
 	return start + int64(a.Lasts+settling)
 }
 
-// Strike plans an attack at one of its five levels (0 to 4) on a device, at a time.
-func (s *Sim) Strike(name string, level int, device string, at int64) error {
+// Strike plans an attack at one of its five levels (0 to 4) on a device, at a time. Attackers of one
+// camp have the same hosts, those of different ones share no network.
+func (s *Sim) Strike(name string, level int, device string, camp int, at int64) error {
 	i := slices.IndexFunc(Attacks(), func(a Attack) bool { return a.Name == name })
 	victim := s.nodes[device]
 	if i < 0 || victim == nil || level < 0 || level > 4 || Attacks()[i].Levels[level] == 0 {
 		return fmt.Errorf("attack %s at level %d on %s: no such attack, level or device", name, level, device)
 	}
-	a := &assault{Attack: Attacks()[i], sim: s, victim: victim, intensity: Attacks()[i].Levels[level], level: level}
+	a := &assault{Attack: Attacks()[i], sim: s, victim: victim, intensity: Attacks()[i].Levels[level], level: level, camp: camp}
 	s.plot(a, at)
 	return nil
 }

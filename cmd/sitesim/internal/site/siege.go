@@ -20,7 +20,7 @@ func (a *assault) synFlood() {
 	rate := 2000 * a.intensity
 	each := max(1, int(rate*a.Lasts.Seconds())/ports)
 	for i := range ports {
-		c := a.sim.converse(a.victim, a.outside(floodHost), false, packet.TCP, https, l)
+		c := a.sim.converse(a.victim, a.attacker(floodHost), false, packet.TCP, https, l)
 		c.up.SrcPort = uint16(1024 + i)
 		c.send(a.sim.now+dur(float64(i)/rate), &c.up, each, 40, dur(ports/rate), packet.SYN)
 	}
@@ -32,7 +32,7 @@ func (a *assault) reflection() {
 	const ports = 16
 	rate := 1000 * a.intensity / ports
 	for i := range ports {
-		c := a.sim.converse(a.victim, a.outside(floodHost), true, packet.UDP, 1900, l)
+		c := a.sim.converse(a.victim, a.attacker(floodHost), true, packet.UDP, 1900, l)
 		c.up.SrcPort, c.down.DstPort = uint16(40000+i), uint16(40000+i)
 		n := max(1, int(rate*a.Lasts.Seconds()))
 		c.send(a.sim.now, &c.up, n, 120, dur(1/rate), 0)
@@ -43,10 +43,10 @@ func (a *assault) reflection() {
 // bruteOut tries logins elsewhere: 62 credentials each, as Mirai has them.
 func (a *assault) bruteOut() {
 	l := a.label(a.victim, packet.TCP, telnet)
-	tries, target := 0, a.anyone()
+	tries, target := 0, anyone(a.rng)
 	a.times(300, func(at int64) {
 		if tries++; tries%62 == 0 {
-			target = a.anyone()
+			target = anyone(a.rng)
 		}
 		a.session(at, a.victim, a.outside(target), false, telnet, l, a.vary(240), a.vary(420), 1.5)
 	})
@@ -70,7 +70,7 @@ func (a *assault) exfiltrate() {
 	for i := range parts {
 		at := a.sim.now + dur(float64(i)*part)
 		a.sim.at(at, func() {
-			a.session(at, a.victim, a.outside(vaultHost), false, https, l, a.vary(100e6*a.intensity/parts), a.vary(3000), .9*part)
+			a.session(at, a.victim, a.attacker(vaultHost), false, https, l, a.vary(100e6*a.intensity/parts), a.vary(3000), .9*part)
 		})
 	}
 }
@@ -79,7 +79,7 @@ func (a *assault) exfiltrate() {
 func (a *assault) slowScan() {
 	l := a.label(a.victim, packet.TCP, 0)
 	a.times(a.Lasts.Minutes()/10, func(at int64) {
-		a.sim.converse(a.victim, a.outside(a.anyone()), false, packet.TCP, []uint16{22, 23, 80, 8080, 5555}[a.rng.IntN(5)], l).unanswered(at)
+		a.sim.converse(a.victim, a.outside(anyone(a.rng)), false, packet.TCP, []uint16{22, 23, 80, 8080, 5555}[a.rng.IntN(5)], l).unanswered(at)
 	})
 }
 
@@ -125,7 +125,7 @@ func (a *assault) wanAccess() {
 	}
 	l := a.label(a.victim, packet.TCP, port)
 	a.times(5, func(at int64) {
-		a.session(at, a.victim, a.outside(visitorHost), true, port, l, a.vary(2500), a.vary(60e3), 4)
+		a.session(at, a.victim, a.attacker(visitorHost), true, port, l, a.vary(2500), a.vary(60e3), 4)
 	})
 }
 

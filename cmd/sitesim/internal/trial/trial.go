@@ -67,6 +67,7 @@ type Strike struct {
 	Attack string        `json:"attack"`
 	Level  int           `json:"level"`
 	Device string        `json:"device"`
+	Camp   int           `json:"camp,omitempty"` // strikes of one camp come from the same hosts outside
 	At     time.Duration `json:"-"`
 }
 
@@ -126,7 +127,6 @@ type Slice struct {
 // run is a trial under way.
 type run struct {
 	Config
-	dir    string
 	plan   *site.Plan
 	sim    *site.Sim
 	taps   map[string]*tap
@@ -137,9 +137,9 @@ type run struct {
 	first  map[uint16]int64 // when a mark was first exported
 }
 
-// Write simulates the site and writes its captures into dir.
-func Write(ctx context.Context, c Config, dir string) (*Truth, error) {
-	r := &run{Config: c, dir: dir, truth: &Truth{}, taps: map[string]*tap{}, rng: rand.New(rand.NewPCG(c.Seed, 0x7a1)), upload: map[netip.Addr]uint64{}, first: map[uint16]int64{}}
+// draw makes the plan of a site with its routers, and chooses the victims of its attacks.
+func draw(c Config) (*run, error) {
+	r := &run{Config: c, truth: &Truth{}, taps: map[string]*tap{}, rng: rand.New(rand.NewPCG(c.Seed, 0x7a1)), upload: map[netip.Addr]uint64{}, first: map[uint16]int64{}}
 	var watched []site.Router
 	for i, name := range routers {
 		t, ok := c.Taps[name]
@@ -158,12 +158,25 @@ func Write(ctx context.Context, c Config, dir string) (*Truth, error) {
 			r.plan.Devices[i].Exporter = "B"
 		}
 	}
-	if err := r.choose(); err != nil {
+	return r, r.choose()
+}
+
+// Victims are the strikes of a trial on the devices it will choose; those for which it finds none are
+// left out.
+func Victims(c Config) ([]Strike, error) {
+	r, err := draw(c)
+	return r.Strikes, err
+}
+
+// Write simulates the site and writes its captures into dir.
+func Write(ctx context.Context, c Config, dir string) (*Truth, error) {
+	r, err := draw(c)
+	if err != nil {
 		return nil, err
 	}
 	r.out = newCaptures(dir, c.Start, c.Cuts, c.Start.Add(c.Length))
 	observers := map[string]site.Observer{}
-	for i, w := range watched {
+	for i, w := range r.plan.Routers {
 		t, err := newTap(r, w, c.Taps[w.Name], uint64(i))
 		if err != nil {
 			return nil, err
@@ -177,7 +190,7 @@ func Write(ctx context.Context, c Config, dir string) (*Truth, error) {
 		}
 	}
 	for _, s := range r.Strikes {
-		if err := r.sim.Strike(s.Attack, s.Level, s.Device, c.Start.Add(s.At).UnixNano()); err != nil {
+		if err := r.sim.Strike(s.Attack, s.Level, s.Device, s.Camp, c.Start.Add(s.At).UnixNano()); err != nil {
 			return nil, err
 		}
 	}
@@ -193,7 +206,7 @@ func Write(ctx context.Context, c Config, dir string) (*Truth, error) {
 	}
 	r.sim.Finish()
 	r.tell()
-	err := r.out.close()
+	err = r.out.close()
 	r.truth.Slices = r.out.slices
 	return r.truth, err
 }
