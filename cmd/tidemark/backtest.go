@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/profile"
+	"tidemark/profile/strict"
 )
 
 // trialView is a line of a backtest as people and scripts read it.
@@ -76,7 +77,7 @@ func (s *store) tried(c *cli.Context) (profile.Config, error) {
 	var errs []error
 	for _, name := range chosen {
 		if !slices.Contains(names, name) {
-			errs = append(errs, fmt.Errorf("--detector: no detector %q%s", name, didYouMean(name, names)))
+			errs = append(errs, fmt.Errorf("--detector: no detector %q%s", name, strict.DidYouMean(name, names)))
 		}
 		cfg.Disabled = slices.DeleteFunc(cfg.Disabled, func(d string) bool { return d == name })
 	}

@@ -23,6 +23,7 @@ import (
 	"tidemark/profile/calendar"
 	"tidemark/profile/intel"
 	"tidemark/profile/notify"
+	"tidemark/profile/strict"
 )
 
 // Config is the whole configuration. Every field has a default (Defaults), so
@@ -189,14 +190,14 @@ func LoadConfig(path string) (Config, error) {
 	if err != nil {
 		return c, usageError{fmt.Errorf("read configuration: %w", err)}
 	}
-	unread := decodeStrict(text, &c)
+	unread := strict.Decode(text, &c)
 	var faults []string
 	for _, f := range unread {
 		faults = append(faults, f.String())
 	}
 	if err := c.Validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
-			if !slices.ContainsFunc(unread, func(f fault) bool { return f.path != "" && strings.HasPrefix(line, "  "+f.path+":") }) {
+			if !slices.ContainsFunc(unread, func(f strict.Fault) bool { return f.Path != "" && strings.HasPrefix(line, "  "+f.Path+":") }) {
 				faults = append(faults, line)
 			}
 		}
@@ -268,15 +269,15 @@ func (c Config) Validate() error {
 	for key, names := range map[string][]string{"disable": c.Profile.Disable, "shadow": c.Profile.Shadow} {
 		for i, name := range names {
 			if !slices.Contains(detectors, name) {
-				fault(fmt.Sprintf("profile.%s[%d]", key, i), "no detector %q%s", name, didYouMean(name, detectors))
+				fault(fmt.Sprintf("profile.%s[%d]", key, i), "no detector %q%s", name, strict.DidYouMean(name, detectors))
 			}
 		}
 	}
 	for i, t := range c.Profile.Tune {
 		if d := slices.Index(detectors, t.Detector); d < 0 {
-			fault(fmt.Sprintf("profile.tune[%d].detector", i), "no detector %q%s", t.Detector, didYouMean(t.Detector, detectors))
+			fault(fmt.Sprintf("profile.tune[%d].detector", i), "no detector %q%s", t.Detector, strict.DidYouMean(t.Detector, detectors))
 		} else if known := profile.Detectors()[d].Parameters; !slices.Contains(slices.Collect(maps.Keys(known)), t.Parameter) {
-			fault(fmt.Sprintf("profile.tune[%d].parameter", i), "no parameter %q%s", t.Parameter, didYouMean(t.Parameter, slices.Sorted(maps.Keys(known))))
+			fault(fmt.Sprintf("profile.tune[%d].parameter", i), "no parameter %q%s", t.Parameter, strict.DidYouMean(t.Parameter, slices.Sorted(maps.Keys(known))))
 		} else if !(t.Value >= 0) {
 			fault(fmt.Sprintf("profile.tune[%d].value", i), "got %v, want a number from 0", t.Value)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/profile"
+	"tidemark/profile/strict"
 )
 
 // detectorView is a detector as the configuration leaves it.
@@ -97,7 +98,7 @@ func showDetector(c *cli.Context) error {
 		for _, d := range views {
 			names = append(names, d.Name)
 		}
-		return usageError{fmt.Errorf("no detector %q%s", name, didYouMean(name, names))}
+		return usageError{fmt.Errorf("no detector %q%s", name, strict.DidYouMean(name, names))}
 	}
 	if c.Bool("sql") {
 		_, err := io.WriteString(c.App.Writer, profile.Detectors()[i].SQL())

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/profile"
+	"tidemark/profile/strict"
 )
 
 // deviceView is a device as people and scripts read it: ids in hex.
@@ -122,7 +123,7 @@ func deviceFilter(c *cli.Context) (profile.DeviceFilter, error) {
 		if got == "" || slices.Contains(known, got) {
 			return nil
 		}
-		return usageError{fmt.Errorf("--%s: got %q%s", flag, got, didYouMean(got, known))}
+		return usageError{fmt.Errorf("--%s: got %q%s", flag, got, strict.DidYouMean(got, known))}
 	}
 	err := errors.Join(
 		oneOf("sort", f.Sort, "address", "name", "kind", "first", "last", "flows", "risk"),
@@ -157,7 +158,7 @@ func chosenColumns[T any](names string, all []column[T]) ([]column[T], error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.Index(titles, strings.TrimSpace(name))
 		if i < 0 {
-			return nil, usageError{fmt.Errorf("--columns: no column %q%s", name, didYouMean(name, titles))}
+			return nil, usageError{fmt.Errorf("--columns: no column %q%s", name, strict.DidYouMean(name, titles))}
 		}
 		out = append(out, all[i])
 	}

@@ -17,6 +17,7 @@ import (
 	"tidemark/enrich/kind"
 	"tidemark/profile"
 	"tidemark/profile/mud"
+	"tidemark/profile/strict"
 )
 
 // deviceChange is what the holder of the ledger is asked to do to devices.
@@ -86,7 +87,7 @@ func changeDeviceCommands() []*cli.Command {
 					return usageError{fmt.Errorf("label: got %q, want one of %s, with = and a value", c.Args().Get(1), strings.Join(profile.LabelFacts(), ", "))}
 				}
 				if fact == "criticality" && value != "" && !slices.Contains(kind.Levels, value) {
-					return usageError{fmt.Errorf("label: criticality: got %q%s", value, didYouMean(value, kind.Levels))}
+					return usageError{fmt.Errorf("label: criticality: got %q%s", value, strict.DidYouMean(value, kind.Levels))}
 				}
 				return changeDevices(c, c.Args().Slice()[:1], deviceChange{Action: "fact", Fact: fact, Value: strings.TrimSpace(value)})
 			},

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"tidemark/profile"
+	"tidemark/profile/strict"
 )
 
 // exclusionItem is an exclusion as people write it, in flags or in a file.
@@ -254,7 +255,7 @@ func readExclusions(path string) ([]exclusionItem, error) {
 	}
 	var items []exclusionItem
 	var faults []string
-	for _, f := range decodeStrict(text, &items) {
+	for _, f := range strict.Decode(text, &items) {
 		faults = append(faults, f.String())
 	}
 	if len(faults) > 0 {

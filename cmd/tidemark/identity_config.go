@@ -13,6 +13,7 @@ import (
 	"tidemark/enrich"
 	"tidemark/enrich/source"
 	"tidemark/enrich/watch"
+	"tidemark/profile/strict"
 )
 
 // IdentityConfig is who tells which device has which address, beside the flows.
@@ -60,7 +61,7 @@ func (c IdentityConfig) validate(fault func(path, format string, args ...any)) {
 			for _, k := range source.Kinds() {
 				known = append(known, string(k))
 			}
-			fault(path+".format", "got %q%s", s.Format, didYouMean(s.Format, known))
+			fault(path+".format", "got %q%s", s.Format, strict.DidYouMean(s.Format, known))
 		}
 	}
 	for i, g := range c.Gateways {

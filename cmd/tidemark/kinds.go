@@ -20,6 +20,7 @@ import (
 	"tidemark/enrich/classifier"
 	"tidemark/enrich/kind"
 	"tidemark/enrich/names"
+	"tidemark/profile/strict"
 	"tidemark/storage"
 )
 
@@ -264,7 +265,7 @@ func (n *node) decideKind(ctx context.Context, req kindRequest) error {
 	if id == "auto" {
 		id = kind.Unknown
 	} else if rules.Kind(id).ID == "" {
-		return usageError{fmt.Errorf("no kind %q%s; want auto or one of %s", id, didYouMean(id, rules.KindNames()), strings.Join(rules.KindNames(), ", "))}
+		return usageError{fmt.Errorf("no kind %q%s; want auto or one of %s", id, strict.DidYouMean(id, rules.KindNames()), strings.Join(rules.KindNames(), ", "))}
 	}
 	if req.Device == 0 || strings.TrimSpace(req.Reason) == "" || strings.TrimSpace(req.Actor) == "" {
 		return usageError{errors.New("decide a kind: want a device, an actor and a reason")}

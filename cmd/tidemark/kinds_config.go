@@ -9,6 +9,7 @@ import (
 	"tidemark/enrich/kind"
 	"tidemark/enrich/names"
 	files "tidemark/profile/stamp"
+	"tidemark/profile/strict"
 )
 
 // KindsConfig is how devices are classified.
@@ -141,7 +142,7 @@ func (c Config) validateKinds(fault func(path, format string, args ...any)) {
 	if r, err := c.rules(); err == nil {
 		for i, m := range c.Kinds.MUD {
 			if r.Kind(m.Kind).ID == "" {
-				fault(fmt.Sprintf("kinds.mud[%d].kind", i), "got %q%s", m.Kind, didYouMean(m.Kind, r.KindNames()))
+				fault(fmt.Sprintf("kinds.mud[%d].kind", i), "got %q%s", m.Kind, strict.DidYouMean(m.Kind, r.KindNames()))
 			}
 			if _, err := mudProfile(m.Profile); err != nil || m.Profile == "" {
 				fault(fmt.Sprintf("kinds.mud[%d].profile", i), "got %q, want a URL that begins with https://, or a file with a MUD profile", m.Profile)

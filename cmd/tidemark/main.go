@@ -16,6 +16,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
+
+	"tidemark/profile/strict"
 )
 
 // version is set by the linker.
@@ -128,7 +130,7 @@ in full, 7 origin not checked.`,
 		CommandNotFound: nil,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usageError{fmt.Errorf("no command %q%s; `tidemark --help` lists them", c.Args().First(), didYouMean(c.Args().First(), commandNames(c.App)))}
+				return usageError{fmt.Errorf("no command %q%s; `tidemark --help` lists them", c.Args().First(), strict.DidYouMean(c.Args().First(), commandNames(c.App)))}
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -175,7 +177,7 @@ func helpOfGroup(c *cli.Context) error {
 	for _, sub := range c.Command.VisibleCommands() {
 		names = append(names, sub.Name)
 	}
-	return usageError{fmt.Errorf("no command %q in `tidemark %s`%s", c.Args().First(), commandPath(c), didYouMean(c.Args().First(), names))}
+	return usageError{fmt.Errorf("no command %q in `tidemark %s`%s", c.Args().First(), commandPath(c), strict.DidYouMean(c.Args().First(), names))}
 }
 
 // commandPath names a command as it is written, such as "alerts explain".
@@ -197,7 +199,7 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 				return usageError{fmt.Errorf("%s stands before the command: write `tidemark %s VALUE %s`", dashed(name), dashed(name), commandPath(c))}
 			}
 		}
-		text = fmt.Sprintf("no flag %s%s", dashed(name), didYouMean(dashed(name), flagNames(c)))
+		text = fmt.Sprintf("no flag %s%s", dashed(name), strict.DidYouMean(dashed(name), flagNames(c)))
 	} else if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		text = fmt.Sprintf("%s: got nothing behind it, want a value", dashed(strings.TrimLeft(name, "-")))
 	} else if rest, ok := strings.CutPrefix(strings.Replace(text, "invalid boolean", "invalid", 1), "invalid value "); ok {

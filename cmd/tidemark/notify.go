@@ -11,6 +11,7 @@ import (
 
 	"tidemark/profile"
 	"tidemark/profile/notify"
+	"tidemark/profile/strict"
 )
 
 func notifyCommand() *cli.Command {
@@ -103,7 +104,7 @@ func notifyTest(c *cli.Context) error {
 		if len(names) == 0 {
 			return usageError{errors.New("the configuration names no channel: see `tidemark notify --help`")}
 		}
-		return usageError{fmt.Errorf("no channel %q%s", name, didYouMean(name, names))}
+		return usageError{fmt.Errorf("no channel %q%s", name, strict.DidYouMean(name, names))}
 	} else if err != nil {
 		return codedError{exitUnreachable, fmt.Errorf("channel %s: %w", name, err)}
 	}

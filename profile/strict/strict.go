@@ -1,4 +1,6 @@
-package main
+// Package strict reads YAML that people write into structs, and reports every fault of
+// it at once.
+package strict
 
 import (
 	"bytes"
@@ -12,18 +14,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decodeStrict reads YAML into the struct that dst points to. Unlike the
+// Decode reads YAML into the struct that dst points to. Unlike the
 // library's own strict mode it goes on after a fault: unknown and repeated keys,
 // wrong types and bad values are all reported, each with line and path.
-func decodeStrict(text []byte, dst any) []fault {
+func Decode(text []byte, dst any) []Fault {
 	var doc yaml.Node
 	in := yaml.NewDecoder(bytes.NewReader(text))
 	if err := in.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil
 	} else if err != nil {
-		return []fault{{text: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}}
+		return []Fault{{Text: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}}
 	}
-	d := strictDecoder{}
+	d := decoder{}
 	if len(doc.Content) > 0 {
 		d.value(doc.Content[0], reflect.ValueOf(dst).Elem(), "")
 	}
@@ -34,32 +36,32 @@ func decodeStrict(text []byte, dst any) []fault {
 	return d.faults
 }
 
-// fault is one thing wrong at one place. The path is empty where the file as a
+// Fault is one thing wrong at one place. The path is empty where the file as a
 // whole is meant, the line 0 where it is not known.
-type fault struct {
-	line int
-	path string
-	text string
+type Fault struct {
+	Line int
+	Path string
+	Text string
 }
 
-func (f fault) String() string {
+func (f Fault) String() string {
 	place := "  "
-	if f.line > 0 {
-		place += fmt.Sprintf("line %d: ", f.line)
+	if f.Line > 0 {
+		place += fmt.Sprintf("line %d: ", f.Line)
 	}
-	if f.path != "" {
-		place += f.path + ": "
+	if f.Path != "" {
+		place += f.Path + ": "
 	}
-	return place + f.text
+	return place + f.Text
 }
 
-type strictDecoder struct{ faults []fault }
+type decoder struct{ faults []Fault }
 
-func (d *strictDecoder) fault(n *yaml.Node, path, format string, args ...any) {
-	d.faults = append(d.faults, fault{n.Line, path, fmt.Sprintf(format, args...)})
+func (d *decoder) fault(n *yaml.Node, path, format string, args ...any) {
+	d.faults = append(d.faults, Fault{n.Line, path, fmt.Sprintf(format, args...)})
 }
 
-func (d *strictDecoder) value(n *yaml.Node, v reflect.Value, path string) {
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind == yaml.AliasNode {
 		d.fault(n, path, "aliases are not read here, write the value out")
 		return
@@ -84,7 +86,7 @@ func (d *strictDecoder) value(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
-func (d *strictDecoder) text(n *yaml.Node, v reflect.Value, path string) {
+func (d *decoder) text(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.ScalarNode {
 		d.fault(n, path, "got a %s, want one value", kindName(n))
 		return
@@ -94,7 +96,7 @@ func (d *strictDecoder) text(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
-func (d *strictDecoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.MappingNode {
 		d.fault(n, path, "got a %s, want a mapping of keys to values", kindName(n))
 		return
@@ -117,7 +119,7 @@ func (d *strictDecoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 		case seen[key.Value]:
 			d.fault(key, at, "written twice")
 		case !known:
-			d.fault(key, at, "unknown key%s", didYouMean(key.Value, names))
+			d.fault(key, at, "unknown key%s", DidYouMean(key.Value, names))
 		default:
 			d.value(n.Content[i+1], v.Field(field), at)
 		}
@@ -125,7 +127,7 @@ func (d *strictDecoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
-func (d *strictDecoder) sequence(n *yaml.Node, v reflect.Value, path string) {
+func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.SequenceNode {
 		d.fault(n, path, "got a %s, want a list", kindName(n))
 		return
@@ -166,8 +168,8 @@ func kindName(n *yaml.Node) string {
 	return "single value"
 }
 
-// didYouMean names the known key nearest to got, if one is near.
-func didYouMean(got string, known []string) string {
+// DidYouMean names the known key nearest to got, if one is near.
+func DidYouMean(got string, known []string) string {
 	best, distance := "", min(3, len(got)/2+1)
 	for _, k := range known {
 		if n := editDistance(strings.ToLower(got), k); n < distance {
