@@ -32,6 +32,7 @@ func sendFlags(more ...cli.Flag) []cli.Flag {
 		&cli.StringFlag{Name: "pcap", Category: outputFlags, Usage: "write the datagrams to a capture `FILE` and send nothing"},
 		&cli.StringFlag{Name: "state", Category: outputFlags, Usage: "keep virtual time and sequence numbers in `FILE` for the next run"},
 		&cli.Float64Flag{Name: "pace", Category: outputFlags, Value: 20000, Usage: "at most `N` flow records per second of real time, 0 = no cap"},
+		&cli.Float64Flag{Name: "speed", Category: outputFlags, Usage: "let `N` virtual seconds pass in one of real time, 1 = real time, 60 = an hour a minute; 0 = as fast as --pace lets them"},
 		&cli.StringSliceFlag{Name: "exporters", Category: siteFlags, Value: cli.NewStringSlice("v9", "ipfix", "v5", "sflow"), Usage: "simulate these routers only, and the devices behind them"},
 		&cli.DurationFlag{Name: "active", Category: siteFlags, Value: time.Minute, Usage: "active timeout of the flow caches"},
 		&cli.DurationFlag{Name: "inactive", Category: siteFlags, Value: 15 * time.Second, Usage: "inactive timeout of the flow caches"},
@@ -65,7 +66,11 @@ func lifeCommand() *cli.Command {
 		Name:  "life",
 		Usage: "let the devices live, without attacks",
 		Description: `   sitesim life --to 127.0.0.1:2055 --days 15 --seed 1 --pace 20000 --state site.json
-   sitesim life --pcap life.pcap --days 2 --exporters v9,ipfix`,
+   sitesim life --pcap life.pcap --days 2 --exporters v9,ipfix
+
+As a site does, from now on, in real time; export times are those of the clock on the wall:
+
+   sitesim life --to 127.0.0.1:2055 --speed 1 --days 1 --start $(date -u +%FT%TZ)`,
 		Flags:  sendFlags(lifeFlags()...),
 		Action: func(c *cli.Context) error { return simulate(c, true, false) },
 	}
@@ -78,7 +83,8 @@ func attackCommand() *cli.Command {
 		Description: `Life goes on around the attacks. ` + "`sitesim attacks`" + ` lists them.
 
    sitesim attack --state site.json --to 127.0.0.1:2055 --labels truth.ndjson
-   sitesim attack --state site.json --attacks scan:0.1@cam-yard,volume:3`,
+   sitesim attack --state site.json --attacks scan:0.1@cam-yard,volume:3
+   sitesim attack --state site.json --attacks scan --speed 60      # an hour a minute`,
 		Flags:  sendFlags(assaultFlags(everyday)...),
 		Action: func(c *cli.Context) error { return simulate(c, false, true) },
 	}
@@ -182,6 +188,12 @@ func settingsOf(c *cli.Context) (settings, error) {
 	if o.PacketSampling < 1 || o.PacketSampling > 16383 {
 		errs = append(errs, fmt.Errorf("--packet-sampling %d: want 1 to 16383, all that a NetFlow v5 header holds", o.PacketSampling))
 	}
+	switch v := c.Float64("speed"); {
+	case !(v >= 0 && v <= 1e6):
+		errs = append(errs, fmt.Errorf("--speed %g: want 0 to 1000000", v))
+	case c.String("pcap") != "" && (v > 0 || c.IsSet("pace")):
+		errs = append(errs, errors.New("--speed or --pace with --pcap: a capture is written at full speed; `tidemark replay --speed 1` reads it in real time"))
+	}
 	if d := c.Float64("days"); c.IsSet("days") && !(d > 0 && d <= 30) {
 		errs = append(errs, fmt.Errorf("--days %g: want more than 0 and at most 30", d))
 	}
@@ -219,7 +231,7 @@ func openOutput(c *cli.Context, o settings, st *state) (output, error) {
 	if path := c.String("pcap"); path != "" {
 		return createPcap(path, to)
 	}
-	return dialUDP(o.Exporters, to, st.Ports, &pacer{rate: c.Float64("pace")})
+	return dialUDP(o.Exporters, to, st.Ports, newPacer(c.Context, c.Float64("pace"), c.Float64("speed")))
 }
 
 func writeLabels(path string, labels []*site.Label) error {

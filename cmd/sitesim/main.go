@@ -30,8 +30,8 @@ func app() *cli.App {
 	return &cli.App{
 		Name:  "sitesim",
 		Usage: "a simulated site of IoT devices, with routers that export its flows",
-		Description: `Devices live by a virtual clock: days pass in seconds, and the export times in the
-datagrams follow. The same --seed gives the same packets. Datagrams go to this machine only.
+		Description: `Devices live by a virtual clock: days pass in seconds, or as slowly as --speed says, and
+the export times in the datagrams follow. The same --seed gives the same packets. Datagrams go to this machine only.
 
 Two weeks of ordinary life, then two attacks on the same devices:
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -63,7 +64,9 @@ func dialUDP(routers []string, to map[string]netip.AddrPort, ports map[string]ui
 }
 
 func (o *udpOutput) send(router string, d export.Datagram) error {
-	o.pace.wait(d.Records)
+	if err := o.pace.wait(d.Records, d.At); err != nil {
+		return fmt.Errorf("stopped at virtual time %s: %w", time.Unix(0, d.At).UTC().Format(time.RFC3339), err)
+	}
 	_, err := o.conns[router].Write(d.Payload)
 	if errors.Is(err, syscall.ECONNREFUSED) { // the answer to an earlier datagram; this one is still to send
 		o.refused++
@@ -83,30 +86,67 @@ func (o *udpOutput) close() error {
 	return errors.Join(errs...)
 }
 
-// pacer caps flow records per second of real time.
+// pacer holds datagrams back until they are due.
 type pacer struct {
-	rate  float64 // 0 = no cap
-	start time.Time
+	rate  float64 // flow records per second of real time at most, 0 = no cap
+	speed float64 // virtual seconds that pass in one of real time, 0 = as many as there can
+	now   func() time.Time
+	sleep func(time.Duration) error // fails when the run is stopped
+
+	start time.Time // since when sent is counted
 	sent  float64
+	began time.Time // when the first datagram went
+	first int64     // its virtual time, Unix ns
 }
 
-// wait returns when n more records may go. It never lets a backlog build up that would come out as a burst.
-func (p *pacer) wait(n int) {
+// newPacer goes by this machine's clock. Who waits is woken when ctx is done.
+func newPacer(ctx context.Context, rate, speed float64) *pacer {
+	return &pacer{rate: rate, speed: speed, now: time.Now, sleep: func(d time.Duration) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(d):
+			return nil
+		}
+	}}
+}
+
+// wait returns when a datagram of n records, exported at a virtual time, may go.
+func (p *pacer) wait(n int, at int64) error {
+	if p.speed > 0 {
+		if p.began.IsZero() {
+			p.began, p.first = p.now(), at
+		}
+		due := p.began.Add(time.Duration(float64(at-p.first) / p.speed))
+		if ahead := due.Sub(p.now()); ahead > 0 {
+			if err := p.sleep(ahead); err != nil {
+				return err
+			}
+		}
+	}
+	return p.cap(n)
+}
+
+// cap never lets a backlog build up that would come out as a burst.
+func (p *pacer) cap(n int) error {
 	if p.rate <= 0 {
-		return
+		return nil
 	}
 	if p.start.IsZero() {
-		p.start = time.Now()
+		p.start = p.now()
 	}
 	due := time.Duration(p.sent / p.rate * float64(time.Second))
-	ahead := due - time.Since(p.start)
+	ahead := due - p.now().Sub(p.start)
 	switch {
 	case ahead > 2*time.Millisecond:
-		time.Sleep(ahead)
+		if err := p.sleep(ahead); err != nil {
+			return err
+		}
 	case ahead < -50*time.Millisecond:
-		p.start, p.sent = time.Now(), 0
+		p.start, p.sent = p.now(), 0
 	}
 	p.sent += float64(n)
+	return nil
 }
 
 // pcapOutput writes a capture of the same datagrams, at their virtual times.

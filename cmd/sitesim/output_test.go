@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -113,6 +116,126 @@ func TestUDPOutput_GoesOnWhenNobodyListens(t *testing.T) {
 	}
 	if out.refused == 0 {
 		t.Error("no refusal was counted")
+	}
+}
+
+// wall is a clock that moves only while somebody sleeps.
+type wall struct {
+	at   time.Time
+	stop error // what sleeping fails with
+}
+
+func (w *wall) pacer(speed float64) *pacer {
+	return &pacer{speed: speed, now: func() time.Time { return w.at }, sleep: func(d time.Duration) error {
+		w.at = w.at.Add(d)
+		return w.stop
+	}}
+}
+
+// noting notes when each datagram of a UDP output went.
+type noting struct {
+	*udpOutput
+	clock *wall
+	sent  map[string][]int64 // virtual times by router
+	went  []time.Duration    // real time since began, and
+	due   []time.Duration    // virtual time since the first datagram, of each
+	began time.Time
+	first int64
+}
+
+func (o *noting) send(router string, d export.Datagram) error {
+	if err := o.udpOutput.send(router, d); err != nil {
+		return err
+	}
+	if o.first == 0 {
+		o.first = d.At
+	}
+	o.sent[router] = append(o.sent[router], d.At)
+	o.went, o.due = append(o.went, o.clock.at.Sub(o.began)), append(o.due, time.Duration(d.At-o.first))
+	return nil
+}
+
+// TestUDPOutput_RealTimeFollowsVirtualTime: at --speed 60 an hour goes in a minute, no datagram
+// before its time, and what arrives was exported at the virtual times, in order.
+func TestUDPOutput_RealTimeFollowsVirtualTime(t *testing.T) {
+	const speed = 60
+	conn, to := listen(t)
+	clock := &wall{at: time.Unix(1e9, 0)}
+	o, st := plain(), fresh(1)
+	o.Exporters = []string{"A", "B"} // NetFlow v9 and IPFIX say when they exported, to the second
+	udp, err := dialUDP(o.Exporters, map[string]netip.AddrPort{"A": to, "B": to}, st.Ports, clock.pacer(speed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &noting{udpOutput: udp, clock: clock, sent: map[string][]int64{}, began: clock.at}
+	live(t, o, st, out, time.Hour)
+	if err := out.close(); err != nil {
+		t.Fatal(err)
+	}
+	latest := time.Duration(0)
+	for i, due := range out.due {
+		latest = max(latest, due)
+		if off := out.went[i] - latest/speed; off < -time.Microsecond || off > time.Microsecond {
+			t.Fatalf("datagram %d, exported %s after the first, went after %s", i, due, out.went[i])
+		}
+	}
+	if total := out.went[len(out.went)-1]; total < 58*time.Second || total > time.Minute {
+		t.Errorf("an hour took %s, want about a minute", total)
+	}
+	exported := map[string]int{"A": 8, "B": 4} // offsets of the export time: RFC 3954, Section 5.1; RFC 7011, Section 3.1
+	drain(t, conn, func(src netip.AddrPort, payload []byte) {
+		for _, name := range o.Exporters {
+			if router(name).Source != src.Addr().String() {
+				continue
+			}
+			want := time.Unix(0, out.sent[name][0]).Unix()
+			if got := int64(binary.BigEndian.Uint32(payload[exported[name]:])); got != want {
+				t.Fatalf("exporter %s: a datagram says it was exported at %d, want %d", name, got, want)
+			}
+			out.sent[name] = out.sent[name][1:]
+		}
+	})
+	for _, name := range o.Exporters {
+		if n := len(out.sent[name]); n > 0 {
+			t.Errorf("exporter %s: %d datagrams did not arrive", name, n)
+		}
+	}
+}
+
+// TestScenario_WhoWaitsCanBeStopped: in real time a day is long.
+func TestScenario_WhoWaitsCanBeStopped(t *testing.T) {
+	_, to := listen(t)
+	begin := time.Unix(1e9, 0)
+	clock := &wall{at: begin, stop: context.Canceled}
+	st := fresh(1)
+	out, err := dialUDP([]string{"A"}, map[string]netip.AddrPort{"A": to}, st.Ports, clock.pacer(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.close()
+	o := plain()
+	o.Exporters = []string{"A"}
+	c, err := newScenario(o, st, out, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.runTo(t.Context(), st.Now.Add(24*time.Hour)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the run was stopped", err)
+	}
+	if clock.at.Sub(begin) > time.Hour {
+		t.Errorf("it went on for %s", clock.at.Sub(begin))
+	}
+}
+
+// TestSettings_ACaptureHasNoPace: a flag that would do nothing is refused.
+func TestSettings_ACaptureHasNoPace(t *testing.T) {
+	for _, flag := range [][]string{{"--speed", "1"}, {"--pace", "100"}} {
+		a := app()
+		a.Writer, a.ErrWriter = io.Discard, io.Discard
+		err := a.Run(append([]string{"sitesim", "life", "--days", "0.01", "--pcap", filepath.Join(t.TempDir(), "x.pcap")}, flag...))
+		if err == nil || !strings.Contains(err.Error(), "--pcap") {
+			t.Errorf("%v: got %v, want a refusal", flag, err)
+		}
 	}
 }
 

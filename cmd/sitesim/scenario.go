@@ -106,10 +106,10 @@ func (c *scenario) runTo(ctx context.Context, until time.Time) error {
 		if next == until {
 			c.sim.Finish()
 		}
-		fmt.Fprintf(c.progress, "sitesim: %s  %7d flow records, %d so far\n", now.Format("Mon 2006-01-02 15:04"), c.records-before, c.records)
 		if c.fault != nil {
 			return c.fault
 		}
+		fmt.Fprintf(c.progress, "sitesim: %s  %7d flow records, %d so far\n", now.Format("Mon 2006-01-02 15:04"), c.records-before, c.records)
 		now = next
 	}
 	c.state.Now = until
