@@ -364,7 +364,7 @@ func (r *report) slow() {
 		if len(r.of(part.kind, "")) == 0 {
 			continue
 		}
-		r.f("## %s\n\n%s\n\n", part.title, strings.ReplaceAll(part.text, "%", "%%"))
+		r.f("## %s\n\n%s\n\n", part.title, part.text)
 		var rows [][]string
 		for _, set := range []string{Tuning, Sealed} {
 			list := r.of(part.kind, set)
