@@ -162,7 +162,7 @@ func (c *collector) devices(ctx context.Context) (list []known, err error) {
 
 // examples explains an alert of each family: one in which it speaks loudest if there
 // is one, of people who were told before others, and the shortest of these.
-func (c *collector) examples(ctx context.Context, list []alert) (map[string]string, error) {
+func (c *collector) examples(ctx context.Context, list []alert) (map[string]Example, error) {
 	best := map[string]alert{}
 	rank := func(a alert, family string) int {
 		n := len(a.Lines)
@@ -181,13 +181,13 @@ func (c *collector) examples(ctx context.Context, list []alert) (map[string]stri
 			}
 		}
 	}
-	m := map[string]string{}
+	m := map[string]Example{}
 	for family, a := range best {
-		var text string
-		if err := c.run(ctx, &text, "alerts", "explain", a.ID); err != nil {
+		e := Example{Text: a.Text}
+		if err := c.run(ctx, &e.Explained, "alerts", "explain", a.ID); err != nil {
 			return nil, err
 		}
-		m[family] = text
+		m[family] = e
 	}
 	return m, nil
 }

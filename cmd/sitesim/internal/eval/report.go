@@ -40,6 +40,7 @@ func Write(w io.Writer, all []*Result, machine string) error {
 	r.bars()
 	r.benign()
 	r.attacks()
+	r.plain()
 	r.times()
 	r.slow()
 	r.real()
@@ -99,6 +100,21 @@ func brief(list []Outcome, hit func(o *Outcome) bool) string {
 		return "–"
 	}
 	return fmt.Sprintf("%d/%d", k, len(list))
+}
+
+// interval is a recall with its interval in a narrow column: "12/13 (0.67–0.99)".
+func interval(list []Outcome) string {
+	if len(list) == 0 {
+		return "–"
+	}
+	k := 0
+	for i := range list {
+		if list[i].Notified {
+			k++
+		}
+	}
+	lo, hi := wilson(k, len(list))
+	return fmt.Sprintf("%d/%d (%.2f–%.2f)", k, len(list), lo, hi)
 }
 
 func notified(o *Outcome) bool { return o.Notified }
@@ -173,7 +189,7 @@ func sumDays(list []*Result) (days float64) {
 func person(class string) bool { return class == "pc" || class == "server" || class == "router" }
 
 func (r *report) benign() {
-	r.f("## False alarms\n\n")
+	r.f("## False alarms, synthetic\n\n")
 	for _, set := range []string{Tuning, Sealed} {
 		list := r.of(Benign, set)
 		if len(list) == 0 {
@@ -253,8 +269,8 @@ func classes(list []*Result) []string {
 }
 
 func (r *report) attacks() {
-	r.f("## Attacks found\n\n")
-	r.f("Recall with the Wilson 95 %% interval. *Right name, notified* is what counts; *right name, listed* includes alerts too weak to notify; *any, notified* is a notified alert of whatever family about that device in time. Levels go from 0, faint, to 4, gross (`sitesim attacks`).\n\n")
+	r.f("## Attacks found, synthetic\n\n")
+	r.f("Recall with the Wilson 95 %% interval (in the narrow columns the interval only). *Right name, notified* is what counts; *right name, listed* includes alerts too weak to notify; *any, notified* is a notified alert of whatever family about that device in time. Levels go from 0, faint, to 4, gross (`sitesim attacks`).\n\n")
 	for _, set := range []string{Tuning, Sealed} {
 		list := append(r.of(Attacks, set), r.of(Timing, set)...)
 		if len(list) == 0 {
@@ -268,17 +284,21 @@ func (r *report) attacks() {
 			}
 			row := []string{class, share(pick(-1), notified), brief(pick(-1), inList), brief(pick(-1), other)}
 			for level := range 5 {
-				row = append(row, brief(pick(level), notified))
+				row = append(row, interval(pick(level)))
 			}
 			rows = append(rows, row)
 		}
-		r.table([]string{"attack", "right name, notified", "right name, listed", "any, notified", "level 0", "1", "2", "3", "4"}, rows)
+		all := []string{"**all**", share(outcomes(list, anything), notified), brief(outcomes(list, anything), inList), brief(outcomes(list, anything), other)}
+		for level := range 5 {
+			all = append(all, interval(outcomes(list, func(_ *Result, o *Outcome) bool { return o.Level == level })))
+		}
+		r.table([]string{"attack", "right name, notified", "right name, listed", "any, notified", "level 0", "1", "2", "3", "4"}, append(rows, all))
 
 		r.f("By sampling rate, maturity of the device and what it is known by (right name, notified):\n\n")
 		rows = nil
 		for _, class := range append(classes(list), "") {
 			pick := func(keep func(x *Result) bool) string {
-				return brief(outcomes(list, func(x *Result, o *Outcome) bool { return (class == "" || o.Attack == class) && keep(x) }), notified)
+				return interval(outcomes(list, func(x *Result, o *Outcome) bool { return (class == "" || o.Attack == class) && keep(x) }))
 			}
 			name := class
 			if class == "" {
@@ -298,15 +318,19 @@ func (r *report) attacks() {
 			rows = append(rows, row)
 		}
 		r.table([]string{"attack", "1:1", "1:100", "1:1000", "initial", "learning", "learned", "MAC", "IP", "1:1 and learned"}, rows)
-		r.plain(set)
 	}
 }
 
 // plain is the sample of the bars: what was done to learned devices on unsampled routers, in all parts.
-func (r *report) plain(set string) {
-	if len(r.of(Bars, set)) == 0 {
-		return
+func (r *report) plain() {
+	for _, set := range []string{Tuning, Sealed} {
+		if len(r.of(Bars, set)) > 0 {
+			r.plainOf(set)
+		}
 	}
+}
+
+func (r *report) plainOf(set string) {
 	list := slices.DeleteFunc(r.struck(set), func(x *Result) bool { return x.Sampling != 1 || x.Maturity != "learned" })
 	var rows [][]string
 	for _, class := range classes(list) {
@@ -316,19 +340,19 @@ func (r *report) plain(set string) {
 		all := pick(anything)
 		row := []string{class, share(all, notified), brief(all, inList), brief(all, other)}
 		for level := range 5 {
-			row = append(row, brief(pick(func(_ *Result, o *Outcome) bool { return o.Level == level }), notified))
+			row = append(row, interval(pick(func(_ *Result, o *Outcome) bool { return o.Level == level })))
 		}
 		for _, i := range identities {
-			row = append(row, brief(pick(func(x *Result, _ *Outcome) bool { return x.Identity == i }), notified))
+			row = append(row, interval(pick(func(x *Result, _ *Outcome) bool { return x.Identity == i })))
 		}
 		rows = append(rows, row)
 	}
-	r.f("Learned devices of unsampled routers, with the trials of the part bars (which are in no other table but that of the bars):\n\n")
+	r.f("### %s seeds: learned devices on unsampled routers\n\nWith the trials of the part bars, which are in none of the tables above but that of the bars.\n\n", set)
 	r.table([]string{"attack", "right name, notified", "right name, listed", "any, notified", "level 0", "1", "2", "3", "4", "MAC", "IP"}, rows)
 }
 
 func (r *report) times() {
-	r.f("## Time to detect\n\n")
+	r.f("## Time to detect, synthetic\n\n")
 	r.f("From the first malicious packet, or from the first record about it that the router exported, to the end of the slice of exports after which the alert was there: learned devices, unsampled routers, active timeout 60 s, inactive 15 s. The slices end every 10 s for 3 min, then 5, 10, 20, 30 min, 1, 2, 4 and 8 h after the first packet, so each figure is an upper bound; what a live collector adds is the age of a batch (5 s). p95 is `never` when more than 5 %% were not found.\n\n")
 	for _, set := range []string{Tuning, Sealed} {
 		list := r.of(Timing, set)

@@ -12,7 +12,7 @@ const most = 40
 
 // failures lists what went wrong with tuning seeds.
 func (r *report) failures() {
-	r.f("## Failures\n\nOf tuning seeds only; at most %d of each.\n\n", most)
+	r.f("## Failures\n\nOf tuning seeds and real captures only; at most %d of each.\n\n", most)
 	var rows [][]string
 	for _, x := range r.of(Benign, Tuning) {
 		for _, a := range x.Alarms {
@@ -24,17 +24,24 @@ func (r *report) failures() {
 	r.f("### Notified false alarms: %d\n\n", len(rows))
 	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[3]+a[2], b[3]+b[2]) })
 	r.table([]string{"trial", "device", "family", "what happened", "alert"}, thin(rows))
-	rows = nil
-	for _, x := range r.struck(Tuning) {
-		for _, o := range x.Outcomes {
-			if !o.Notified && x.Sampling == 1 && x.Maturity == "learned" {
-				rows = append(rows, []string{o.Attack, fmt.Sprint(o.Level), o.Device, x.Identity, o.Start.Format("Mon 15:04"), fmt.Sprint(o.Octets), fmt.Sprint(o.Daily), strings.Join(o.Families, ", ")})
+	missed := func(title string, list []*Result, keep func(x *Result) bool) {
+		var rows [][]string
+		for _, x := range list {
+			for _, o := range x.Outcomes {
+				if !o.Notified && keep(x) {
+					rows = append(rows, []string{o.Attack, fmt.Sprint(o.Level), x.Name, o.Device, o.Start.Format("Mon 15:04"), fmt.Sprint(o.Octets), fmt.Sprint(o.Daily), yes(o.Listed), strings.Join(o.Families, ", ")})
+				}
 			}
 		}
+		r.f("### %s: %d\n\n", title, len(rows))
+		slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
+		r.table([]string{"attack", "level", "trial", "device", "began", "octets", "usual upload a day", "right name, listed", "families of alerts there were"}, thin(rows))
 	}
-	r.f("### Attacks on learned devices that unsampled routers saw and nobody was notified of by the right name: %d\n\n", len(rows))
-	slices.SortStableFunc(rows, func(a, b []string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
-	r.table([]string{"attack", "level", "device", "known by", "began", "octets", "usual upload a day", "families of alerts there were"}, thin(rows))
+	plain := func(x *Result) bool { return x.Sampling == 1 && x.Maturity == "learned" }
+	missed("Attacks on learned devices that unsampled routers saw and nobody was notified of by the right name", r.struck(Tuning), plain)
+	missed("The same of younger devices or through sampling", r.struck(Tuning), func(x *Result) bool { return !plain(x) })
+	missed("The same of poisoning, ramps, and what the operator configured", slices.Concat(r.of(Poison, Tuning), r.of(Ramp, Tuning), r.of(Told, Tuning)), func(*Result) bool { return true })
+	missed("The same of real attacks", r.of(Splice, ""), func(*Result) bool { return true })
 }
 
 // thin picks at most so many rows, evenly.
@@ -50,20 +57,20 @@ func thin(rows [][]string) [][]string {
 }
 
 func (r *report) examples() {
-	seen := map[string]string{}
+	seen := map[string]Example{}
 	for _, x := range r.all {
-		for family, text := range x.Examples {
-			if seen[family] == "" {
-				seen[family] = text
+		for family, e := range x.Examples {
+			if _, ok := seen[family]; !ok {
+				seen[family] = e
 			}
 		}
 	}
 	if len(seen) == 0 {
 		return
 	}
-	r.f("## One alert of each family\n\nAs `tidemark alerts explain` shows it, from these trials.\n\n")
+	r.f("## One alert of each family\n\nFrom these trials: the line by which people are told, and how `tidemark alerts explain` explains it.\n\n")
 	for _, family := range slices.Sorted(maps.Keys(seen)) {
-		r.f("### %s\n\n```\n%s\n```\n\n", family, strings.TrimSpace(seen[family]))
+		r.f("### %s\n\n> %s\n\n```\n%s\n```\n\n", family, cell(seen[family].Text), strings.TrimSpace(seen[family].Explained))
 	}
 }
 

@@ -18,12 +18,18 @@ type Result struct {
 	Program            string  // version of the program under test
 	Seconds            float64 // the program took
 	Flows              uint64
-	DeviceDays         float64           // of devices the collector can tell apart
-	LearnedDays        float64           // of them, after the learning period
-	Alarms             []Alarm           `json:",omitempty"` // of benign trials
-	Outcomes           []Outcome         `json:",omitempty"` // of the others
-	Episodes           int               `json:",omitempty"`
-	Examples           map[string]string `json:",omitempty"` // an explained alert of each family
+	DeviceDays         float64            // of devices the collector can tell apart
+	LearnedDays        float64            // of them, after the learning period
+	Alarms             []Alarm            `json:",omitempty"` // of benign trials
+	Outcomes           []Outcome          `json:",omitempty"` // of the others
+	Episodes           int                `json:",omitempty"`
+	Examples           map[string]Example `json:",omitempty"` // an alert of each family
+}
+
+// Example is an alert as a reader sees it.
+type Example struct {
+	Text      string // by which people are told
+	Explained string // by `alerts explain`
 }
 
 // Alarm is an alert that should not be.
