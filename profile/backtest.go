@@ -88,6 +88,13 @@ func (s *Scorer) Backtest(ctx context.Context, since time.Time, most time.Durati
 	}
 	s.refreshLists()
 	s.refreshCalendars()
+	s.trying = true
+	if err := s.refreshDetectors(ctx); err != nil {
+		return r, fmt.Errorf("backtest: %w", err)
+	}
+	if err := s.DetectorStatus().Err(); err != nil {
+		return r, fmt.Errorf("backtest: %w: see tidemark detectors check", err)
+	}
 	described, err := s.Descriptions(ctx)
 	if err != nil {
 		return r, err

@@ -271,9 +271,13 @@ func (i *Incident) evidence(detectors []Detector, shadow []string, untold map[st
 		}
 		d := detectorNamed(detectors, l.Family)
 		hard := d != nil && d.Hard || l.Score >= 50
+		family := l.Family
+		if d != nil && d.family != "" {
+			family = d.family
+		}
 		add := func(to map[string]evidence) {
-			e := to[l.Family]
-			to[l.Family] = evidence{max(e.score, float64(l.Score)/100), l.Stage, e.hard || hard}
+			e := to[family]
+			to[family] = evidence{max(e.score, float64(l.Score)/100), l.Stage, e.hard || hard}
 		}
 		add(all)
 		if l.Cause == "" || untold[l.Cause] {

@@ -21,9 +21,16 @@ func (s *Scorer) Rules(ctx context.Context, i Incident) ([]contain.Rule, error) 
 	if len(lines) == 0 { // of a version before lines
 		lines = []Line{{Family: i.Family, Target: i.Target, Query: i.Query}}
 	}
+	if err := s.refreshDetectors(ctx); err != nil {
+		return nil, err
+	}
 	var out []contain.Rule
 	for _, l := range lines {
-		found, err := s.findings(ctx, l.Query)
+		d := detectorNamed(s.detectors, l.Family)
+		if d == nil {
+			continue // which edges are meant only the detector says
+		}
+		found, err := s.findingsOf(ctx, d, l.Query)
 		if err != nil {
 			return nil, fmt.Errorf("find the edges of alert %s again: %w", i.Name(), err)
 		}

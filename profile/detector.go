@@ -25,6 +25,11 @@ type Detector struct {
 	brief      bool // judges minutes, single flows or what is kept no longer than contacts: days of which only edges are kept tell it nothing
 	hearsAll   bool // history includes what was judged malicious: that a device was heard is no evil
 	sql        string
+
+	// Of those that operators bring in files:
+	File   string           // "" = built in
+	Bounds map[string]Bound // of Parameters
+	family string           // what the risk takes it for; "" = its name
 }
 
 // sign is something the gate sees in new contacts, of which detectors make more.
@@ -154,15 +159,7 @@ func (f *finding) score() float64 { return f.Severity * f.Strength * f.Confidenc
 // statement binds the detector's statement to batches (after, upto] of a log,
 // of one device and its peers, or of all (0).
 func (s *Scorer) statement(d *Detector, log, after, upto, device uint64, peers ...uint64) (string, error) {
-	values := map[string]any{
-		"site": s.config.Site, "log": log, "after": after, "upto": upto, "device": device,
-		"learning": uint64(s.config.LearningPeriod / time.Second),
-		"listed":   s.suspects.addrs, "reasons": s.suspects.reasons,
-		"zone": s.config.Zone.String(), "off": s.days.off, "work": s.days.work, "clock": s.lull.clock,
-	}
-	for p, v := range d.Parameters {
-		values[p] = v
-	}
+	values := s.values(d, log, after, upto, device)
 	s.frozen.values(values)
 	known := s.joined
 	if d.pace == prompt && s.day.IsZero() {
@@ -179,7 +176,24 @@ func (s *Scorer) statement(d *Detector, log, after, upto, device uint64, peers .
 	if !s.day.IsZero() {
 		sql, values["day"] = ofDay(sql), s.day
 	}
+	if d.File != "" {
+		sql = asFindings(sql)
+	}
 	return bind(sql, values)
+}
+
+// values are what every statement of a detector may use, and its parameters.
+func (s *Scorer) values(d *Detector, log, after, upto, device uint64) map[string]any {
+	values := map[string]any{
+		"site": s.config.Site, "log": log, "after": after, "upto": upto, "device": device,
+		"learning": uint64(s.config.LearningPeriod / time.Second),
+		"listed":   s.suspects.addrs, "reasons": s.suspects.reasons,
+		"zone": s.config.Zone.String(), "off": s.days.off, "work": s.days.work, "clock": s.lull.clock,
+	}
+	for p, v := range d.Parameters {
+		values[p] = v
+	}
+	return values
 }
 
 // find runs one detector over batches (after, upto] of a log.
@@ -188,7 +202,7 @@ func (s *Scorer) find(ctx context.Context, d *Detector, log, after, upto uint64)
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
 	}
-	out, err := s.findings(ctx, sql)
+	out, err := s.findingsOf(ctx, d, sql)
 	if err != nil {
 		return nil, fmt.Errorf("detector %s: %w", d.Name, err)
 	}

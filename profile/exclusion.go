@@ -57,14 +57,15 @@ type Exclusion struct {
 func (x *Exclusion) Name() string { return fmt.Sprintf("%016x", x.ID) }
 
 // Validate reports every fault of an exclusion that is to begin at now.
-func (x *Exclusion) Validate(now time.Time) error {
+// own are the names of detectors that are not built in.
+func (x *Exclusion) Validate(now time.Time, own ...string) error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if x.Device == 0 && x.Kind == "" && x.Peer == "" && x.Port == 0 {
 		fault("scope: got none, want a device, kind, peer or service: an exclusion of everything would blind the site")
 	}
 	if x.Family != "" {
-		var names []string
+		names := slices.Clone(own)
 		for _, d := range Detectors() {
 			names = append(names, d.Name)
 		}
@@ -194,7 +195,7 @@ func (s *Scorer) Exclude(ctx context.Context, list []Exclusion, by By) ([]Exclus
 			x.Expires = by.At.Add(DefaultExclusion)
 		}
 		x.ID = exclusionID(s.config.Site, x)
-		if err := x.Validate(by.At); err != nil {
+		if err := x.Validate(by.At, DetectorFileNames(s.config.Detectors)...); err != nil {
 			errs = append(errs, fmt.Errorf("exclusion %d: %w", i+1, err))
 		}
 	}

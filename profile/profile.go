@@ -35,6 +35,8 @@ type Config struct {
 	// header of detectors/NAME.sql says what each means.
 	Parameters map[string]map[string]float64
 
+	Detectors string // directory of the operator's own; "" = none
+
 	Lists []intel.Source // of addresses nobody should talk to
 
 	// Zone is what the site's clocks show, so what hours and days are; default UTC.
@@ -66,7 +68,8 @@ func (c Config) Validate() error {
 	for _, err := range intel.Validate(c.Lists) {
 		errs = append(errs, fmt.Errorf("profile.lists%w", err))
 	}
-	known := Detectors()
+	known, _ := DetectorFiles(c.Detectors)
+	known = append(Detectors(), known...)
 	names := make([]string, len(known))
 	if c.Budget.Device < 0 || c.Budget.Site < 0 {
 		errs = append(errs, fmt.Errorf("profile.budget: got %d a day of a device, %d of the site, want 0 (the default) or more", c.Budget.Device, c.Budget.Site))
@@ -75,13 +78,17 @@ func (c Config) Validate() error {
 	for i, d := range known {
 		names[i], byName[d.Name] = d.Name, d
 	}
+	files := DetectorFileNames(c.Detectors) // those with faults too
 	for _, name := range slices.Concat(c.Disabled, c.Shadow) {
-		if _, ok := byName[name]; !ok {
+		if _, ok := byName[name]; !ok && !slices.Contains(files, name) {
 			errs = append(errs, fmt.Errorf("profile.disabled: no detector %q, want one of %s", name, strings.Join(names, ", ")))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Parameters)) {
 		d, ok := byName[name]
+		if !ok && slices.Contains(files, name) {
+			continue // what it may be is not known
+		}
 		if !ok {
 			errs = append(errs, fmt.Errorf("profile.parameters: no detector %q, want one of %s", name, strings.Join(names, ", ")))
 			continue
@@ -90,8 +97,8 @@ func (c Config) Validate() error {
 			if _, ok := d.Parameters[p]; !ok {
 				errs = append(errs, fmt.Errorf("profile.parameters.%s: no parameter %q, want one of %s", name, p,
 					strings.Join(slices.Sorted(maps.Keys(d.Parameters)), ", ")))
-			} else if v := c.Parameters[name][p]; v < 0 || v != v {
-				errs = append(errs, fmt.Errorf("profile.parameters.%s.%s: got %v, want a number from 0", name, p, v))
+			} else if err := d.Within(p, c.Parameters[name][p]); err != nil {
+				errs = append(errs, fmt.Errorf("profile.parameters.%s.%s: %w", name, p, err))
 			}
 		}
 	}
@@ -134,6 +141,8 @@ type Scorer struct {
 	near      joined    // of joined those that the batches being scored have to do with
 	day       time.Time // of a backtest that has only edges; zero = contacts
 	lull      lull
+	own       own
+	trying    bool // a backtest: whoever tries a detector file wants to know that it fails
 }
 
 // New checks the configuration. It does no work.

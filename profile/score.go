@@ -55,6 +55,9 @@ type backlog struct {
 func (s *Scorer) Score(ctx context.Context, watermark time.Time) error {
 	s.refreshLists()
 	s.refreshCalendars()
+	if err := s.refreshDetectors(ctx); err != nil {
+		return fmt.Errorf("score: %w", err)
+	}
 	if err := s.refreshProfiles(ctx); err != nil {
 		return fmt.Errorf("score: %w", err)
 	}
@@ -127,10 +130,13 @@ func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) (
 	var all []finding
 	for i := range s.detectors {
 		d := &s.detectors[i]
-		if d.pace != p || d.needs&signs != d.needs {
+		if d.pace != p || d.needs&signs != d.needs || d.File != "" && s.own.rests(d.Name, upto) {
 			continue
 		}
 		found, err := s.find(ctx, d, log, after, upto)
+		if d.File != "" {
+			err = s.ran(d, after, upto, err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ func TestPackages_DependDownwardsOnly(t *testing.T) {
 		"tidemark/profile/intel":          {"tidemark/profile/stamp"},
 		"tidemark/profile/mud":            {"tidemark/profile/stamp"},
 		"tidemark/profile/hook":           {},
-		"tidemark/profile/strict":          {},
+		"tidemark/profile/strict":         {},
 		"tidemark/profile/notify":         {"tidemark/profile/hook", "tidemark/collector/flow/oneline"},
 		"tidemark/anchor/merkle":          {"tidemark/anchor/merkle/"},
 		"tidemark/anchor/txmgr":           {"tidemark/anchor/"},

@@ -1,0 +1,1 @@
+SELECT DISTINCT lower(name) FROM system.table_functions
