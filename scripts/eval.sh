@@ -7,7 +7,7 @@
 #   EVAL=short make eval          one small trial of each kind, under three minutes; prints, writes no document
 #   TIDEMARK_EVAL_BUDGET=35m make eval   what fits, the most telling trials first; run again, the same
 #                                 version goes on where it stopped, and a new one begins anew
-#   EVAL_PARTS=benign,attacks     some parts only: benign attacks bars timing poison ramp told splice devices
+#   EVAL_PARTS=benign,attacks     some parts only: benign attacks bars timing delays poison ramp told splice devices
 #   EVAL_SEEDS=tuning             one set of seeds only
 #   EVAL_ONLY=tuning-1-learned    trials whose name holds this
 #   EVAL_RESULTS=DIR              where results are kept, one file a trial; a trial run again replaces its own
@@ -16,7 +16,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 bin=$root/bin
 captures=${TIDEMARK_CAPTURES:-$root/../shared/captures}
 results=${EVAL_RESULTS:-${TIDEMARK_CACHE:-$HOME/.cache/tidemark}/eval}
-parts=${EVAL_PARTS:-benign,attacks,bars,timing,poison,ramp,told,splice,devices}
+parts=${EVAL_PARTS:-benign,attacks,bars,timing,delays,poison,ramp,told,splice,devices}
 without() { tr , '\n' <<<"$2" | sed "/^$1\$/d" | paste -sd,; } # PART LIST
 devices=0
 if [[ ,$parts, == *,devices,* ]]; then

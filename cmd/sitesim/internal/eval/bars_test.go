@@ -72,10 +72,14 @@ func TestBars_TheSampleIsWhatTheNotesSay(t *testing.T) {
 func TestBars_ADayIsNoBusierThanInThePartAttacks(t *testing.T) {
 	most := len(attacks(Tuning, 4, full).config.Strikes)
 	for _, d := range designs([]string{Bars}, Tuning, full) {
-		perDay, perCamp := map[int]int{}, map[string]int{}
+		perDay, perCamp, days := map[int]int{}, map[string]int{}, map[int]int{}
 		for _, s := range d.config.Strikes {
 			perDay[int(s.At/day)]++
 			perCamp[fmt.Sprint(s.Attack, " ", s.Camp)]++
+			if on, ok := days[s.Camp]; ok && on != int(s.At/day) {
+				t.Errorf("%s: camp %d strikes on two days, so that its hosts are old on the second", d.Name, s.Camp)
+			}
+			days[s.Camp] = int(s.At / day)
 		}
 		for at, n := range perDay {
 			if n > most {
@@ -85,6 +89,33 @@ func TestBars_ADayIsNoBusierThanInThePartAttacks(t *testing.T) {
 		for camp, n := range perCamp {
 			if n > 2 {
 				t.Errorf("%s: %d strikes of %s", d.Name, n, camp)
+			}
+		}
+	}
+}
+
+// TestDelays_EveryFactorIsTimedAndFindsItsDevices: beside what the part timing has.
+func TestDelays_EveryFactorIsTimedAndFindsItsDevices(t *testing.T) {
+	for _, set := range []string{Tuning, Sealed} {
+		seen := map[string]bool{"1": true, "learned": true, "MAC": true}
+		for _, d := range designs([]string{Delays}, set, full) {
+			seen[fmt.Sprint(d.Sampling)], seen[d.Maturity], seen[d.Identity] = true, true, true
+			victims, err := trial.Victims(d.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(victims) != len(d.config.Strikes) {
+				t.Errorf("%s: %d of %d strikes find a device", d.Name, len(victims), len(d.config.Strikes))
+			}
+		}
+		for _, s := range samplings {
+			if !seen[fmt.Sprint(s)] {
+				t.Errorf("%s: nothing is timed at 1 in %d", set, s)
+			}
+		}
+		for _, f := range append(maturities, identities...) {
+			if !seen[f] {
+				t.Errorf("%s: nothing is timed of %s", set, f)
 			}
 		}
 	}

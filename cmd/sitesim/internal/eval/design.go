@@ -28,6 +28,7 @@ const (
 	Attacks = "attacks" // every attack at one sampling rate, maturity and identity
 	Bars    = "bars"    // many of the attacks that have bars, on learned devices of unsampled routers
 	Timing  = "timing"  // the same in slices of seconds, to see when an alert comes
+	Delays  = "delays"  // the same at other sampling rates, maturities and identities, in fewer slices
 	Poison  = "poison"  // attacks from the first hour on
 	Ramp    = "ramp"    // uploads that grow day by day
 	Told    = "told"    // what is wrong by what the operator configured, or is wrong with a router
@@ -35,7 +36,7 @@ const (
 )
 
 // Parts are all kinds, in the order in which they run.
-var Parts = []string{Benign, Attacks, Bars, Timing, Poison, Ramp, Told, Splice}
+var Parts = []string{Benign, Attacks, Bars, Timing, Delays, Poison, Ramp, Told, Splice}
 
 // A design is one trial to run.
 type design struct {
@@ -79,6 +80,12 @@ func dated(c *trial.Config) {
 // bases of the seeds.
 var bases = map[string]uint64{Tuning: 1000, Sealed: 770000}
 
+// factors are one combination of factors.
+type factors struct {
+	sampling           int
+	maturity, identity string
+}
+
 // size scales an evaluation.
 type size struct {
 	benignRuns, benignDevices, benignDays int
@@ -87,11 +94,12 @@ type size struct {
 	cells                                 int // of the 18 of sampling, maturity and identity
 	barRuns                               int
 	timingRuns                            int
+	delays                                []factors
 	rampDevices                           int
 }
 
 var (
-	full  = size{benignRuns: 3, benignDevices: 130, benignDays: 28, attackDevices: 68, barDevices: 90, cells: 18, barRuns: 4, timingRuns: 2, rampDevices: 24}
+	full  = size{benignRuns: 3, benignDevices: 130, benignDays: 28, attackDevices: 68, barDevices: 90, cells: 18, barRuns: 4, timingRuns: 2, rampDevices: 24, delays: []factors{{1, "learned", "IP"}, {1, "learning", "MAC"}, {1, "initial", "MAC"}, {100, "learned", "MAC"}, {1000, "learned", "MAC"}}}
 	short = size{benignRuns: 1, benignDevices: 40, benignDays: 10, attackDevices: 70, barDevices: 90, cells: 1, barRuns: 1, timingRuns: 0, rampDevices: 0}
 )
 
@@ -115,6 +123,10 @@ func designs(parts []string, set string, s size) []design {
 		case Timing:
 			for i := range s.timingRuns {
 				all = append(all, timing(set, i, s))
+			}
+		case Delays:
+			for i, c := range s.delays {
+				all = append(all, delays(set, i, c))
 			}
 		case Poison:
 			all = append(all, poison(set, s))
@@ -244,7 +256,7 @@ var identified = map[string][]trial.Tap{
 // bars is one of the trials that make the sample of the bars large enough. Half of them know devices
 // by MAC, half by address; the strikes of a class are dealt to them in turn, with levels in turn, and
 // to two days. A site has about as many strikes a day as one of the part attacks, and no more of
-// them from one network outside: two of each class.
+// them from one network outside: two of each class, on one day.
 func bars(set string, i int, s size) design {
 	identity := identities[i%2]
 	seed := bases[set] + 600 + uint64(i)
@@ -269,7 +281,7 @@ func bars(set string, i int, s size) design {
 			if to != i {
 				continue
 			}
-			c.Strikes = append(c.Strikes, trial.Strike{Attack: x.attack, Level: j / 2 % 5, Camp: dealt / 2, At: begin + time.Duration(dealt%2)*day + hour(x.attack, rng)})
+			c.Strikes = append(c.Strikes, trial.Strike{Attack: x.attack, Level: j / 2 % 5, Camp: dealt/4*2 + dealt%2, At: begin + time.Duration(dealt%2)*day + hour(x.attack, rng)})
 			dealt++
 		}
 	}
@@ -310,7 +322,7 @@ func timing(set string, i int, s size) design {
 	}
 	waves := []time.Duration{8*day + 10*time.Hour, 8*day + 19*time.Hour}
 	for k, name := range names() {
-		if name == "odd-hour" || name == "slow-scan" || name == "theft" {
+		if slow(name) {
 			continue
 		}
 		for w, wave := range waves {
@@ -328,6 +340,33 @@ func timing(set string, i int, s size) design {
 	}
 	return design{Name: fmt.Sprintf("timing-%s-%d", set, i), Kind: Timing, Set: set, Sampling: 1, Maturity: "learned", Identity: "MAC", Learned: learning, config: c}
 }
+
+// delays has one wave of attacks, two of each class, and slices around it.
+func delays(set string, i int, f factors) design {
+	seed := bases[set] + 700 + uint64(i)
+	rng := rand.New(rand.NewPCG(seed, 8))
+	wave := ages[f.maturity] + 10*time.Hour
+	c := trial.Config{Seed: seed, Devices: 60, Start: monday, Length: wave + 4*time.Hour, Taps: taps(rng, f.sampling, f.identity), Cuts: []time.Duration{wave}}
+	for name, t := range c.Taps {
+		t.Active, t.Inactive = time.Minute, 15*time.Second
+		c.Taps[name] = t
+	}
+	for k, name := range names() {
+		if slow(name) || name == "spoof" && f.identity == "IP" {
+			continue
+		}
+		for w := range 2 {
+			c.Strikes = append(c.Strikes, trial.Strike{Attack: name, Level: 1 + (k+i+2*w)%4, At: wave})
+		}
+	}
+	for _, after := range []time.Duration{10, 20, 30, 45, 60, 120, 300, 900, 3600} {
+		c.Cuts = append(c.Cuts, wave+after*time.Second)
+	}
+	return design{Name: fmt.Sprintf("delays-%s-%d-%s-%s", set, f.sampling, f.maturity, f.identity), Kind: Delays, Set: set, Sampling: f.sampling, Maturity: f.maturity, Identity: f.identity, Learned: learning, config: c}
+}
+
+// slow are attacks that seconds say nothing of.
+func slow(name string) bool { return name == "odd-hour" || name == "slow-scan" || name == "theft" }
 
 // poison has attacks from the second hour on, every day for a week.
 func poison(set string, s size) design {
@@ -406,6 +445,9 @@ var accepted = map[string]struct {
 	newDevice:         {[]string{"new_device"}, 2 * time.Hour},
 	routerGone:        {[]string{"coverage"}, 2 * time.Hour},
 }
+
+// sliced says whether the trial tells when an alert comes.
+func (d *design) sliced() bool { return d.Kind == Timing || d.Kind == Delays }
 
 // window is how long after its beginning an alert about an attack of this trial counts.
 func (d *design) window(attack string) time.Duration {

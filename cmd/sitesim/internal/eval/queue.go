@@ -40,7 +40,7 @@ func (d *design) rank() int {
 		return 6
 	case d.Kind == Benign:
 		return 7
-	case d.Kind == Timing:
+	case d.sliced():
 		return 8
 	case d.Kind == Attacks && learned:
 		return 9

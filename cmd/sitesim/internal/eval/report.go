@@ -42,6 +42,7 @@ func Write(w io.Writer, all []*Result, machine string) error {
 	r.attacks()
 	r.plain()
 	r.times()
+	r.delays()
 	r.slow()
 	r.real()
 	r.failures()
@@ -349,33 +350,6 @@ func (r *report) plainOf(set string) {
 	}
 	r.f("### %s seeds: learned devices on unsampled routers\n\nWith the trials of the part bars, which are in none of the tables above but that of the bars.\n\n", set)
 	r.table([]string{"attack", "right name, notified", "right name, listed", "any, notified", "level 0", "1", "2", "3", "4", "MAC", "IP"}, rows)
-}
-
-func (r *report) times() {
-	r.f("## Time to detect, synthetic\n\n")
-	r.f("From the first malicious packet, or from the first record about it that the router exported, to the end of the slice of exports after which the alert was there: learned devices, unsampled routers, active timeout 60 s, inactive 15 s. The slices end every 10 s for 3 min, then 5, 10, 20, 30 min, 1, 2, 4 and 8 h after the first packet, so each figure is an upper bound; what a live collector adds is the age of a batch (5 s). p95 is `never` when more than 5 %% were not found.\n\n")
-	for _, set := range []string{Tuning, Sealed} {
-		list := r.of(Timing, set)
-		if len(list) == 0 {
-			continue
-		}
-		var rows [][]string
-		for _, class := range classes(list) {
-			var all, found, hidden []float64
-			for _, o := range outcomes(list, func(_ *Result, o *Outcome) bool { return o.Attack == class }) {
-				all = append(all, wait(o)-max(0, o.Hidden))
-				if o.Hidden >= 0 {
-					hidden = append(hidden, o.Hidden)
-				}
-				if o.Seconds >= 0 {
-					found = append(found, o.Seconds)
-				}
-			}
-			rows = append(rows, []string{class, fmt.Sprintf("%d/%d", len(found), len(all)), seconds(quantile(hidden, .5)), seconds(quantile(found, .5)), seconds(quantile(all, .5)), seconds(quantile(all, .95))})
-		}
-		r.f("%s seeds:\n\n", set)
-		r.table([]string{"attack", "found", "first record exported, p50", "found after the first packet, p50 of those found", "found after the first record, p50 of all", "p95 of all"}, rows)
-	}
 }
 
 // slow are poisoning and ramps.

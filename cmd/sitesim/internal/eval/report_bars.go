@@ -82,10 +82,10 @@ func (r *report) judgeBars(set string) (bars []bar) {
 	}
 	plain := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 }
 	grown := func(x *Result, _ *Outcome) bool { return x.Sampling == 1 && x.Maturity == "learned" }
-	recall("scan, brute force and DDoS, unsampled", .98, []string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, plain)
+	recall("scan, brute force and DDoS, unsampled", .98, quick, plain)
 	var waits []float64
 	for _, o := range outcomes(r.of(Timing, set), func(_ *Result, o *Outcome) bool {
-		return slices.Contains([]string{"scan", "brute-force", "brute-out", "ddos", "syn-flood", "reflection"}, o.Attack)
+		return slices.Contains(quick, o.Attack)
 	}) {
 		waits = append(waits, wait(o)-max(0, o.Hidden))
 	}

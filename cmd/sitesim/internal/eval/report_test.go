@@ -17,10 +17,12 @@ func TestWrite_TheDocumentHoldsWhatIsAskedOfIt(t *testing.T) {
 	}
 	lists := of(Bars, Tuning, "learned", 1)
 	lists.Examples = map[string]Example{"beacon": {Text: "10.0.0.1: calls somebody.", Explained: "alert 1\nobserved calls somebody"}}
+	sampled := of(Delays, Tuning, "learned", 100)
+	sampled.Outcomes = []Outcome{{Attack: "scan", Seconds: 60, Hidden: 10}, {Attack: "beacon", Seconds: 300, Hidden: -1}, {Attack: "ddos", Seconds: -1, Hidden: 5}}
 	quiet := &Result{Name: "splice-v9-00", Kind: Splice, Set: "real", DeviceDays: 36}
 	all := []*Result{
 		of(Attacks, Tuning, "learned", 1), of(Attacks, Tuning, "initial", 100), of(Poison, Tuning, "initial", 1), of(Ramp, Tuning, "learned", 1),
-		lists, of(Bars, Sealed, "learned", 1), of(Splice, "real", "learned", 1), quiet,
+		lists, of(Bars, Sealed, "learned", 1), of(Splice, "real", "learned", 1), quiet, sampled,
 	}
 	var doc bytes.Buffer
 	if err := Write(&doc, all, "a test"); err != nil {
@@ -31,6 +33,7 @@ func TestWrite_TheDocumentHoldsWhatIsAskedOfIt(t *testing.T) {
 		"| real | every attack on a device after its real benign days raises an alert of an accepted family on it | all | 1/2 **0.50** (0.09–0.91) | **not reached** |",
 		"| real | alerts in the real benign days alone | 0 | 0 in 36 device-days, exported 1 times | reached |",
 		"| **all** | 1/2 (0.09–0.91) | 1/2 (0.09–0.91) | – |", // by sampling
+		"| 1:100, learned, MAC | 2/3 | ≤ 5 min | never | 1/2 | never | never |",
 		"### tuning seeds: learned devices on unsampled routers",
 		"nobody was notified of by the right name: 2",
 		"younger devices or through sampling: 1",

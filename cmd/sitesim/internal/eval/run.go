@@ -141,7 +141,7 @@ func (o Options) trial(ctx context.Context, d *design) (_ *Result, err error) {
 				return nil, err
 			}
 		}
-		if d.Kind != Timing && i+1 < len(truth.Slices) {
+		if !d.sliced() && i+1 < len(truth.Slices) {
 			continue
 		}
 		if devices == nil || i+1 == len(truth.Slices) { // slices of seconds bring no devices
@@ -151,7 +151,7 @@ func (o Options) trial(ctx context.Context, d *design) (_ *Result, err error) {
 			}
 			devices = identify(list, truth.Devices)
 		}
-		if d.Kind == Timing {
+		if d.sliced() {
 			waits = d.watch(truth, devices, before, after, slice.End, waits)
 		}
 	}

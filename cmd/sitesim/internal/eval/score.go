@@ -55,7 +55,7 @@ type Outcome struct {
 	Listed        bool     // the same, notified or not
 	Other         bool     // a notified alert about the device in time, of any family
 	Families      []string // of all alerts about the device that opened or grew in time
-	Seconds       float64  // to the notified alert; timing trials only, -1 = never
+	Seconds       float64  // to the notified alert; sliced trials only, -1 = never
 	Hidden        float64  // seconds until the first record about it was exported, -1 = never
 	Text          string   `json:",omitempty"` // of the alert
 }
