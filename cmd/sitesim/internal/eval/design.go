@@ -359,7 +359,7 @@ func delays(set string, i int, f factors) design {
 			c.Strikes = append(c.Strikes, trial.Strike{Attack: name, Level: 1 + (k+i+2*w)%4, At: wave})
 		}
 	}
-	for _, after := range []time.Duration{10, 20, 30, 45, 60, 120, 300, 900, 3600} {
+	for _, after := range []time.Duration{10, 20, 30, 45, 70, 120, 300, 900, 3600} {
 		c.Cuts = append(c.Cuts, wave+after*time.Second)
 	}
 	return design{Name: fmt.Sprintf("delays-%s-%d-%s-%s", set, f.sampling, f.maturity, f.identity), Kind: Delays, Set: set, Sampling: f.sampling, Maturity: f.maturity, Identity: f.identity, Learned: learning, config: c}

@@ -67,7 +67,7 @@ func (r *report) delays() {
 			row(fmt.Sprintf("1:%d, %s, %s", x.Sampling, x.Maturity, x.Identity), x.Outcomes)
 		}
 		if len(rows) > 0 {
-			r.f("%s seeds, after the first record, by level, sampling rate, maturity and identity. Other combinations than the first in fewer slices (10, 20, 30, 45 s, 1, 2, 5, 15 min, 1 and 4 h), two attacks of each class:\n\n", set)
+			r.f("%s seeds, after the first record, by level, sampling rate, maturity and identity. Other combinations than the first in fewer slices (10, 20, 30, 45, 70 s, 2, 5, 15 min, 1 and 4 h), two attacks of each class:\n\n", set)
 			r.table([]string{"trials", "all attacks found", "p50 of all", "p95 of all", "scan, brute force, DDoS found", "p50", "p95"}, rows)
 		}
 	}
