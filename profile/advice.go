@@ -65,6 +65,9 @@ func (i *Incident) Steps() []string {
 	var out []string
 	for k, f := range families {
 		list := advice[f]
+		if list == nil {
+			list = []string{"read what the rule looks for, and why: tidemark detectors show " + f}
+		}
 		if k > 0 && len(list) > 1 {
 			list = list[:1]
 		}

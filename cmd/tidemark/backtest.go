@@ -70,8 +70,11 @@ func (s *store) tried(c *cli.Context) (profile.Config, error) {
 	var names []string
 	for _, d := range profile.Detectors() {
 		names = append(names, d.Name)
-		if len(chosen) > 0 && !slices.Contains(chosen, d.Name) {
-			cfg.Disabled = append(cfg.Disabled, d.Name)
+	}
+	names = append(names, profile.DetectorFileNames(cfg.Detectors)...)
+	for _, name := range names {
+		if len(chosen) > 0 && !slices.Contains(chosen, name) {
+			cfg.Disabled = append(cfg.Disabled, name)
 		}
 	}
 	var errs []error

@@ -113,6 +113,8 @@ type ProfileConfig struct {
 	Disable  []string `yaml:"disable" doc:"detectors to leave out, by name"`
 	Shadow   []string `yaml:"shadow" doc:"detectors on trial, by name: what they find is kept, with risk 0, and nobody is told"`
 
+	Detectors string `yaml:"detectors" doc:"directory with detectors of your own, NAME.sql each, read anew when one changes; try them first: tidemark detectors check DIR; empty = none"`
+
 	Budget BudgetConfig `yaml:"budget"`
 
 	Tune      []Tuning          `yaml:"tune" doc:"parameters of detectors, such as {detector: scan, parameter: net_5m, value: 12}; see: tidemark detectors show scan"`
@@ -262,9 +264,17 @@ func (c Config) Validate() error {
 	c.validateKinds(fault)
 	c.validateZone(fault)
 	c.Contain.validate(fault)
+	own, _ := profile.DetectorFiles(c.Profile.Detectors)
+	rules := map[string]profile.Detector{}
 	var detectors []string
-	for _, d := range profile.Detectors() {
+	for _, d := range append(profile.Detectors(), own...) {
+		rules[d.Name] = d
 		detectors = append(detectors, d.Name)
+	}
+	for _, name := range profile.DetectorFileNames(c.Profile.Detectors) { // those with faults too
+		if !slices.Contains(detectors, name) {
+			detectors = append(detectors, name)
+		}
 	}
 	for key, names := range map[string][]string{"disable": c.Profile.Disable, "shadow": c.Profile.Shadow} {
 		for i, name := range names {
@@ -274,12 +284,13 @@ func (c Config) Validate() error {
 		}
 	}
 	for i, t := range c.Profile.Tune {
-		if d := slices.Index(detectors, t.Detector); d < 0 {
+		d, readable := rules[t.Detector]
+		if !slices.Contains(detectors, t.Detector) {
 			fault(fmt.Sprintf("profile.tune[%d].detector", i), "no detector %q%s", t.Detector, strict.DidYouMean(t.Detector, detectors))
-		} else if known := profile.Detectors()[d].Parameters; !slices.Contains(slices.Collect(maps.Keys(known)), t.Parameter) {
-			fault(fmt.Sprintf("profile.tune[%d].parameter", i), "no parameter %q%s", t.Parameter, strict.DidYouMean(t.Parameter, slices.Sorted(maps.Keys(known))))
-		} else if !(t.Value >= 0) {
-			fault(fmt.Sprintf("profile.tune[%d].value", i), "got %v, want a number from 0", t.Value)
+		} else if _, known := d.Parameters[t.Parameter]; readable && !known {
+			fault(fmt.Sprintf("profile.tune[%d].parameter", i), "no parameter %q%s", t.Parameter, strict.DidYouMean(t.Parameter, slices.Sorted(maps.Keys(d.Parameters))))
+		} else if err := d.Within(t.Parameter, t.Value); err != nil {
+			fault(fmt.Sprintf("profile.tune[%d].value", i), "%v", err)
 		}
 	}
 	for _, err := range intel.Validate(c.Profile.Lists) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
+
+	"tidemark/profile"
 )
 
 func configCommand() *cli.Command {
@@ -32,7 +34,11 @@ func configCommand() *cli.Command {
 					if c.NArg() == 1 {
 						path = c.Args().First()
 					}
-					if _, err := LoadConfig(path); err != nil {
+					cfg, err := LoadConfig(path)
+					if err != nil {
+						return err
+					}
+					if err := detectorFaults(cfg); err != nil {
 						return err
 					}
 					if path == "" {
@@ -58,6 +64,20 @@ func configCommand() *cli.Command {
 			},
 		},
 	}
+}
+
+// detectorFaults tells what is wrong with the detector files that can be seen without
+// an engine. A collector starts without them.
+func detectorFaults(cfg Config) error {
+	_, faults := profile.DetectorFiles(cfg.Profile.Detectors)
+	if len(faults) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, f := range faults {
+		lines = append(lines, "  "+f.String())
+	}
+	return usageError{fmt.Errorf("profile.detectors, which would be left out:\n%s", strings.Join(lines, "\n"))}
 }
 
 // printConfig writes cfg as YAML that LoadConfig reads back, each key explained.

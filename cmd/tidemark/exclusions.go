@@ -297,7 +297,7 @@ func addExclusions(c *cli.Context) error {
 			}
 			item, err1 := s.named(c.Context, items[i])
 			x, err2 := item.exclusion(now)
-			if err := errors.Join(err1, err2, x.Validate(now)); err != nil {
+			if err := errors.Join(err1, err2, x.Validate(now, profile.DetectorFileNames(s.cfg.Profile.Detectors)...)); err != nil {
 				for line := range strings.SplitSeq(err.Error(), "\n") {
 					faults = append(faults, fmt.Sprintf("  [%d].%s", i, line))
 				}
@@ -363,7 +363,7 @@ func (s *store) previewExclusion(c *cli.Context) error {
 	now := time.Now().UTC()
 	x, err := item.exclusion(now)
 	x.Reason = "preview"
-	if err := errors.Join(err, x.Validate(now)); err != nil {
+	if err := errors.Join(err, x.Validate(now, profile.DetectorFileNames(s.cfg.Profile.Detectors)...)); err != nil {
 		return usageError{fmt.Errorf("preview exclusion: %w", err)}
 	}
 	q, err := s.questions()

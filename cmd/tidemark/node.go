@@ -48,8 +48,8 @@ type node struct {
 
 	// told passes on what the scorer found, once it is in the ledger
 	told outbox
-	// fault is told how scoring goes, nil: well
-	fault func(error)
+	// fault is told how scoring goes, rules how the operator's detectors do; nil: well
+	fault, rules func(error)
 	// warn passes on that a stranger sends; nil: nobody is told. warned is the day of
 	// the last; both are used by the collector's one goroutine for strangers
 	warn   func(notify.Alert) error
@@ -67,7 +67,7 @@ type nodeDeps struct {
 // openNode opens the ledger of dir on db; both are the caller's to close, the
 // node first.
 func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps nodeDeps) (_ *node, err error) {
-	n := &node{cfg: cfg, dir: dir, log: deps.log, db: db, committed: make(chan struct{}, 1), fault: func(error) {}}
+	n := &node{cfg: cfg, dir: dir, log: deps.log, db: db, committed: make(chan struct{}, 1), fault: func(error) {}, rules: func(error) {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -105,6 +105,11 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	n.scorer, err = profile.New(db, watched, n.emit, deps.log)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Profile.Detectors != "" {
+		if err := deps.metrics.Register(newDetectorMetrics(n.scorer.DetectorStatus)); err != nil {
+			return nil, fmt.Errorf("register metrics of detector files: %w", err)
+		}
 	}
 	if err := seed(ctx, n.scorer, enricher); err != nil {
 		return nil, err
@@ -279,6 +284,7 @@ func (n *node) score(ctx context.Context) {
 		}
 		if ctx.Err() == nil {
 			n.fault(err)
+			n.rules(n.scorer.DetectorStatus().Err())
 			if err != nil {
 				n.log.Error().Err(err).Msg("score new flows: tried again with the next batch")
 			}

@@ -31,7 +31,7 @@ func (c Config) profile() profile.Config {
 	return profile.Config{
 		MUD:  described,
 		Zone: zone, Calendars: c.Profile.Calendars,
-		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Shadow: c.Profile.Shadow, Lists: c.Profile.Lists, Parameters: tuned,
+		Site: c.Site, LearningPeriod: time.Duration(c.Profile.Learning), Disabled: c.Profile.Disable, Shadow: c.Profile.Shadow, Detectors: c.Profile.Detectors, Lists: c.Profile.Lists, Parameters: tuned,
 		Vendor: c.vendors().Name, Service: enrich.ServiceName,
 		Criticality: c.criticality(), Budget: profile.Budget(c.Profile.Budget),
 	}

@@ -41,7 +41,7 @@ func (c Config) evidentSettings() map[string]any {
 		"collector.rate_limit": c.Collector.RateLimit, "collector.exporters": exporters,
 		"storage.retention": c.Storage.Retention.String(), "storage.min_free": c.Storage.MinFree.String(),
 		"ledger.seal": c.Ledger.Seal.String(), "ledger.empty": c.Ledger.Empty.String(), "chain.interval": c.Chain.Interval.String(),
-		"profile.learning": c.Profile.Learning.String(), "profile.disable": words(c.Profile.Disable),
+		"profile.learning": c.Profile.Learning.String(), "profile.disable": words(c.Profile.Disable), "profile.detectors": c.Profile.Detectors,
 	}
 }
 

@@ -142,6 +142,7 @@ func (d *daemon) run(ctx context.Context, devChain bool) (err error) {
 	d.node.ingest.room = d.room()
 	d.node.ingest.fault = func(err error) { d.health.set("sealing", err) }
 	d.node.fault = func(err error) { d.health.set("scoring", err) }
+	d.node.rules = func(err error) { d.health.set("detectors", err) }
 	if err := d.node.recordConfiguration(ctx, actor("")); err != nil {
 		return err
 	}
