@@ -123,13 +123,21 @@ func (s *site) exclusions(worst listedAlert) {
 	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	s.says(exitUsage, []string{"line 3", "colour", "nothing was changed"}, "exclusions", "add", "--reason", "r", "--file", file)
+	s.says(exitUsage, []string{"line 3", "colour", "[2].for: got \"ever\"", `no detector "sacn"`, "[1].hours: got \"late\"", "nothing was changed"}, "exclusions", "add", "--reason", "r", "--file", file)
 	s.says(exitOK, []string{"would have hidden"}, "exclusions", "preview", "--device", worst.Device)
 	id := strings.TrimSpace(s.want(exitOK, "exclusions", "add", "--device", worst.Device, "--service", "tcp/22", "--for", "30d", "--reason", "backup").stdout)
 	s.says(exitOK, []string{id, "tcp/22", "backup"}, "exclusions")
+	out := s.want(exitOK, "exclusions", "export").stdout
+	if err := os.WriteFile(file, []byte(out), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 	s.want(exitOK, "exclusions", "remove", "--reason", "over", id)
-	if n := s.number("SELECT countIf(kind = 'exclusion_added') * 10 + countIf(kind = 'exclusion_removed') FROM events"); n != 11 {
-		s.t.Errorf("events of exclusions: got %d, want one of each", n)
+	if again := strings.TrimSpace(s.want(exitOK, "exclusions", "add", "--reason", "back", "--file", file).stdout); again != id || !strings.Contains(out, "for: 30d") {
+		s.t.Errorf("exported and read back: got %s, want %s of\n%s", again, id, out)
+	}
+	s.want(exitOK, "exclusions", "remove", "--reason", "over", id)
+	if n := s.number("SELECT countIf(kind = 'exclusion_added') * 10 + countIf(kind = 'exclusion_removed') FROM events"); n != 22 {
+		s.t.Errorf("events of exclusions: got %d, want two of each", n)
 	}
 }
 

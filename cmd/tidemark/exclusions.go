@@ -7,14 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"go.yaml.in/yaml/v3"
 
 	"tidemark/profile"
+	filestamp "tidemark/profile/stamp"
 	"tidemark/profile/strict"
 )
 
@@ -74,13 +76,14 @@ are hidden only with --hard, such as for an authorised scanner.
    tidemark exclusions add --device 10.20.0.9 --hard --hours 1-4 --reason "our vulnerability scanner"
    tidemark exclusions add --file exclusions.yaml --reason "agreed in review 12"
    tidemark exclusions remove --reason "the job is gone" 0123456789abcdef
+   tidemark exclusions export > exclusions.yaml
 
 A file is a list of such, and is taken whole or not at all:
 
    - {device: 10.20.1.11, peer: 10.20.0.5, service: tcp/22, for: 30d, reason: backup job}`,
 		Flags: []cli.Flag{outputFlag(listForms)},
 		Action: func(c *cli.Context) error {
-			if err := wantArgs(c, 0, 0, "no argument, or the command add, remove or preview"); err != nil {
+			if err := wantArgs(c, 0, 0, "no argument, or the command add, remove, export or preview"); err != nil {
 				return err
 			}
 			return withStore(c, func(s *store) error { return s.exclusions(c) })
@@ -105,6 +108,15 @@ A file is a list of such, and is taken whole or not at all:
 						return err
 					}
 					return removeExclusions(c)
+				},
+			},
+			{
+				Name: "export", Usage: "write those in force as a file that add --file reads",
+				Action: func(c *cli.Context) error {
+					if err := wantArgs(c, 0, 0, "no argument"); err != nil {
+						return err
+					}
+					return withStore(c, func(s *store) error { return s.exportExclusions(c) })
 				},
 			},
 			{
@@ -247,24 +259,74 @@ func (x exclusionItem) exclusion(now time.Time) (out profile.Exclusion, err erro
 	return out, errors.Join(errs...)
 }
 
-// readExclusions reads a file of exclusions and reports every fault at once.
-func readExclusions(path string) ([]exclusionItem, error) {
-	text, err := os.ReadFile(path)
+const (
+	maxExclusionFile = 1 << 20 // octets
+	maxExclusions    = 1000    // at once
+)
+
+// readExclusions reads a file of exclusions, with every fault of how it is written.
+func readExclusions(path string) ([]exclusionItem, []strict.Fault, error) {
+	text, err := filestamp.Read(path, maxExclusionFile)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("read exclusions: %w", err)}
+		return nil, nil, usageError{fmt.Errorf("read exclusions: %w", err)}
 	}
 	var items []exclusionItem
-	var faults []string
-	for _, f := range strict.Decode(text, &items) {
-		faults = append(faults, f.String())
+	faults := strict.Decode(text, &items)
+	if len(items) == 0 && len(faults) == 0 {
+		return nil, nil, usageError{fmt.Errorf("exclusions %s: got an empty file, want a list; see `tidemark exclusions --help`", path)}
 	}
-	if len(faults) > 0 {
-		return nil, usageError{fmt.Errorf("exclusions %s, nothing was changed:\n%s", path, strings.Join(faults, "\n"))}
+	if len(items) > maxExclusions {
+		return nil, nil, usageError{fmt.Errorf("exclusions %s: got %d, want %d at most: wider ones, by network or kind, are read more easily too", path, len(items), maxExclusions)}
 	}
-	if len(items) == 0 {
-		return nil, usageError{fmt.Errorf("exclusions %s: got an empty file, want a list; see `tidemark exclusions --help`", path)}
+	return items, faults, nil
+}
+
+// exclusionLine is an exclusion as a file has it.
+type exclusionLine struct {
+	Device  string `yaml:"device,omitempty"`
+	Kind    string `yaml:"kind,omitempty"`
+	Family  string `yaml:"family,omitempty"`
+	Peer    string `yaml:"peer,omitempty"`
+	Service string `yaml:"service,omitempty"`
+	Hours   string `yaml:"hours,omitempty"`
+	For     string `yaml:"for"`
+	Hard    bool   `yaml:"hard,omitempty"`
+	Reason  string `yaml:"reason"`
+}
+
+// exportExclusions writes those in force as a file that add --file reads; they hold as
+// long from then on as they have left now.
+func (s *store) exportExclusions(c *cli.Context) error {
+	q, err := s.questions()
+	if err != nil {
+		return err
 	}
-	return items, nil
+	found, err := q.Exclusions(c.Context)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	out := []exclusionLine{}
+	for _, x := range found {
+		left := x.Expires.Sub(now).Round(time.Hour)
+		if left <= 0 {
+			continue
+		}
+		e := exclusionLine{Kind: x.Kind, Family: x.Family, Peer: x.Peer, Hours: x.Hours, For: Duration(left).String(), Hard: x.Hard, Reason: x.Reason}
+		if x.Device != 0 {
+			e.Device = fmt.Sprintf("%016x", x.Device)
+		}
+		if x.Port != 0 {
+			e.Service = fmt.Sprintf("%s/%d", strings.ToLower(protocolName(x.Proto)), x.Port)
+		}
+		out = append(out, e)
+	}
+	w := yaml.NewEncoder(c.App.Writer)
+	w.SetIndent(2)
+	if err := w.Encode(out); err != nil {
+		return fmt.Errorf("write exclusions: %w", err)
+	}
+	return w.Close()
 }
 
 func addExclusions(c *cli.Context) error {
@@ -274,11 +336,12 @@ func addExclusions(c *cli.Context) error {
 	}
 	items := []exclusionItem{one}
 	where := "exclusion"
+	var unread []strict.Fault
 	if path := c.String("file"); path != "" {
 		if (one != exclusionItem{For: one.For}) {
 			return usageError{errors.New("exclusions add: got --file and a scope, want one of them")}
 		}
-		if items, err = readExclusions(path); err != nil {
+		if items, unread, err = readExclusions(path); err != nil {
 			return err
 		}
 		where = path
@@ -290,6 +353,9 @@ func addExclusions(c *cli.Context) error {
 			return err
 		}
 		var faults []string
+		for _, f := range unread {
+			faults = append(faults, f.String())
+		}
 		previews := make([]string, len(items))
 		for i := range items {
 			if items[i].Reason == "" {
@@ -299,7 +365,12 @@ func addExclusions(c *cli.Context) error {
 			x, err2 := item.exclusion(now)
 			if err := errors.Join(err1, err2, x.Validate(now, profile.DetectorFileNames(s.cfg.Profile.Detectors)...)); err != nil {
 				for line := range strings.SplitSeq(err.Error(), "\n") {
-					faults = append(faults, fmt.Sprintf("  [%d].%s", i, line))
+					said := fmt.Sprintf("[%d].%s", i, line)
+					if !slices.ContainsFunc(unread, func(f strict.Fault) bool {
+						return f.Path == fmt.Sprintf("[%d]", i) || strings.HasPrefix(said, f.Path+":")
+					}) {
+						faults = append(faults, "  "+said)
+					}
 				}
 				continue
 			}
