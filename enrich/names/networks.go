@@ -3,7 +3,9 @@ package names
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"strings"
 
 	"github.com/oschwald/maxminddb-golang/v2"
@@ -41,7 +43,11 @@ func openMMDB(path, what string, words ...string) (*maxminddb.Reader, error) {
 	if path == "" {
 		return nil, nil
 	}
-	r, err := maxminddb.Open(path)
+	text, err := readMMDB(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", path, what, err)
+	}
+	r, err := maxminddb.OpenBytes(text)
 	if err != nil {
 		return nil, fmt.Errorf("open %s of %s: %w; want a whole file in MaxMind's format (.mmdb)", path, what, err)
 	}
@@ -56,6 +62,26 @@ func openMMDB(path, what string, words ...string) (*maxminddb.Reader, error) {
 		return r, nil
 	}
 	return nil, errors.Join(fmt.Errorf("open %s of %s: it is a database of type %q, want one of %s", path, what, kind, what), r.Close())
+}
+
+const maxMMDB = 512 << 20 // octets; the largest that are sold have less
+
+// readMMDB reads a file as a whole: one that is mapped kills the process with SIGBUS
+// when a download in place cuts it while it is read.
+func readMMDB(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxMMDB {
+		return nil, fmt.Errorf("got %s of %d octets, want a regular file of %d at most", info.Mode().Type(), info.Size(), maxMMDB)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxMMDB))
 }
 
 // Lookup returns what is known of the network of an address.

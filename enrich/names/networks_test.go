@@ -80,6 +80,22 @@ func TestNetworks_LookUp(t *testing.T) {
 	}
 }
 
+// TestNetworks_AFileCutInPlaceIsNoHarm: a download writes over the file that is read.
+func TestNetworks_AFileCutInPlaceIsNoHarm(t *testing.T) {
+	asn := writeFile(t, "asn.mmdb", mmdb("GeoLite2-ASN", mmMap(mmString("autonomous_system_number"), mmUint(6, 64500, 4))))
+	n, err := OpenNetworks(asn, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if err := os.Truncate(asn, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.Lookup(netip.MustParseAddr("198.51.100.7")); got.ASN != 64500 {
+		t.Errorf("got %+v, want what was read", got)
+	}
+}
+
 // TestNetworks_RefusesWhatIsNoGood: a file of another kind, of another database,
 // and every cut of a good one.
 func TestNetworks_RefusesWhatIsNoGood(t *testing.T) {
