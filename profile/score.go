@@ -17,6 +17,8 @@ var (
 	newBatchesSQL string
 	//go:embed query/save_cursor.sql
 	saveCursorSQL string
+	//go:embed query/jump.sql
+	jumpSQL string
 	//go:embed query/kept.sql
 	keptSQL string
 )
@@ -179,6 +181,27 @@ func (s *Scorer) keep(ctx context.Context, found []finding) error {
 	return nil
 }
 
+// maxJump is how far the time of a site goes on at once because one exporter says so.
+const maxJump = 24 * time.Hour
+
+// holdBack keeps an exporter whose clock is trusted, and shows the year 2106, from
+// ending what is open: the time reached goes on by more than a day only when every
+// exporter heard lately is there.
+func (s *Scorer) holdBack(ctx context.Context, b *backlog) error {
+	if b.mark.UnixMilli() <= 0 || b.reached.Sub(b.mark) <= maxJump {
+		return nil
+	}
+	var near uint64
+	var newest time.Time
+	if err := scalar(ctx, s, jumpSQL, map[string]any{"log": b.log, "upto": b.upto, "mark": b.mark}, &near, &newest); err != nil {
+		return fmt.Errorf("read the clocks of exporters: %w", err)
+	}
+	if near > 0 {
+		b.reached = later(b.mark, newest.UTC())
+	}
+	return nil
+}
+
 // backlogs returns the logs that have batches some pace has not seen.
 func (s *Scorer) backlogs(ctx context.Context) ([]backlog, error) {
 	logs := []uint64{s.config.Log}
@@ -199,6 +222,9 @@ func (s *Scorer) backlogs(ctx context.Context) ([]backlog, error) {
 			return nil, err
 		}
 		b.reached, b.mark = b.reached.UTC(), b.mark.UTC()
+		if err := s.holdBack(ctx, &b); err != nil {
+			return nil, err
+		}
 		out = append(out, b)
 	}
 	return out, nil
