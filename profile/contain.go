@@ -10,7 +10,7 @@ import (
 )
 
 // Rules are what could be dropped against an incident: the edges its findings
-// name. They are found anew by the queries of its lines, so they exist as long as
+// name, outside the site by address if few of a network were met. They are found anew by the queries of its lines, so they exist as long as
 // the contacts of their batches (14 days). A line about the device as a whole has
 // none.
 func (s *Scorer) Rules(ctx context.Context, i Incident) ([]contain.Rule, error) {
@@ -24,6 +24,12 @@ func (s *Scorer) Rules(ctx context.Context, i Incident) ([]contain.Rule, error) 
 	if err := s.refreshDetectors(ctx); err != nil {
 		return nil, err
 	}
+	ids := []uint64{i.Device}
+	if known, err := s.identities(ctx, ids); err != nil {
+		return nil, err
+	} else if d, ok := known[i.Device]; ok {
+		ids = d.ids()
+	}
 	var out []contain.Rule
 	for _, l := range lines {
 		d := detectorNamed(s.detectors, l.Family)
@@ -34,9 +40,15 @@ func (s *Scorer) Rules(ctx context.Context, i Incident) ([]contain.Rule, error) 
 		if err != nil {
 			return nil, fmt.Errorf("find the edges of alert %s again: %w", i.Name(), err)
 		}
-		for _, r := range s.rules(found, &l) {
-			if !slices.Contains(out, r) {
-				out = append(out, r)
+		for _, wide := range s.rules(found, &l) {
+			narrow, err := s.narrow(ctx, ids, wide, l.Since, l.Until)
+			if err != nil {
+				return nil, fmt.Errorf("find the edges of alert %s again: %w", i.Name(), err)
+			}
+			for _, r := range narrow {
+				if !slices.Contains(out, r) {
+					out = append(out, r)
+				}
 			}
 		}
 	}

@@ -152,6 +152,9 @@ func (s *store) plan(c *cli.Context, q *profile.Scorer, d profile.Device, p cont
 	for i := range peers {
 		edges[i] = peers[i].Edge()
 	}
+	if edges, err = q.SplitEdges(c.Context, d, p.Rules, edges, from, upto); err != nil {
+		return x, err
+	}
 	if _, err := io.WriteString(c.App.Writer, text); err != nil {
 		return x, err
 	}

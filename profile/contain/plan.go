@@ -40,6 +40,7 @@ type Rule struct {
 	Peer   netip.Prefix // zero = everybody
 	Proto  uint8        // 0 = every protocol
 	Port   uint16       // 0 = every port
+	Name   string       // of the peer, if it has one; filters go by address
 }
 
 // hits says whether the rule would have dropped the traffic of e.
@@ -60,6 +61,9 @@ func (r *Rule) String() string {
 	peer := "anybody"
 	if r.Peer.IsValid() {
 		peer = r.Peer.String()
+		if r.Name != "" {
+			peer += " (" + r.Name + ")"
+		}
 	}
 	if r.Server {
 		return fmt.Sprintf("%s from %s to the device", service, peer)
