@@ -136,16 +136,20 @@ func (b *book) add(f *finding, target string) {
 		b.of[f.Device] = i
 	}
 	i.seen = true
+	l := i.lineOf(f, target)
+	score := uint8(math.Round(100 * f.score()))
+	if l.Count > 0 && !f.Until.After(l.Until) && score <= l.Score {
+		return // the same judged again
+	}
 	i.Findings++
 	i.Changed = later(i.Changed, f.Until)
 	if i.Findings > 1 && powerOfTen(i.Findings) && i.State != StateAcknowledged {
 		i.event = true
 	}
-	l := i.lineOf(f, target)
 	stale := f.Until.Sub(l.Until) >= repeatTime
 	l.Count++
 	l.Until = later(l.Until, f.Until)
-	if score := uint8(math.Round(100 * f.score())); l.Count == 1 || score > l.Score || stale || powerOfTen(l.Count) {
+	if l.Count == 1 || score > l.Score || stale || powerOfTen(l.Count) {
 		l.from = f
 		l.Score = max(l.Score, score)
 	}
@@ -236,7 +240,7 @@ func (b *book) weigh(detectors []Detector, shadow []string, kappa func(Device) f
 		if i.lead() {
 			i.event = true // a table that names another family than the log is called altered
 		}
-		if worth && i.grew() {
+		if worth && i.grew(detectors) {
 			if _, enough, _ := risk(own, kappa(i.device)); !enough {
 				others = append(others, i)
 				continue
@@ -288,19 +292,24 @@ func (i *Incident) evidence(detectors []Detector, shadow []string, untold map[st
 }
 
 // grew says whether there is something to tell since people were told last. What
-// was acknowledged is told again if it grows, not because a day has passed.
-func (i *Incident) grew() bool {
+// was acknowledged is told again if it grows, not because a day has passed. What
+// breaks a rule that people wrote is news whatever they know of its stage.
+func (i *Incident) grew(detectors []Detector) bool {
 	if i.toldAt.UnixMilli() <= 0 && i.State != StateAcknowledged {
 		return true
 	}
 	if i.Risk >= i.toldRisk+riskStep || i.State != StateAcknowledged && i.Changed.Sub(i.toldAt) >= quietTime {
 		return true
 	}
-	told := map[string]bool{}
+	told := map[string]bool{} // stages and families
 	for _, l := range i.Lines {
 		told[l.Stage] = told[l.Stage] || l.Notified
+		told[l.Family] = told[l.Family] || l.Notified
 	}
-	return slices.ContainsFunc(i.live(i.Changed), func(l *Line) bool { return !told[l.Stage] })
+	return slices.ContainsFunc(i.live(i.Changed), func(l *Line) bool {
+		d := detectorNamed(detectors, l.Family)
+		return !told[l.Stage] || d != nil && d.written && !told[l.Family]
+	})
 }
 
 // mark notes that people are told now of all there is.

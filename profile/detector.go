@@ -21,8 +21,10 @@ type Detector struct {
 	Parameters map[string]float64
 	target     target
 	pace       pace
+	again      bool // runs at the steady pace too: what makes it sure may come later, without a sign
 	needs      sign // what new contacts must hold for the detector to run
 	brief      bool // judges minutes, single flows or what is kept no longer than contacts: days of which only edges are kept tell it nothing
+	written    bool // compares with a list or a file that people wrote, no statistics: they are told of the first
 	hearsAll   bool // history includes what was judged malicious: that a device was heard is no evil
 	sql        string
 
@@ -65,13 +67,13 @@ const (
 // Detectors returns every detector with its default parameters.
 func Detectors() []Detector {
 	all := []Detector{
-		{Name: "threat_intel", Attack: []string{"T1071", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: prompt, needs: listed, brief: true,
+		{Name: "threat_intel", Attack: []string{"T1071", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: prompt, needs: listed, brief: true, written: true,
 			Parameters: map[string]float64{"severity": 0.85}},
 		{Name: "scan", Attack: []string{"T1046", "T1595", "T0846", "T0888"}, Stage: "recon", Hard: true, target: byDevice, pace: prompt, needs: trying, brief: true,
 			Parameters: map[string]float64{"severity": 0.8, "net_5m": 9, "net_1h": 15, "net_1d": 40, "pings_5m": 12}},
 		{Name: "failed_access", Attack: []string{"T1110", "T1190", "T0812", "T0819"}, Stage: "access", target: bySession, pace: prompt, needs: failing, brief: true,
 			Parameters: map[string]float64{"severity": 0.4, "min_failed": 10, "max_p": 1e-6}},
-		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, needs: novelty,
+		{Name: "new_destination", Attack: []string{"T1071", "T1568", "T0869", "T0885"}, Stage: "control", target: byPeer, pace: prompt, again: true, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.45, "min_strength": 0.35, "min_bytes": 4096, "min_flows": 4, "few": 15}},
 		{Name: "new_service", Attack: []string{"T1571", "T0885"}, Stage: "control", target: byOffer, pace: prompt, needs: novelty,
 			Parameters: map[string]float64{"severity": 0.4, "min_strength": 0.35, "min_tries": 3}},
@@ -97,7 +99,7 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.6, "back_minutes": 10}},
 		{Name: "drift", Attack: []string{"T1078", "T1071", "T0859", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: steady,
 			Parameters: map[string]float64{"severity": 0.6, "min_flows": 20, "min_bytes": 500_000, "max_single": 1, "few": 15}},
-		{Name: "mud", Attack: []string{"T1071", "T1021", "T0886"}, Stage: "control", target: byPeer, pace: steady, needs: profiled,
+		{Name: "mud", Attack: []string{"T1071", "T1021", "T0886"}, Stage: "control", target: byPeer, pace: steady, needs: profiled, written: true,
 			Parameters: map[string]float64{"severity": 0.55, "wide_severity": 0.75, "min_flows": 2}},
 		{Name: "coverage", Attack: []string{"T1562", "T0815"}, Stage: "impact", target: byPeer, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.25, "min_devices": 3}},
@@ -254,7 +256,10 @@ func (d *Detector) Summary() string {
 
 // Pace says when the detector runs.
 func (d *Detector) Pace() string {
-	if d.pace == prompt {
+	switch {
+	case d.again:
+		return "with every batch, and again every 5 minutes"
+	case d.pace == prompt:
 		return "with every batch"
 	}
 	return "every 5 minutes"

@@ -15,19 +15,21 @@ import (
 	"tidemark/profile/intel"
 )
 
+// repeat is a talk n times, each from a port of its own.
+func repeat(n int, every time.Duration, k talk) (out []talk) {
+	for i := range n {
+		c := k
+		c.at, c.sport = k.at.Add(time.Duration(i)*every), uint16(20000+i)
+		out = append(out, c)
+	}
+	return out
+}
+
 // TestDetectors_Attacks: as TestDetectors, but each case says which families
 // must speak and which must not; an attack is rarely one thing only.
 func TestDetectors_Attacks(t *testing.T) {
 	day9 := monday.AddDate(0, 0, 8)
 	at := func(h, m int) time.Time { return day9.Add(time.Duration(h)*time.Hour + time.Duration(m)*time.Minute) }
-	repeat := func(n int, every time.Duration, k talk) (out []talk) {
-		for i := range n {
-			c := k
-			c.at, c.sport = k.at.Add(time.Duration(i)*every), uint16(20000+i)
-			out = append(out, c)
-		}
-		return out
-	}
 	jittered := func(n int, every, jitter time.Duration, k talk) (out []talk) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		for _, c := range repeat(n, every, k) {

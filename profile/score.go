@@ -132,7 +132,7 @@ func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) (
 	var all []finding
 	for i := range s.detectors {
 		d := &s.detectors[i]
-		if d.pace != p || d.needs&signs != d.needs || d.File != "" && s.own.rests(d.Name, upto) {
+		if !(d.again && p == steady) && (d.pace != p || d.needs&signs != d.needs) || d.File != "" && s.own.rests(d.Name, upto) {
 			continue
 		}
 		found, err := s.find(ctx, d, log, after, upto)

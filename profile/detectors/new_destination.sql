@@ -12,23 +12,25 @@
 -- Telling alone (severity 0.75, weight 0.9): the device has at most {few} peers and
 -- found no new one since its first two days, so P_new = 0.1 / (n + 10), drawn towards
 -- the 1 % of things that know their cloud; the peer is outside, in no /12 (/32) of
--- its cloud, no mere download (over 1 MB, 20 times what was sent), new to the site
--- within a day and met by few devices before ({few} / 3); and whom the device usually
--- meets by this service is still met, as is whom it met in the 6 hours before: else
--- its cloud moved. A device whose peers change, but not the services it uses, is
--- judged by these if the peer is met by another: services take the place of peers.
+-- its clouds, no mere download (over 1 MB, 20 times what was sent), met by few devices
+-- before ({few} / 3) and by none half a learning period ago; and of those outside whom
+-- the device meets by this service somebody usual is still met, as is each /12 that was
+-- met in the 6 hours before or usually is: else its cloud moved. If peers change, the
+-- services it uses, or the /12 its peers are in, take the place of peers.
 --
 -- Minimum evidence: device learned; 4 kB or 4 flows; not all attempts failed;
--- strength 0.35. A peer is new for one day. NTP is left out: pools rotate.
+-- strength 0.35. A peer is new for one day, in which it is judged again every five
+-- minutes in which the device does something: who is still met is known later.
+-- NTP is left out: pools rotate.
 -- Severity 0.45. ATT&CK T1071, T1568; ICS T0869, T0885.
 WITH
     touched AS
     (
-        SELECT device, peer, min(contacts.first) AS since
+        SELECT device, groupUniqArray(10000)(peer) AS met, min(contacts.first) AS since
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
             AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
-        GROUP BY device, peer
+        GROUP BY device
     ),
     ages AS
     (
@@ -55,13 +57,13 @@ WITH
         SELECT *
         FROM peers
         INNER JOIN ages USING (device)
-        INNER JOIN touched USING (device, peer)
+        INNER JOIN touched USING (device)
         WHERE begun >= learned AND since < begun + toIntervalDay(1)
             AND (b_out + b_in >= {min_bytes:UInt64} OR n_flows >= {min_flows:UInt64}) AND n_failed * 2 < n_flows
     ),
     known AS
     (
-        SELECT device, groupArray((begun, days, net, ports, seen, cloud)) AS list
+        SELECT device, groupArray((begun, days, net, ports, seen, cloud, other = 0)) AS list
         FROM peers AS q
         INNER JOIN (SELECT DISTINCT device FROM fresh) AS d USING (device)
         GROUP BY device
@@ -93,13 +95,17 @@ WITH
     judged AS
     (
         SELECT
-            fresh.device AS device, fresh.peer AS peer, fresh.begun AS begun, fresh.seen AS seen, fresh.other AS other, fresh.address AS address,
+            fresh.device AS device, fresh.peer AS peer, has(fresh.met, fresh.peer) AS met_now, fresh.begun AS begun, fresh.seen AS seen, fresh.other AS other, fresh.address AS address,
             fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.cloud AS cloud, fresh.b_out AS b_out, fresh.b_in AS b_in,
             arrayFilter(x -> x.1 < begun, list) AS before, fresh.born AS born, length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, before)))) AS n_days,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
             arraySum(day_counts) AS peer_days,
             arrayCount((x, n) -> n = 1 AND x.1 >= born + toIntervalDay(2), before, day_counts) AS f1,
-            arrayFilter(s -> has(s.1.4, (proto, port)), arrayZip(before, day_counts)) AS same, -- known by this service
+            arrayFilter(x -> x.7, before) AS outside,
+            arrayMap(c -> arrayDistinct(arrayFlatten(arrayMap(x -> x.2, arrayFilter(x -> x.6 = c, outside)))), arrayDistinct(arrayMap(x -> x.6, outside))) AS clouds, -- days of each
+            arrayFilter(x -> has(x.4, (proto, port)), outside) AS same, -- known by this service
+            arrayMap(c -> arrayFilter(x -> x.6 = c, same), arrayDistinct(arrayMap(x -> x.6, same))) AS same_clouds,
+            arrayMap(c -> (length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, c)))), arrayMax(arrayMap(x -> x.5, c))), same_clouds) AS served, -- days of each and when last
             arrayExists(x -> x.3 = net, before) AND other = 0 AS near,
             arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalSecond(intDiv({learning:UInt64}, 2)), users) AS shared,
             arrayFilter(x -> x.3 < begun, used) AS services_before,
@@ -108,11 +114,13 @@ WITH
             new_port AND length(services_before) <= {few:UInt64} AND arrayCount((x, n) -> n = 1 AND x.3 >= born + toIntervalDay(2), services_before, service_days) = 0 AS by_service,
             b_in >= 1000000 AND b_in >= 20 * b_out AS download,
             f1 = 0 AND length(before) <= {few:UInt64} AS by_peer,
-            other = 0 AND (by_peer OR by_service) AND NOT arrayExists(x -> x.6 = cloud, before) AND NOT download
-                AND NOT arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalDay(1), users) AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3
-                AND (empty(same) OR arrayExists(s -> 2 * s.2 >= n_days AND s.1.5 > begun + toIntervalMinute(1), same)
-                    AND arrayAll(s -> s.1.5 > begun + toIntervalMinute(1) OR 2 * s.2 < n_days AND s.1.5 < begun - toIntervalHour(6), same)) AS alone,
-            multiIf(NOT alone, (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1), 0.1 / ((by_peer ? peer_days : arraySum(service_days)) + 10)) AS p_new,
+            length(clouds) <= {few:UInt64} AND NOT arrayExists(d -> length(d) = 1 AND d[1] >= toDate(born) + 2, clouds) AS by_cloud,
+            other = 0 AND (by_peer OR by_service OR by_cloud) AND NOT arrayExists(x -> x.6 = cloud, outside) AND NOT download
+                AND NOT shared AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3
+                AND (empty(served) OR arrayExists(s -> 2 * s.1 >= n_days AND s.2 > begun + toIntervalMinute(1), served)
+                    AND arrayAll(s -> s.2 > begun + toIntervalMinute(1) OR 2 * s.1 < n_days AND s.2 < begun - toIntervalHour(6), served)) AS alone,
+            multiIf(NOT alone, (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1),
+                0.1 / (multiIf(by_peer, peer_days, by_service, arraySum(service_days), arraySum(arrayMap(d -> length(d), clouds))) + 10)) AS p_new,
             least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
         FROM fresh
         INNER JOIN known USING (device)
@@ -125,9 +133,10 @@ SELECT
     novelty AS strength,
     0.9 AS confidence,
     alone ? 0.75 : toFloat64({severity:Float64}) AS severity,
-    alone AND NOT by_peer ? format('new peers only by the {} services it uses (chance of a new one {} %)', toString(length(services_before)), toString(round(100 * p_new, 1)))
-        : format('only its {} known peers (chance of a new one {} %)', toString(length(before)), toString(round(100 * p_new, 1))) AS expected,
+    format('{} (chance of a new one {} %)', multiIf(NOT alone OR by_peer, format('only its {} known peers', toString(length(before))),
+        by_service, format('new peers only by the {} services it uses', toString(length(services_before))),
+        format('new peers only in the {} networks of clouds (/12) it knows', toString(length(clouds)))), toString(round(100 * p_new, 1))) AS expected,
     format('first contact with <peer> by <service>{}: {} out, {} in', new_port ? ', a service new to it too' : '', formatReadableSize(b_out), formatReadableSize(b_in)) AS observed
 FROM judged
-WHERE novelty >= {min_strength:Float64}
+WHERE novelty >= {min_strength:Float64} AND (met_now OR alone)
 ORDER BY device, peer
