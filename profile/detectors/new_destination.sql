@@ -26,11 +26,11 @@
 WITH
     touched AS
     (
-        SELECT device, groupUniqArray(10000)(peer) AS met, min(contacts.first) AS since
+        SELECT device, peer, min(contacts.first) AS since
         FROM contacts
         WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
             AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
-        GROUP BY device
+        GROUP BY device, peer
     ),
     ages AS
     (
@@ -54,12 +54,14 @@ WITH
     ),
     fresh AS
     (
-        SELECT *
+        SELECT *, (device, peer) IN (SELECT device, peer FROM touched) AS met_now
         FROM peers
         INNER JOIN ages USING (device)
-        INNER JOIN touched USING (device)
+        INNER JOIN (SELECT device, min(since) AS since FROM touched GROUP BY device) AS t USING (device)
         WHERE begun >= learned AND since < begun + toIntervalDay(1)
             AND (b_out + b_in >= {min_bytes:UInt64} OR n_flows >= {min_flows:UInt64}) AND n_failed * 2 < n_flows
+        ORDER BY met_now DESC, begun DESC
+        LIMIT 200 BY device -- who shares files has thousands, and each is compared with all
     ),
     known AS
     (
@@ -95,7 +97,7 @@ WITH
     judged AS
     (
         SELECT
-            fresh.device AS device, fresh.peer AS peer, has(fresh.met, fresh.peer) AS met_now, fresh.begun AS begun, fresh.seen AS seen, fresh.other AS other, fresh.address AS address,
+            fresh.device AS device, fresh.peer AS peer, fresh.met_now AS met_now, fresh.begun AS begun, fresh.seen AS seen, fresh.other AS other, fresh.address AS address,
             fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.cloud AS cloud, fresh.b_out AS b_out, fresh.b_in AS b_in,
             arrayFilter(x -> x.1 < begun, list) AS before, fresh.born AS born, length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, before)))) AS n_days,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
