@@ -103,7 +103,9 @@ WITH
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
             arraySum(day_counts) AS peer_days,
             arrayCount((x, n) -> n = 1 AND x.1 >= born + toIntervalDay(2), before, day_counts) AS f1,
-            arrayFilter(x -> x.7, before) AS outside,
+            other = 0 AND length(before) <= 400 AND NOT arrayExists(x -> x.7 AND x.6 = cloud, before) AND NOT download
+                AND NOT shared AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3 AS strange,
+            strange ? arrayFilter(x -> x.7, before) : [] AS outside, -- what is compared with itself takes memory by the square, so of few
             arrayMap(c -> arrayDistinct(arrayFlatten(arrayMap(x -> x.2, arrayFilter(x -> x.6 = c, outside)))), arrayDistinct(arrayMap(x -> x.6, outside))) AS clouds, -- days of each
             arrayFilter(x -> has(x.4, (proto, port)), outside) AS same, -- known by this service
             arrayMap(c -> arrayFilter(x -> x.6 = c, same), arrayDistinct(arrayMap(x -> x.6, same))) AS same_clouds,
@@ -117,8 +119,7 @@ WITH
             b_in >= 1000000 AND b_in >= 20 * b_out AS download,
             f1 = 0 AND length(before) <= {few:UInt64} AS by_peer,
             length(clouds) <= {few:UInt64} AND NOT arrayExists(d -> length(d) = 1 AND d[1] >= toDate(born) + 2, clouds) AS by_cloud,
-            other = 0 AND (by_peer OR by_service OR by_cloud) AND NOT arrayExists(x -> x.6 = cloud, outside) AND NOT download
-                AND NOT shared AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3
+            strange AND (by_peer OR by_service OR by_cloud)
                 AND (empty(served) OR arrayExists(s -> 2 * s.1 >= n_days AND s.2 > begun + toIntervalMinute(1), served)
                     AND arrayAll(s -> s.2 > begun + toIntervalMinute(1) OR 2 * s.1 < n_days AND s.2 < begun - toIntervalHour(6), served)) AS alone,
             multiIf(NOT alone, (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1),
