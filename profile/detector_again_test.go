@@ -78,6 +78,10 @@ func TestNewDestination_CloudsTakeThePlaceOfPeersThatChange(t *testing.T) {
 		}
 		return out
 	}
+	sent := strange(day9.Add(8*time.Hour), 9999)
+	for i := range sent {
+		sent[i].out *= 10
+	}
 	cases := []struct {
 		name          string
 		before, after []talk
@@ -89,6 +93,11 @@ func TestNewDestination_CloudsTakeThePlaceOfPeersThatChange(t *testing.T) {
 		{"the cloud whose hosts change moves", turns(monday, 8, "3.16"), append(turns(day9, 1, "3.16")[:8], strange(day9.Add(8*time.Hour), 9999)...), false},
 		{"clouds that change", append(turns(monday, 4, "3.16"), append(turns(monday.AddDate(0, 0, 4), 1, "18.32"), turns(monday.AddDate(0, 0, 5), 3, "3.16")...)...),
 			append(turns(day9, 1, "3.16"), strange(day9.Add(8*time.Hour), 9999)...), false},
+		{"one of two clouds was left the night before", append(turns(monday, 8, "3.16"), turns(monday, 8, "18.32")...), append(turns(day9, 1, "3.16"), strange(day9.Add(8*time.Hour), 9999)...), false},
+		{"one of two clouds was left two days before", append(turns(monday, 8, "3.16"), turns(monday, 6, "18.32")...), append(turns(day9, 1, "3.16"), strange(day9.Add(8*time.Hour), 9999)...), true},
+		{"the cloud moves, and the new one is sent megabytes, as none was", turns(monday, 8, "3.16"), append(turns(day9, 1, "3.16")[:8], sent...), true},
+		{"the cloud moves, and the new one is sent megabytes, as another was", append(turns(monday, 8, "3.16"), talk{at: monday.Add(9 * time.Hour), lasts: time.Minute, from: "10.0.0.2", to: "3.16.20.10", mac: camera, dmac: router, port: 9999, out: 1_000_000, in: 9000}),
+			append(turns(day9, 1, "3.16")[:8], sent...), false},
 		{"a server of the site is no cloud that moved", inside(monday, 8), strange(day9.Add(8*time.Hour), 8443), true},
 	}
 	s := newSite(t, only("new_destination"))

@@ -13,10 +13,11 @@
 -- found no new one since its first two days, so P_new = 0.1 / (n + 10), drawn towards
 -- the 1 % of things that know their cloud; the peer is outside, in no /12 (/32) of
 -- its clouds, no mere download (over 1 MB, 20 times what was sent), met by few devices
--- before ({few} / 3) and by none half a learning period ago; and of those outside whom
--- the device meets by this service somebody usual is still met, as is each /12 that was
--- met in the 6 hours before or usually is: else its cloud moved. If peers change, the
--- services it uses, or the /12 its peers are in, take the place of peers.
+-- before ({few} / 3) and by none half a learning period ago; and its cloud did not move:
+-- of those outside whom the device meets by this service somebody usual is still met, as
+-- is each /12 that was met in the 6 hours before, in the day before if it usually is. Of
+-- more than 1 MB sent that is not asked if none of them was sent five times what came back.
+-- If peers change, the services it uses, or the /12 its peers are in, take their place.
 --
 -- Minimum evidence: device learned; 4 kB or 4 flows; not all attempts failed;
 -- strength 0.35. A peer is new for one day, in which it is judged again every five
@@ -65,7 +66,7 @@ WITH
     ),
     known AS
     (
-        SELECT device, groupArray((begun, days, net, ports, seen, cloud, other = 0)) AS list
+        SELECT device, groupArray((begun, days, net, ports, seen, cloud, other = 0, b_out >= 5 * b_in)) AS list
         FROM peers AS q
         INNER JOIN (SELECT DISTINCT device FROM fresh) AS d USING (device)
         GROUP BY device
@@ -117,11 +118,12 @@ WITH
             NOT arrayExists(x -> x.1 = proto AND x.2 = port, services_before) AS new_port,
             new_port AND length(services_before) <= {few:UInt64} AND arrayCount((x, n) -> n = 1 AND x.3 >= born + toIntervalDay(2), services_before, service_days) = 0 AS by_service,
             b_in >= 1000000 AND b_in >= 20 * b_out AS download,
+            b_out >= 1000000 AND b_out >= 20 * b_in AND NOT arrayExists(x -> x.8, same) AS upload, -- as it never sent by this service
             f1 = 0 AND length(before) <= {few:UInt64} AS by_peer,
             length(clouds) <= {few:UInt64} AND NOT arrayExists(d -> length(d) = 1 AND d[1] >= toDate(born) + 2, clouds) AS by_cloud,
             strange AND (by_peer OR by_service OR by_cloud)
-                AND (empty(served) OR arrayExists(s -> 2 * s.1 >= n_days AND s.2 > begun + toIntervalMinute(1), served)
-                    AND arrayAll(s -> s.2 > begun + toIntervalMinute(1) OR 2 * s.1 < n_days AND s.2 < begun - toIntervalHour(6), served)) AS alone,
+                AND (upload OR empty(served) OR arrayExists(s -> 2 * s.1 >= n_days AND s.2 > begun + toIntervalMinute(1), served)
+                    AND arrayAll(s -> s.2 > begun + toIntervalMinute(1) OR s.2 < begun - toIntervalHour(2 * s.1 < n_days ? 6 : 24), served)) AS alone,
             multiIf(NOT alone, (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1),
                 0.1 / (multiIf(by_peer, peer_days, by_service, arraySum(service_days), arraySum(arrayMap(d -> length(d), clouds))) + 10)) AS p_new,
             least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
