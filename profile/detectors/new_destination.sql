@@ -40,6 +40,14 @@ WITH
         WHERE site = {site:String} AND device IN (SELECT device FROM touched)
         GROUP BY device
     ),
+    meeting AS -- who met somebody for the first time, as of the others the long past need not be read
+    (
+        SELECT device
+        FROM edges
+        WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
+        GROUP BY device, peer
+        HAVING min(edges.first) > (SELECT min(since) FROM touched) - toIntervalDay(1)
+    ),
     peers AS
     (
         SELECT
@@ -50,7 +58,7 @@ WITH
             bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 20 : 96) AS cloud,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) AS n_failed
         FROM edges
-        WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
+        WHERE device IN (SELECT device FROM meeting) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
         GROUP BY device, peer
     ),
     fresh AS

@@ -67,13 +67,13 @@ WITH
     neighbours AS
     (
         SELECT
-            judged.device AS device, judged.begun AS begun,
+            judged.device AS device, begun, ended, is_open, quiet, longest, lately, together,
             countIf(arrayExists(t -> t > begun AND t < ended OR t = now_hour AND is_open, h.list)) AS lively,
             countIf(arrayExists(t -> t <= begun AND t > begun - 86400, h.list)) AS known
-        FROM judged
-        INNER JOIN hours AS h ON h.exporter = judged.exporter
+        FROM hours AS h
+        INNER JOIN judged ON judged.exporter = h.exporter
         WHERE h.device != judged.device
-        GROUP BY device, begun
+        GROUP BY ALL
     ),
     renamed AS
     (
@@ -83,7 +83,7 @@ WITH
         (
             SELECT device, arrayJoin(device_lives.addresses) AS addr, max(device_lives.last) AS seen
             FROM device_lives
-            WHERE site = {site:String} AND device IN (SELECT device FROM judged) AND device NOT IN (SELECT device FROM device_lives WHERE site = {site:String} AND identity = 'mac')
+            WHERE site = {site:String} AND device NOT IN (SELECT device FROM device_lives WHERE site = {site:String} AND identity = 'mac')
             GROUP BY device, addr
         ) AS old ON old.addr = other.addr
         WHERE other.device != old.device AND other.seen > old.seen AND old.addr NOT IN ('::', '::ffff:0.0.0.0')
@@ -96,8 +96,7 @@ SELECT
     toFloat64({severity:Float64}) AS severity,
     format('something every hour: heard in {} of the 168 hours before, never quiet for more than {} h', toString(lately), toString(intDiv(longest, 3600) + 1)) AS expected,
     format('nothing for {} h{}, while {} other devices behind the same exporter were heard', toString(intDiv(quiet, 3600)), is_open ? '' : ', then back', toString(lively)) AS observed
-FROM judged
-INNER JOIN neighbours USING (device, begun)
+FROM neighbours
 WHERE together <= 2 AND lively >= 3 AND lively * 4 >= known * 3 AND device NOT IN (SELECT id FROM renamed)
     AND ({device:UInt64} = 0 OR device = {device:UInt64})
 ORDER BY device, since

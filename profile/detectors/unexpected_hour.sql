@@ -51,7 +51,7 @@ WITH
     usual AS
     (
         SELECT
-            device, any(born) AS born, arraySort(groupArray(hours.x)) AS sorted, medianExact(hours.x) AS common,
+            device, any(born) AS born, groupArray((hours.t, hours.x)) AS past, arraySort(arrayMap(h -> h.2, past)) AS sorted, medianExact(hours.x) AS common,
             intDiv(dateDiff('hour', born, max(hours.t)) + 1, 2) - length(sorted) AS silent, -- of half of its hours
             sum(caught) < 0.9 * sum(packets) AS thin,
             silent > 0 AND NOT thin AS resting,
@@ -60,24 +60,18 @@ WITH
         INNER JOIN ages USING (device)
         GROUP BY device
     ),
-    active AS
+    now AS -- active hours, with those before
     (
         SELECT
-            device, t, x, born, keepalive, common, resting,
-            intDiv(toInt64(toUnixTimestamp(t)) + timezoneOffset(toTimeZone(t, {zone:String})), 3600) AS clock, -- hours that clocks show, since 1970
-            intDiv(toInt64(toUnixTimestamp(born)) + timezoneOffset(toTimeZone(born, {zone:String})), 3600) AS clock_born,
-            has({off:Array}, intDiv(clock, 24)) OR has({work:Array}, intDiv(clock, 24)) AS special,
-            has({off:Array}, intDiv(clock, 24)) OR (intDiv(clock, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(clock, 24)) AS free
-        FROM hours
-        INNER JOIN usual USING (device)
-        WHERE x > keepalive
-    ),
-    now AS
-    (
-        SELECT active.*
-        FROM active
+            device, past, keepalive, common, resting,
+            arrayJoin(arrayFilter(h -> h.2 > keepalive AND h.1 >= begin AND h.1 <= end AND h.1 >= born + toIntervalSecond(greatest({learning:UInt64}, 86400 * {min_days:UInt64})), past)) AS hour,
+            hour.1 AS t, hour.2 AS x,
+            arrayMap(a -> intDiv(toInt64(toUnixTimestamp(a)) + timezoneOffset(toTimeZone(a, {zone:String})), 3600),
+                arrayConcat([born, t], arrayMap(h -> h.1, arrayFilter(h -> h.1 < t AND h.2 > keepalive, past)))) AS clocks, -- hours that clocks show, since 1970
+            arrayMap(c -> (c, has({off:Array}, intDiv(c, 24)) OR has({work:Array}, intDiv(c, 24)),
+                has({off:Array}, intDiv(c, 24)) OR (intDiv(c, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(c, 24))), clocks) AS active -- (clock, special, free)
+        FROM usual
         INNER JOIN touched USING (device)
-        WHERE t >= begin AND t <= end AND t >= born + toIntervalSecond(greatest({learning:UInt64}, 86400 * {min_days:UInt64}))
     ),
     moody AS -- kinds whose hours say little
     (
@@ -91,27 +85,16 @@ WITH
         GROUP BY device
         HAVING argMax(word, weight) IN ('computer', 'phone', 'server', 'infrastructure')
     ),
-    waking AS -- a quarter of a common hour, at a time of day at which it was never heard
-    (
-        SELECT now.device AS device, now.t AS t
-        FROM now
-        INNER JOIN hours AS h ON h.device = now.device
-        WHERE resting AND now.x >= common / 4 AND now.device NOT IN (SELECT device FROM moody)
-        GROUP BY device, t
-        HAVING countIf(h.t < now.t - toIntervalHour(6) AND (dateDiff('hour', h.t, now.t) + 1) % 24 <= 2) = 0
-    ),
     seen AS
     (
         SELECT
-            now.device AS device, now.t AS t, any(now.x) AS x, any(now.born) AS born, any(now.keepalive) AS keepalive,
-            any(now.clock) AS clock, any(now.clock_born) AS clock_born, any(now.special) AS special, any(now.free) AS free,
-            groupArrayIf((a.clock, a.special, a.free), a.t < now.t) AS heard,
+            *, active[1].1 AS clock_born, active[2].1 AS clock, active[2].2 AS special, active[2].3 AS free, arraySlice(active, 3) AS heard,
             clock - clock_born AS span,
-            span >= 504 AND NOT special ? 168 : 24 AS period
+            span >= 504 AND NOT special ? 168 : 24 AS period,
+            -- a quarter of a common hour, at a time of day at which it was never heard
+            resting AND x >= common / 4 AND NOT arrayExists(h -> h.1 < t - toIntervalHour(6) AND (dateDiff('hour', h.1, t) + 1) % 24 <= 2, past) AS waking
         FROM now
-        INNER JOIN active AS a ON a.device = now.device
-        GROUP BY device, t
-        HAVING length(heard) >= 7 AND length(heard) <= 0.9 * span AND length(arrayDistinct(arrayMap(a -> intDiv(a.1 - clock_born, 24), heard))) >= 5
+        WHERE length(heard) >= 7 AND length(heard) <= 0.9 * span AND length(arrayDistinct(arrayMap(a -> intDiv(a.1 - clock_born, 24), heard))) >= 5
     ),
     judged AS
     (
@@ -135,7 +118,7 @@ SELECT
     toDateTime64(t, 3, 'UTC') AS since, toDateTime64(t, 3, 'UTC') + toIntervalHour(1) AS until,
     1. AS strength,
     0.9 AS confidence,
-    n >= 21 AND (device, t) IN (SELECT device, t FROM waking) ? 0.6 : toFloat64({severity:Float64}) AS severity,
+    n >= 21 AND waking AND device NOT IN (SELECT device FROM moody) ? 0.6 : toFloat64({severity:Float64}) AS severity,
     format('no activity at {} {}{}: {} of {} hours around it in {} days', formatDateTime(t, '%H:%i', {zone:String}), {zone:String},
         multiIf(special, free ? ' on a day off' : ' on a day worked', period = 168, ' on a ' || dateName('weekday', t, {zone:String}), ''), toString(hits), toString(n), toString(intDiv(span, 24))) AS expected,
     format('{} within the hour, usually up to {}', formatReadableSize(x), formatReadableSize(keepalive)) AS observed

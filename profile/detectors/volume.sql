@@ -34,6 +34,14 @@ WITH
         WHERE site = {site:String} AND device IN (SELECT device FROM touched)
         GROUP BY device
     ),
+    busy AS -- whose hour may be large enough: of the others the past need not be read
+    (
+        SELECT device
+        FROM volumes_1h AS v
+        WHERE device IN (SELECT device FROM touched) AND scope IN ('lan', 'wan') AND v.t >= (SELECT min(begin) FROM touched) AND v.t <= (SELECT max(end) FROM touched)
+        GROUP BY device, v.t, scope
+        HAVING sum(bytes_out) >= least({min_upload:UInt64}, {min_bytes:UInt64}) OR sum(bytes_in) >= {min_bytes:UInt64}
+    ),
     hours AS
     (
         SELECT device, metric, t, max(x1) AS x, argMax(c1, x1) AS c
@@ -48,7 +56,7 @@ WITH
             (
                 SELECT device, v.t AS t, observer, scope, sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(samples) AS caught, sum(packets_out) + sum(packets_in) AS packets
                 FROM volumes_1h AS v
-                WHERE device IN (SELECT device FROM touched) AND scope IN ('lan', 'wan')
+                WHERE device IN (SELECT device FROM busy) AND scope IN ('lan', 'wan')
                 GROUP BY device, t, observer, scope
             )
             ARRAY JOIN [(concat(toString(scope), '_out'), b_out), (concat(toString(scope), '_in'), b_in)] AS m
