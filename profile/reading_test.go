@@ -96,3 +96,53 @@ func (n node) granules(table string) (sum int) {
 	}
 	return sum
 }
+
+// TestDetectors_MemoryOfWhoMeetsEverybody: what is compared with itself takes memory
+// by the square; nobody who scans or shares files may end the scoring of a site by it.
+func TestDetectors_MemoryOfWhoMeetsEverybody(t *testing.T) {
+	db := storagetest.Open(t)
+	s, err := New(db, Config{Site: "site"}, nil, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := func(what, sql string) {
+		t.Helper()
+		if err := db.Conn().Exec(t.Context(), sql); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	exec("devices", "INSERT INTO devices (site, device, received, identity, first, last) SELECT 'site', number, today(), 'mac', now64(3, 'UTC') - toIntervalDay(30), now64(3, 'UTC') FROM numbers(1, 14)")
+	talk := func(batch int, role, peer, port, days, from string) {
+		t.Helper()
+		exec("contacts", fmt.Sprintf(`
+INSERT INTO contacts (log, batch_index, received, day, device, role, scope, peer, peer_addr, proto, port, confidence, observer, first, last, bytes_out, bytes_in, packets_out, packets_in, flows, samples)
+SELECT 1, %d, today(), toDate(at), device, '%s', 'wan', %s AS p, toIPv6(IPv4NumToString(toUInt32(16777216 + p * 1048576 + intDiv(p, 3000) * 256))), 6, %s, 95, 1, at, at, 40000, 9000, 300, 300, 30, 600
+FROM (SELECT device, number, now64(3, 'UTC') - toIntervalDay(arrayJoin(%s)) AS at FROM %s)`, batch, role, peer, port, days, from))
+	}
+	// Ten devices that know three peers to ten thousand and meet 300 and more new ones; and two
+	// that use, two that offer, thirty thousand new services.
+	peers := func(n int) string {
+		return fmt.Sprintf("numbers(10000) AS n CROSS JOIN (SELECT number AS device FROM numbers(1, 10)) AS d WHERE number < %d * pow(2.5, device - 1)", n)
+	}
+	services := func(from, n int) string {
+		return fmt.Sprintf("numbers(%d) AS n CROSS JOIN (SELECT number AS device FROM numbers(%d, 2)) AS d", n, from)
+	}
+	const before, now = "[29, 28, 20, 9, 1]", "[0]"
+	talk(1, "client", "number", "443", before, peers(3))
+	talk(2, "client", "number + 100000", "443", now, peers(300))
+	talk(1, "client", "7", "443 + number", before, services(11, 3))
+	talk(2, "client", "7", "1000 + number", now, services(11, 30_000))
+	talk(1, "server", "7", "443 + number", before, services(13, 3))
+	talk(2, "server", "7", "1000 + number", now, services(13, 30_000))
+	for i := range s.detectors {
+		d := &s.detectors[i]
+		if d.needs == listed {
+			continue // there is no list
+		}
+		sql, err := s.statement(d, 1, 1, 2, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(d.Name, sql+"\nSETTINGS max_memory_usage = 400000000, max_execution_time = 60")
+	}
+}

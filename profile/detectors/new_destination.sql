@@ -64,19 +64,20 @@ WITH
     fresh AS
     (
         SELECT *, (device, peer) IN (SELECT device, peer FROM touched) AS met_now
-        FROM peers
+        FROM (SELECT *, count() OVER (PARTITION BY device) AS n_peers FROM peers) AS p
         INNER JOIN ages USING (device)
         INNER JOIN (SELECT device, min(since) AS since FROM touched GROUP BY device) AS t USING (device)
-        WHERE begun >= learned AND since < begun + toIntervalDay(1)
+        WHERE begun >= learned AND since < begun + toIntervalDay(1) AND (met_now OR other = 0 AND n_peers <= 400)
             AND (b_out + b_in >= {min_bytes:UInt64} OR n_flows >= {min_flows:UInt64}) AND n_failed * 2 < n_flows
         ORDER BY met_now DESC, begun DESC
         LIMIT 200 BY device -- who shares files has thousands, and each is compared with all
     ),
-    known AS
+    known AS -- of more than 400 about a hundred: they are held for each new peer, and P_new is a share
     (
         SELECT device, groupArray((begun, days, net, ports, seen, cloud, other = 0, b_out >= 5 * b_in)) AS list
         FROM peers AS q
-        INNER JOIN (SELECT DISTINCT device FROM fresh) AS d USING (device)
+        INNER JOIN (SELECT device, any(n_peers) AS n FROM fresh GROUP BY device) AS d USING (device)
+        WHERE n <= 400 OR cityHash64(peer) % n < 100
         GROUP BY device
     ),
     services AS
@@ -106,13 +107,13 @@ WITH
     judged AS
     (
         SELECT
-            fresh.device AS device, fresh.peer AS peer, fresh.met_now AS met_now, fresh.begun AS begun, fresh.seen AS seen, fresh.other AS other, fresh.address AS address,
+            fresh.device AS device, fresh.peer AS peer, fresh.met_now AS met_now, fresh.begun AS begun, fresh.seen AS seen, fresh.n_peers AS n_peers, fresh.other AS other, fresh.address AS address,
             fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.cloud AS cloud, fresh.b_out AS b_out, fresh.b_in AS b_in,
             arrayFilter(x -> x.1 < begun, list) AS before, fresh.born AS born, length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, before)))) AS n_days,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
             arraySum(day_counts) AS peer_days,
             arrayCount((x, n) -> n = 1 AND x.1 >= born + toIntervalDay(2), before, day_counts) AS f1,
-            other = 0 AND length(before) <= 400 AND NOT arrayExists(x -> x.7 AND x.6 = cloud, before) AND NOT download
+            other = 0 AND n_peers <= 400 AND NOT arrayExists(x -> x.7 AND x.6 = cloud, before) AND NOT download
                 AND NOT shared AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3 AS strange,
             strange ? arrayFilter(x -> x.7, before) : [] AS outside, -- what is compared with itself takes memory by the square, so of few
             arrayMap(c -> arrayDistinct(arrayFlatten(arrayMap(x -> x.2, arrayFilter(x -> x.6 = c, outside)))), arrayDistinct(arrayMap(x -> x.6, outside))) AS clouds, -- days of each
@@ -146,7 +147,7 @@ SELECT
     novelty AS strength,
     0.9 AS confidence,
     alone ? 0.75 : toFloat64({severity:Float64}) AS severity,
-    format('{} (chance of a new one {} %)', multiIf(NOT alone OR by_peer, format('only its {} known peers', toString(length(before))),
+    format('{} (chance of a new one {} %)', multiIf(NOT alone OR by_peer, format('only its {} known peers', toString(n_peers > 400 ? n_peers - 1 : length(before))),
         by_service, format('new peers only by the {} services it uses', toString(length(services_before))),
         format('new peers only in the {} networks of clouds (/12) it knows', toString(length(clouds)))), toString(round(100 * p_new, 1))) AS expected,
     format('first contact with <peer> by <service>{}: {} out, {} in', new_port ? ', a service new to it too' : '', formatReadableSize(b_out), formatReadableSize(b_in)) AS observed

@@ -42,29 +42,40 @@ WITH
             AND (role = 'client' OR proto != 6 OR bytes_out > 60 * packets_out OR packets_out > flows AND samples >= packets_out + packets_in)
         GROUP BY device, role, proto, port
     ),
-    known AS
+    fresh AS
+    (
+        SELECT
+            *, touched.since AS heard,
+            proto IN (6, 17) AND port IN (21, 22, 23, 69, 135, 139, 445, 1080, 2323, 3333, 3389, 4444, 5555, 5900, 6667, 9050, 37215, 52869) AS sensitive
+        FROM (SELECT *, count() OVER (PARTITION BY device, role) AS n_services FROM services) AS s
+        INNER JOIN ages USING (device)
+        INNER JOIN touched USING (device, role, proto, port)
+        WHERE begun >= learned AND heard < begun + toIntervalDay(1)
+            AND (n_flows > n_failed AND (role = 'client' OR b_out > 0) OR role = 'client' AND n_flows >= {min_tries:UInt64})
+        ORDER BY sensitive DESC, begun DESC
+        LIMIT 200 BY device, role -- who scans ports has thousands, and each is compared with all
+    ),
+    known AS -- of more than 400 about a hundred: they are held for each new service, and P_new is a share
     (
         SELECT device, role, groupArray((begun, days)) AS list
-        FROM services
+        FROM services AS v
+        INNER JOIN (SELECT device, role, any(n_services) AS n FROM fresh GROUP BY device, role) AS d USING (device, role)
+        WHERE n <= 400 OR cityHash64(proto, port) % n < 100
         GROUP BY device, role
     ),
     judged AS
     (
         SELECT
-            services.device AS device, services.role AS role, services.proto AS proto, services.port AS port, services.begun AS begun, services.seen AS seen,
-            arraySort(x -> by_peer[x.1], arrayFilter(x -> mapContains(by_peer, x.1), others)) AS users, users[role = 'client' ? 1 : -1] AS who, by_peer[who.1] AS came, services.n_peers AS n_peers,
-            services.b_out AS b_out, services.b_in AS b_in, services.n_flows AS n_flows, services.n_failed AS n_failed,
+            fresh.device AS device, fresh.role AS role, fresh.proto AS proto, fresh.port AS port, fresh.begun AS begun, fresh.seen AS seen, fresh.sensitive AS sensitive, fresh.n_services AS n_services,
+            arraySort(x -> by_peer[x.1], arrayFilter(x -> mapContains(by_peer, x.1), others)) AS users, users[role = 'client' ? 1 : -1] AS who, by_peer[who.1] AS came, fresh.n_peers AS n_peers,
+            fresh.b_out AS b_out, fresh.b_in AS b_in,
             role = 'client' AND NOT inside AND b_in >= 1000000 AND b_in >= 20 * b_out AS download,
             arrayFilter(x -> x.1 < begun, list) AS before,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
-            (arrayCount(n -> n = 1, day_counts) + 0.5) / (arraySum(day_counts) + 1) AS p_new,
-            proto IN (6, 17) AND port IN (21, 22, 23, 69, 135, 139, 445, 1080, 2323, 3333, 3389, 4444, 5555, 5900, 6667, 9050, 37215, 52869) AS sensitive
-        FROM services
-        INNER JOIN ages USING (device)
+            (arrayCount(n -> n = 1, day_counts) + 0.5) / (arraySum(day_counts) + 1) AS p_new
+        FROM fresh
         INNER JOIN known USING (device, role)
-        INNER JOIN touched USING (device, role, proto, port)
-        WHERE begun >= learned AND notEmpty(users) AND touched.since < begun + toIntervalDay(1)
-            AND (n_flows > n_failed AND (role = 'client' OR b_out > 0) OR role = 'client' AND n_flows >= {min_tries:UInt64})
+        WHERE notEmpty(users)
     )
 SELECT
     device, toString(judged.role) AS role, who.1 AS peer, who.2 AS peer_device, who.3 AS peer_addr, proto, port,
@@ -72,7 +83,7 @@ SELECT
     sensitive ? 1. : (1 - least(1, 20 * p_new)) * (download ? 0.25 : 1) AS strength,
     0.9 AS confidence,
     sensitive ? 0.6 : toFloat64({severity:Float64}) AS severity,
-    format('one of the {} services it {} so far', toString(length(before)), judged.role = 'client' ? 'used' : 'offered') AS expected,
+    format('one of the {} services it {} so far', toString(n_services > 400 ? n_services - 1 : length(before)), judged.role = 'client' ? 'used' : 'offered') AS expected,
     format('{} <service>{} with {}: {} out, {} in', judged.role = 'client' ? 'used' : 'offered', sensitive ? ', a sensitive port,' : '',
         n_peers = 1 ? '<peer>' : toString(n_peers) || ' peers', formatReadableSize(b_out), formatReadableSize(b_in)) AS observed
 FROM judged
