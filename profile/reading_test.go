@@ -112,12 +112,12 @@ func TestDetectors_MemoryOfWhoMeetsEverybody(t *testing.T) {
 		}
 	}
 	exec("devices", "INSERT INTO devices (site, device, received, identity, first, last) SELECT 'site', number, today(), 'mac', now64(3, 'UTC') - toIntervalDay(30), now64(3, 'UTC') FROM numbers(1, 14)")
-	talk := func(batch int, role, peer, port, days, from string) {
+	talk := func(batch int, role, scope, peer, port, days, from string) {
 		t.Helper()
 		exec("contacts", fmt.Sprintf(`
-INSERT INTO contacts (log, batch_index, received, day, device, role, scope, peer, peer_addr, proto, port, confidence, observer, first, last, bytes_out, bytes_in, packets_out, packets_in, flows, samples)
-SELECT 1, %d, today(), toDate(at), device, '%s', 'wan', %s AS p, toIPv6(IPv4NumToString(toUInt32(16777216 + p * 1048576 + intDiv(p, 3000) * 256))), 6, %s, 95, 1, at, at, 40000, 9000, 300, 300, 30, 600
-FROM (SELECT device, number, now64(3, 'UTC') - toIntervalDay(arrayJoin(%s)) AS at FROM %s)`, batch, role, peer, port, days, from))
+INSERT INTO contacts (log, batch_index, received, day, device, role, scope, peer, peer_device, peer_addr, proto, port, confidence, observer, first, last, bytes_out, bytes_in, packets_out, packets_in, flows, samples, syn, failed)
+SELECT 1, %d, today(), toDate(at), device, '%s', '%s' AS scope, %s AS p, scope = 'lan' ? p : 0, toIPv6(IPv4NumToString(toUInt32(16777216 + p * 1048576 + intDiv(p, 3000) * 256))), 6, %s, 95, 1, at, at, 40000, 9000, 300, 300, 30, 600, 30, number %% 3 = 0 ? 30 : 0
+FROM (SELECT device, number, now64(3, 'UTC') - toIntervalDay(arrayJoin(%s)) AS at FROM %s)`, batch, role, scope, peer, port, days, from))
 	}
 	// Ten devices that know three peers to ten thousand and meet 300 and more new ones; and two
 	// that use, two that offer, thirty thousand new services.
@@ -128,12 +128,14 @@ FROM (SELECT device, number, now64(3, 'UTC') - toIntervalDay(arrayJoin(%s)) AS a
 		return fmt.Sprintf("numbers(%d) AS n CROSS JOIN (SELECT number AS device FROM numbers(%d, 2)) AS d", n, from)
 	}
 	const before, now = "[29, 28, 20, 9, 1]", "[0]"
-	talk(1, "client", "number", "443", before, peers(3))
-	talk(2, "client", "number + 100000", "443", now, peers(300))
-	talk(1, "client", "7", "443 + number", before, services(11, 3))
-	talk(2, "client", "7", "1000 + number", now, services(11, 30_000))
-	talk(1, "server", "7", "443 + number", before, services(13, 3))
-	talk(2, "server", "7", "1000 + number", now, services(13, 30_000))
+	for _, scope := range []string{"wan", "lan"} {
+		talk(1, "client", scope, "number", "443", before, peers(3))
+		talk(2, "client", scope, "number + 100000", "443", now, peers(300))
+		talk(1, "client", scope, "7", "443 + number", before, services(11, 3))
+		talk(2, "client", scope, "7", "1000 + number", now, services(11, 30_000))
+		talk(1, "server", scope, "7", "443 + number", before, services(13, 3))
+		talk(2, "server", scope, "7", "1000 + number", now, services(13, 30_000))
+	}
 	for i := range s.detectors {
 		d := &s.detectors[i]
 		if d.needs == listed {
