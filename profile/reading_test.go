@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -100,6 +101,13 @@ func (n node) granules(table string) (sum int) {
 // TestDetectors_MemoryOfWhoMeetsEverybody: what is compared with itself takes memory
 // by the square; nobody who scans or shares files may end the scoring of a site by it.
 func TestDetectors_MemoryOfWhoMeetsEverybody(t *testing.T) {
+	for _, age := range []time.Duration{30 * 24 * time.Hour, 3*24*time.Hour - 30*time.Minute} {
+		t.Run(age.String(), func(t *testing.T) { memoryOfWhoMeetsEverybody(t, age) })
+	}
+}
+
+// memoryOfWhoMeetsEverybody runs all detectors on devices of that age.
+func memoryOfWhoMeetsEverybody(t *testing.T, age time.Duration) {
 	db := storagetest.Open(t)
 	s, err := New(db, Config{Site: "site"}, nil, zerolog.Nop())
 	if err != nil {
@@ -111,23 +119,29 @@ func TestDetectors_MemoryOfWhoMeetsEverybody(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	exec("devices", "INSERT INTO devices (site, device, received, identity, first, last) SELECT 'site', number, today(), 'mac', now64(3, 'UTC') - toIntervalDay(30), now64(3, 'UTC') FROM numbers(1, 14)")
+	exec("devices", fmt.Sprintf("INSERT INTO devices (site, device, received, identity, first, last) SELECT 'site', number, today(), 'mac', now64(3, 'UTC') - %d, now64(3, 'UTC') FROM numbers(1, 30099)", int(age.Seconds())))
 	talk := func(batch int, role, scope, peer, port, days, from string) {
 		t.Helper()
 		exec("contacts", fmt.Sprintf(`
 INSERT INTO contacts (log, batch_index, received, day, device, role, scope, peer, peer_device, peer_addr, proto, port, confidence, observer, first, last, bytes_out, bytes_in, packets_out, packets_in, flows, samples, syn, failed)
-SELECT 1, %d, today(), toDate(at), device, '%s', '%s' AS scope, %s AS p, scope = 'lan' ? p : 0, toIPv6(IPv4NumToString(toUInt32(16777216 + p * 1048576 + intDiv(p, 3000) * 256))), 6, %s, 95, 1, at, at, 40000, 9000, 300, 300, 30, 600, 30, number %% 3 = 0 ? 30 : 0
+SELECT 1, %d, today(), toDate(at), device, '%s', '%s' AS scope, %s AS p, scope = 'lan' ? p : 0, toIPv6(IPv4NumToString(toUInt32(16777216 + p * 1048576 + intDiv(p, 3000) * 256))), 6, %s, 95, 1, at, at + 3600, 40000, 9000, 300, 300, 30, 600, 30, number %% 3 = 0 ? 30 : 0
 FROM (SELECT device, number, now64(3, 'UTC') - toIntervalDay(arrayJoin(%s)) AS at FROM %s)`, batch, role, scope, peer, port, days, from))
 	}
-	// Ten devices that know three peers to ten thousand and meet 300 and more new ones; and two
-	// that use, two that offer, thirty thousand new services.
+	// Ten devices that know three peers to ten thousand and meet 300 and more new ones; two that
+	// use, two that offer, thirty thousand new services; one that ten thousand came to, and ten
+	// thousand others come; a fleet of ten thousand that all go to one new place; and one that all went to it for a day.
 	peers := func(n int) string {
 		return fmt.Sprintf("numbers(10000) AS n CROSS JOIN (SELECT number AS device FROM numbers(1, 10)) AS d WHERE number < %d * pow(2.5, device - 1)", n)
 	}
 	services := func(from, n int) string {
 		return fmt.Sprintf("numbers(%d) AS n CROSS JOIN (SELECT number AS device FROM numbers(%d, 2)) AS d", n, from)
 	}
-	const before, now = "[29, 28, 20, 9, 1]", "[0]"
+	const (
+		before, now = "[29, 28, 20, 9, 1]", "[0]"
+		crowd       = "(SELECT number, 15 AS device FROM numbers(10000))"
+		fleet       = "(SELECT number, number AS device FROM numbers(100, 10000))"
+		other       = "(SELECT number, number AS device FROM numbers(20100, 10000))"
+	)
 	for _, scope := range []string{"wan", "lan"} {
 		talk(1, "client", scope, "number", "443", before, peers(3))
 		talk(2, "client", scope, "number + 100000", "443", now, peers(300))
@@ -135,6 +149,12 @@ FROM (SELECT device, number, now64(3, 'UTC') - toIntervalDay(arrayJoin(%s)) AS a
 		talk(2, "client", scope, "7", "1000 + number", now, services(11, 30_000))
 		talk(1, "server", scope, "7", "443 + number", before, services(13, 3))
 		talk(2, "server", scope, "7", "1000 + number", now, services(13, 30_000))
+		talk(1, "server", scope, "number", "443", before, crowd)
+		talk(2, "server", scope, "number + 50000", "443", now, crowd)
+		talk(1, "client", scope, "number % 3", "443", before, fleet)
+		talk(2, "client", scope, "70000", "8443", now, fleet)
+		talk(1, "client", scope, "number % 3", "443", before, other)
+		talk(1, "client", scope, "80000", "8443", "[2]", other)
 	}
 	for i := range s.detectors {
 		d := &s.detectors[i]

@@ -74,7 +74,7 @@ WITH
     ),
     elsewhere AS
     (
-        SELECT peer, groupArray((device, n)) AS users
+        SELECT peer, groupArrayIf(2)(device, n >= 2) AS users -- one of two is another
         FROM (SELECT peer, device, uniqExact(day) AS n FROM edges WHERE peer IN (SELECT peer FROM single) AND role IN ('client', 'unknown') GROUP BY peer, device)
         GROUP BY peer
     )
@@ -89,5 +89,5 @@ SELECT
         formatReadableSize(b_out), formatReadableSize(b_in)) AS observed
 FROM single
 LEFT JOIN elsewhere USING (peer)
-WHERE scope = 'lan' OR NOT arrayExists(x -> x.1 != device AND x.2 >= 2, users)
+WHERE scope = 'lan' OR NOT arrayExists(x -> x != device, users)
 ORDER BY device, peer

@@ -94,7 +94,7 @@ WITH
     ),
     elsewhere AS
     (
-        SELECT peer, groupArray((device, begun)) AS users
+        SELECT peer, groupArraySorted(64)((begun, device)) AS users -- the first, as a whole fleet may come
         FROM
         (
             SELECT peer, device, min(edges.first) AS begun
@@ -114,14 +114,14 @@ WITH
             arraySum(day_counts) AS peer_days,
             arrayCount((x, n) -> n = 1 AND x.1 >= born + toIntervalDay(2), before, day_counts) AS f1,
             other = 0 AND n_peers <= 400 AND NOT arrayExists(x -> x.7 AND x.6 = cloud, before) AND NOT download
-                AND NOT shared AND arrayCount(x -> x.1 != device AND x.2 < begun, users) < {few:UInt64} / 3 AS strange,
+                AND NOT shared AND arrayCount(x -> x.2 != device AND x.1 < begun, users) < {few:UInt64} / 3 AS strange,
             strange ? arrayFilter(x -> x.7, before) : [] AS outside, -- what is compared with itself takes memory by the square, so of few
             arrayMap(c -> arrayDistinct(arrayFlatten(arrayMap(x -> x.2, arrayFilter(x -> x.6 = c, outside)))), arrayDistinct(arrayMap(x -> x.6, outside))) AS clouds, -- days of each
             arrayFilter(x -> has(x.4, (proto, port)), outside) AS same, -- known by this service
             arrayMap(c -> arrayFilter(x -> x.6 = c, same), arrayDistinct(arrayMap(x -> x.6, same))) AS same_clouds,
             arrayMap(c -> (length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, c)))), arrayMax(arrayMap(x -> x.5, c))), same_clouds) AS served, -- days of each and when last
             arrayExists(x -> x.3 = net, before) AND other = 0 AS near,
-            arrayExists(x -> x.1 != device AND x.2 < begun - toIntervalSecond(intDiv({learning:UInt64}, 2)), users) AS shared,
+            arrayExists(x -> x.2 != device AND x.1 < begun - toIntervalSecond(intDiv({learning:UInt64}, 2)), users) AS shared,
             arrayFilter(x -> x.3 < begun, used) AS services_before,
             arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.4), services_before) AS service_days,
             NOT arrayExists(x -> x.1 = proto AND x.2 = port, services_before) AS new_port,
