@@ -15,10 +15,14 @@ import (
 	"tidemark/profile/stamp"
 )
 
-// maxRest is how many runs a detector file that goes on failing is left out at most.
-const maxRest = 64
+const (
+	maxRest     = 64  // runs that a detector that goes on failing is left out at most
+	patience    = 10  // runs in which a built-in detector may lack memory before the others go on without it
+	memoryShort = 241 // MEMORY_LIMIT_EXCEEDED of the engine
+)
 
-// own are the operator's detector files: those in force, and what is wrong with them.
+// own are the operator's detector files: those in force, and what is wrong with them. What
+// fails may be a built-in detector too.
 type own struct {
 	seen    map[string]stamp.Stamp
 	inForce map[string]Detector // by name
@@ -37,7 +41,7 @@ type lapse struct {
 	after, upto uint64 // batches that it did not judge
 }
 
-// DetectorStatus is how the operator's detector files do.
+// DetectorStatus is how the operator's detector files do, and which detectors fail.
 type DetectorStatus struct {
 	InForce  []string
 	Faults   []FileFault
@@ -175,13 +179,14 @@ func (o *own) rests(name string, upto uint64) bool {
 }
 
 // ran notes how a run went: a failure costs only what this detector would have found.
-// What is no fault of its statement is returned.
+// What is no fault of its statement is returned; of a built-in detector all but a lack of
+// memory that lasts, as it may be the traffic of one device that makes it.
 func (s *Scorer) ran(d *Detector, after, upto uint64, err error) error {
 	var said *clickhouse.Exception
 	if err != nil && !errors.As(err, &said) && !errors.Is(err, errNoFinding) {
 		return err
 	}
-	if s.trying && err != nil {
+	if err != nil && (s.trying || d.File == "" && (said == nil || said.Code != memoryShort)) {
 		return err
 	}
 	o := &s.own
@@ -191,17 +196,30 @@ func (s *Scorer) ran(d *Detector, after, upto uint64, err error) error {
 		delete(o.failing, d.Name)
 		return nil
 	}
+	reason := err
 	if said != nil {
-		err = errors.New(briefly(said))
+		reason = errors.New(briefly(said))
 	}
 	f := o.failing[d.Name]
 	if f == nil {
 		f = &lapse{after: after}
+		if o.failing == nil {
+			o.failing = map[string]*lapse{}
+		}
 		o.failing[d.Name] = f
-		s.log.Error().Err(err).Str("detector", d.Name).Msg("a detector file fails; the other detectors go on")
 	}
-	f.err, f.upto = err, upto
+	f.err, f.upto = reason, upto
 	f.times++
+	last := 1 // that the others wait for
+	if d.File == "" {
+		last = patience
+	}
+	if f.times < last {
+		return err // the same batches are judged again
+	}
+	if f.times == last {
+		s.log.Error().Err(reason).Str("detector", d.Name).Msg("a detector fails; the others go on without it")
+	}
 	f.rest = min(1<<min(f.times, 10), maxRest)
 	if o.failures == nil {
 		o.failures = map[string]uint64{}

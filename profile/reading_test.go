@@ -168,3 +168,44 @@ FROM (SELECT device, number, now64(3, 'UTC') - toIntervalDay(arrayJoin(%s)) AS a
 		exec(d.Name, sql+"\nSETTINGS max_memory_usage = 400000000, max_execution_time = 60")
 	}
 }
+
+// TestScore_ADetectorThatLacksMemoryStopsNoOther: what one device makes of the traffic of
+// its site may be more than a statement can hold. Nothing else goes unjudged for it.
+func TestScore_ADetectorThatLacksMemoryStopsNoOther(t *testing.T) {
+	db := storagetest.Open(t)
+	s, err := New(db, Config{Site: "site"}, nil, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.detectors = []Detector{*detectorNamed(s.detectors, "volume")}
+	d := &s.detectors[0]
+	good := d.sql
+	d.sql = "SELECT length(groupArray(rand64())) FROM numbers(10000000) SETTINGS max_memory_usage = 1000000"
+	run := func() error { _, err := s.findAll(t.Context(), d.pace, 1, 0, 1); return err }
+	for n := range patience - 1 {
+		if err := run(); err == nil {
+			t.Fatalf("run %d: the batches count as judged", n+1)
+		}
+	}
+	if err := run(); err != nil {
+		t.Fatalf("run %d: %v, want the others to go on", patience, err)
+	}
+	if got := s.DetectorStatus(); len(got.Failing) != 1 || !strings.Contains(got.Failing[0], "detector volume fails") || got.Failures["volume"] != 1 {
+		t.Errorf("status is %+v, want volume named", got)
+	}
+	d.sql = good
+	for range maxRest + 1 {
+		if err := run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.DetectorStatus(); len(got.Failing) > 0 {
+		t.Errorf("still fails: %v", got.Failing)
+	}
+	d.sql = "SELECT nothing"
+	for n := range patience + 1 {
+		if err := run(); err == nil {
+			t.Fatalf("run %d: a statement that is wrong is passed over", n+1)
+		}
+	}
+}

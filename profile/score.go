@@ -132,14 +132,11 @@ func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) (
 	var all []finding
 	for i := range s.detectors {
 		d := &s.detectors[i]
-		if !(d.again && p == steady) && (d.pace != p || d.needs&signs != d.needs) || d.File != "" && s.own.rests(d.Name, upto) {
+		if !(d.again && p == steady) && (d.pace != p || d.needs&signs != d.needs) || s.own.rests(d.Name, upto) {
 			continue
 		}
 		found, err := s.find(ctx, d, log, after, upto)
-		if d.File != "" {
-			err = s.ran(d, after, upto, err)
-		}
-		if err != nil {
+		if err = s.ran(d, after, upto, err); err != nil {
 			return nil, err
 		}
 		all = append(all, found...)

@@ -6,8 +6,8 @@ import (
 	"tidemark/profile"
 )
 
-// detectorMetrics tells how the operator's detector files do. Their names are a label:
-// there are as many as files, a hundred at most.
+// detectorMetrics tells how the operator's detector files do, and who fails. Names are a label:
+// of built-in detectors and of files, a hundred at most.
 type detectorMetrics struct {
 	status          func() profile.DetectorStatus
 	files, failures *prometheus.Desc
@@ -17,7 +17,7 @@ func newDetectorMetrics(status func() profile.DetectorStatus) detectorMetrics {
 	return detectorMetrics{
 		status:   status,
 		files:    prometheus.NewDesc("tidemark_profile_detector_files", "Detectors of the operator that are in force, faults of their files, and detectors whose last run failed.", []string{"state"}, nil),
-		failures: prometheus.NewDesc("tidemark_profile_detector_failures_total", "Runs of the operator's detectors that failed.", []string{"detector"}, nil),
+		failures: prometheus.NewDesc("tidemark_profile_detector_failures_total", "Runs of the operator's detectors that failed, and of built-in ones that were passed over as they lacked memory.", []string{"detector"}, nil),
 	}
 }
 

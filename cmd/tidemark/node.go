@@ -106,10 +106,8 @@ func openNode(ctx context.Context, cfg Config, dir string, db *storage.DB, deps 
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Profile.Detectors != "" {
-		if err := deps.metrics.Register(newDetectorMetrics(n.scorer.DetectorStatus)); err != nil {
-			return nil, fmt.Errorf("register metrics of detector files: %w", err)
-		}
+	if err := deps.metrics.Register(newDetectorMetrics(n.scorer.DetectorStatus)); err != nil {
+		return nil, fmt.Errorf("register metrics of detectors: %w", err)
 	}
 	if err := seed(ctx, n.scorer, enricher); err != nil {
 		return nil, err
