@@ -84,7 +84,7 @@ func Detectors() []Detector {
 		{Name: "exfiltration", Attack: []string{"T1048", "T1041", "T0882"}, Stage: "impact", Hard: true, target: byDevice, pace: prompt, needs: novelty | learned,
 			Parameters: map[string]float64{"severity": 0.7, "min_bytes": 1 << 20}},
 		{Name: "brute_force", Attack: []string{"T1110", "T0812", "T0859"}, Stage: "access", Hard: true, target: byService, pace: prompt, needs: logins, brief: true,
-			Parameters: map[string]float64{"severity": 0.8, "min_sessions": 20, "min_stranger": 10, "min_telnet": 3}},
+			Parameters: map[string]float64{"severity": 0.8, "min_sessions": 20, "min_stranger": 10, "min_telnet": 3, "min_web": 300}},
 		{Name: "flood", Attack: []string{"T1498", "T1499", "T0814"}, Stage: "impact", Hard: true, target: byPeer, pace: prompt, needs: pouring, brief: true,
 			Parameters: map[string]float64{"severity": 0.85, "min_pps": 200, "silent_pps": 20}},
 		{Name: "reflection", Attack: []string{"T1498.002", "T0814"}, Stage: "impact", Hard: true, target: byService, pace: prompt, needs: answering, brief: true,

@@ -45,6 +45,12 @@ func TestDetectors_Attacks(t *testing.T) {
 	polled := func(from time.Time, days int) []talk { // an operator's script that logs in every minute
 		return repeat(days*24*60, time.Minute, talk{at: from, lasts: 2 * time.Second, from: "10.0.0.30", to: "10.0.0.9", mac: master, dmac: sensor, port: 22, out: 5000, in: 6000})
 	}
+	asked := func(from time.Time, days int) (out []talk) { // a program that polls a page for ten minutes a day
+		for d := range days {
+			out = append(out, repeat(600, time.Second, talk{at: from.AddDate(0, 0, d), lasts: 100 * time.Millisecond, from: "10.0.0.40", to: "10.0.0.2", mac: master, dmac: camera, port: 80, out: 900, packets: 7, in: 1500, inPackets: 6})...)
+		}
+		return out
+	}
 	cloud := func(port uint16, days int) (out []talk) { // a new network of its cloud each day, and another that stays
 		for d := range days {
 			out = append(out, repeat(24, time.Hour, talk{at: monday.AddDate(0, 0, d), lasts: time.Second, from: "10.0.0.2", to: fmt.Sprintf("104.%d.1.1", 20*d), mac: camera, dmac: router, port: port, out: 2000, in: 1500})...)
@@ -95,6 +101,22 @@ func TestDetectors_Attacks(t *testing.T) {
 			nil, []string{"brute_force"}},
 		{"telnet with a stranger, once and long", nil,
 			repeat(1, 20*time.Second, talk{at: at(8, 0), lasts: 90 * time.Second, from: "10.0.0.2", to: "203.0.113.80", mac: camera, dmac: router, port: 23, out: 9000, packets: 300, in: 90_000, inPackets: 290}),
+			nil, []string{"brute_force"}},
+		{"a page is asked for 400 times, and the exporter shows no answers", nil,
+			repeat(400, 3*time.Millisecond, talk{at: at(8, 0), from: "10.0.0.40", to: "10.0.0.2", mac: master, dmac: camera, port: 8080, out: 239, packets: 1, flags: 0x18}),
+			[]string{"brute_force"}, nil},
+		{"passwords are tried on a page", nil,
+			repeat(600, 500*time.Millisecond, talk{at: at(8, 0), lasts: 100 * time.Millisecond, from: "10.0.0.40", to: "10.0.0.2", mac: master, dmac: camera, port: 80, out: 900, packets: 7, in: 1500, inPackets: 6}),
+			[]string{"brute_force"}, nil},
+		{"a page is looked at", nil,
+			repeat(100, time.Second, talk{at: at(8, 0), lasts: 100 * time.Millisecond, from: "10.0.0.40", to: "10.0.0.2", mac: master, dmac: camera, port: 80, out: 900, packets: 7, in: 1500, inPackets: 6}),
+			nil, []string{"brute_force"}},
+		{"a program asks for a page every second, for some minutes a day", asked(monday, 8), asked(day9.Add(8*time.Hour), 1), nil, []string{"brute_force"}},
+		{"a page that is not there", nil,
+			repeat(400, time.Second, talk{at: at(8, 0), from: "10.0.0.40", to: "10.0.0.2", mac: master, dmac: camera, port: 80, out: 60, packets: 1, flags: 0x02}),
+			nil, []string{"brute_force"}},
+		{"the device asks its cloud again and again", nil,
+			repeat(400, time.Second, talk{at: at(8, 0), lasts: 100 * time.Millisecond, from: "10.0.0.2", to: "104.1.1.1", mac: camera, dmac: router, port: 443, out: 900, packets: 7, in: 1500, inPackets: 6}),
 			nil, []string{"brute_force"}},
 		{"a stranger is let in", nil,
 			[]talk{{at: at(8, 0), lasts: 2 * time.Second, from: "203.0.113.80", to: "10.0.0.2", mac: router, dmac: camera, port: 8443, out: 900, packets: 8, in: 60_000, inPackets: 50}},
