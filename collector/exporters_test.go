@@ -73,7 +73,7 @@ func tool(t *testing.T, name string) string {
 			return p
 		}
 	}
-	missing(t, name+" is not installed (Debian package of this name; pmacctd is in pmacct)")
+	missing(t, name+" is not installed (Debian: apt-get install softflowd pmacct nfdump nfdump-sflow)")
 	return ""
 }
 
