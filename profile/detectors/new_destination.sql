@@ -104,42 +104,68 @@ WITH
         )
         GROUP BY peer
     ),
-    judged AS
+    -- One step each of what the next names often: the engine writes an alias out wherever it stands.
+    compared AS
     (
         SELECT
             fresh.device AS device, fresh.peer AS peer, fresh.met_now AS met_now, fresh.begun AS begun, fresh.seen AS seen, fresh.n_peers AS n_peers, fresh.other AS other, fresh.address AS address,
-            fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.cloud AS cloud, fresh.b_out AS b_out, fresh.b_in AS b_in,
-            arrayFilter(x -> x.1 < begun, list) AS before, fresh.born AS born, length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, before)))) AS n_days,
-            arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
-            arraySum(day_counts) AS peer_days,
-            arrayCount((x, n) -> n = 1 AND x.1 >= born + toIntervalDay(2), before, day_counts) AS f1,
-            other = 0 AND n_peers <= 400 AND NOT arrayExists(x -> x.7 AND x.6 = cloud, before) AND NOT download
-                AND NOT shared AND arrayCount(x -> x.2 != device AND x.1 < begun, users) < {few:UInt64} / 3 AS strange,
-            strange ? arrayFilter(x -> x.7, before) : [] AS outside, -- what is compared with itself takes memory by the square, so of few
-            arrayMap(c -> arrayDistinct(arrayFlatten(arrayMap(x -> x.2, arrayFilter(x -> x.6 = c, outside)))), arrayDistinct(arrayMap(x -> x.6, outside))) AS clouds, -- days of each
-            arrayFilter(x -> has(x.4, (proto, port)), outside) AS same, -- known by this service
-            arrayMap(c -> arrayFilter(x -> x.6 = c, same), arrayDistinct(arrayMap(x -> x.6, same))) AS same_clouds,
-            arrayMap(c -> (length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, c)))), arrayMax(arrayMap(x -> x.5, c))), same_clouds) AS served, -- days of each and when last
-            arrayExists(x -> x.3 = net, before) AND other = 0 AS near,
+            fresh.proto AS proto, fresh.port AS port, fresh.net AS net, fresh.cloud AS cloud, fresh.b_out AS b_out, fresh.b_in AS b_in, fresh.born AS born,
+            arrayFilter(x -> x.1 < begun, list) AS before,
             arrayExists(x -> x.2 != device AND x.1 < begun - toIntervalSecond(intDiv({learning:UInt64}, 2)), users) AS shared,
+            arrayCount(x -> x.2 != device AND x.1 < begun, users) AS n_users,
             arrayFilter(x -> x.3 < begun, used) AS services_before,
-            arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.4), services_before) AS service_days,
-            NOT arrayExists(x -> x.1 = proto AND x.2 = port, services_before) AS new_port,
-            new_port AND length(services_before) <= {few:UInt64} AND arrayCount((x, n) -> n = 1 AND x.3 >= born + toIntervalDay(2), services_before, service_days) = 0 AS by_service,
-            b_in >= 1000000 AND b_in >= 20 * b_out AS download,
-            b_out >= 1000000 AND b_out >= 20 * b_in AND NOT arrayExists(x -> x.8, same) AS upload, -- as it never sent by this service
-            f1 = 0 AND length(before) <= {few:UInt64} AS by_peer,
-            length(clouds) <= {few:UInt64} AND NOT arrayExists(d -> length(d) = 1 AND d[1] >= toDate(born) + 2, clouds) AS by_cloud,
-            strange AND (by_peer OR by_service OR by_cloud)
-                AND (upload OR empty(served) OR arrayExists(s -> 2 * s.1 >= n_days AND s.2 > begun + toIntervalMinute(1), served)
-                    AND arrayAll(s -> s.2 > begun + toIntervalMinute(1) OR s.2 < begun - toIntervalHour(2 * s.1 < n_days ? 6 : 24), served)) AS alone,
-            multiIf(NOT alone, (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1),
-                0.1 / (multiIf(by_peer, peer_days, by_service, arraySum(service_days), arraySum(arrayMap(d -> length(d), clouds))) + 10)) AS p_new,
-            least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
+            b_in >= 1000000 AND b_in >= 20 * b_out AS download
         FROM fresh
         INNER JOIN known USING (device)
         INNER JOIN services USING (device)
         LEFT JOIN elsewhere USING (peer)
+    ),
+    counted AS
+    (
+        SELECT
+            *,
+            length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, before)))) AS n_days,
+            arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.2), before) AS day_counts,
+            arrayMap(x -> arrayCount(d -> d <= toDate(begun) AND d > toDate(begun) - 28, x.4), services_before) AS service_days,
+            NOT arrayExists(x -> x.1 = proto AND x.2 = port, services_before) AS new_port,
+            arrayExists(x -> x.3 = net, before) AND other = 0 AS near,
+            other = 0 AND n_peers <= 400 AND NOT arrayExists(x -> x.7 AND x.6 = cloud, before) AND NOT download
+                AND NOT shared AND n_users < {few:UInt64} / 3 AS strange,
+            strange ? arrayFilter(x -> x.7, before) : [] AS outside -- what is compared with itself takes memory by the square, so of few
+        FROM compared
+    ),
+    met AS
+    (
+        SELECT
+            *,
+            arraySum(day_counts) AS peer_days,
+            arrayCount((x, n) -> n = 1 AND x.1 >= born + toIntervalDay(2), before, day_counts) = 0 AND length(before) <= {few:UInt64} AS by_peer,
+            new_port AND length(services_before) <= {few:UInt64} AND arrayCount((x, n) -> n = 1 AND x.3 >= born + toIntervalDay(2), services_before, service_days) = 0 AS by_service,
+            arrayMap(c -> arrayDistinct(arrayFlatten(arrayMap(x -> x.2, arrayFilter(x -> x.6 = c, outside)))), arrayDistinct(arrayMap(x -> x.6, outside))) AS clouds, -- days of each
+            arrayFilter(x -> has(x.4, (proto, port)), outside) AS same -- known by this service
+        FROM counted
+    ),
+    served AS
+    (
+        SELECT
+            *,
+            arrayMap(c -> arrayFilter(x -> x.6 = c, same), arrayDistinct(arrayMap(x -> x.6, same))) AS same_clouds,
+            arrayMap(c -> (length(arrayDistinct(arrayFlatten(arrayMap(x -> x.2, c)))), arrayMax(arrayMap(x -> x.5, c))), same_clouds) AS servants, -- days of each and when last
+            b_out >= 1000000 AND b_out >= 20 * b_in AND NOT arrayExists(x -> x.8, same) AS upload, -- as it never sent by this service
+            length(clouds) <= {few:UInt64} AND NOT arrayExists(d -> length(d) = 1 AND d[1] >= toDate(born) + 2, clouds) AS by_cloud
+        FROM met
+    ),
+    judged AS
+    (
+        SELECT
+            *,
+            strange AND (by_peer OR by_service OR by_cloud)
+                AND (upload OR empty(servants) OR arrayExists(s -> 2 * s.1 >= n_days AND s.2 > begun + toIntervalMinute(1), servants)
+                    AND arrayAll(s -> s.2 > begun + toIntervalMinute(1) OR s.2 < begun - toIntervalHour(2 * s.1 < n_days ? 6 : 24), servants)) AS alone,
+            multiIf(NOT alone, (arrayCount(n -> n = 1, day_counts) + 0.5) / (peer_days + 1),
+                0.1 / (multiIf(by_peer, peer_days, by_service, arraySum(service_days), arraySum(arrayMap(d -> length(d), clouds))) + 10)) AS p_new,
+            least(1, multiIf(alone, 0.9, shared, 0.15, near, 0.2, 0.7) + (new_port ? 0.2 : 0)) * (1 - least(1, 20 * p_new)) AS novelty
+        FROM served
     )
 SELECT
     device, 'client' AS role, peer, other AS peer_device, address AS peer_addr, proto, port,

@@ -101,32 +101,54 @@ WITH
         GROUP BY device
         HAVING argMax(word, weight) IN ('camera', 'nvr', 'computer', 'phone', 'server', 'infrastructure')
     ),
-    cells AS
+    -- One step each of what the next names often: the engine writes an alias out wherever it stands.
+    shown AS -- the hour that clocks showed, since 1970
+    (
+        SELECT *, intDiv(toInt64(toUnixTimestamp(t)) + timezoneOffset(toTimeZone(t, {zone:String})), 3600) AS clock
+        FROM compared
+    ),
+    remembered AS
     (
         SELECT
             *,
             -- every hour since the device was born, silent ones too: (hours before t, bytes)
-            least(dateDiff('hour', born, t), 672) AS span,
             mapFromArrays(arrayMap(h -> dateDiff('hour', h.1, t), heard), arrayMap(h -> h.2, heard)) AS by_age,
             arrayMap(a -> (a, log(1 + by_age[a]), intDiv(toInt64(toUnixTimestamp(t)) - 3600 * a + timezoneOffset(toTimeZone(t - toIntervalHour(a), {zone:String})), 3600)),
-                range(1, toUInt32(greatest(span, 0)) + 1)) AS past, -- and the hour that clocks showed, since 1970
-            intDiv(toInt64(toUnixTimestamp(t)) + timezoneOffset(toTimeZone(t, {zone:String})), 3600) AS clock,
+                range(1, toUInt32(greatest(least(dateDiff('hour', born, t), 672), 0)) + 1)) AS past,
             has({off:Array}, intDiv(clock, 24)) OR has({work:Array}, intDiv(clock, 24)) AS special,
-            has({off:Array}, intDiv(clock, 24)) OR (intDiv(clock, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(clock, 24)) AS free,
+            has({off:Array}, intDiv(clock, 24)) OR (intDiv(clock, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(clock, 24)) AS free
+        FROM shown
+    ),
+    alike AS
+    (
+        SELECT
+            *,
             arrayFilter(p -> special OR NOT (has({off:Array}, intDiv(p.3, 24)) OR has({work:Array}, intDiv(p.3, 24))), past) AS comparable,
             arrayFilter(p -> (clock - p.3 + 1) % 168 <= 2 AND NOT special, comparable) AS same_week_hour,
             arrayFilter(p -> p.1 <= (special ? 672 : 336) AND (clock - p.3 + 1) % 24 <= 2
-                AND (has({off:Array}, intDiv(p.3, 24)) OR (intDiv(p.3, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(p.3, 24))) = free, comparable) AS same_day_hour,
+                AND (has({off:Array}, intDiv(p.3, 24)) OR (intDiv(p.3, 24) + 3) % 7 > 4 AND NOT has({work:Array}, intDiv(p.3, 24))) = free, comparable) AS same_day_hour
+        FROM remembered
+    ),
+    chosen AS
+    (
+        SELECT
+            *,
             multiIf(length(same_week_hour) >= 8, same_week_hour, length(same_day_hour) >= 14, same_day_hour, past) AS cell,
             multiIf(
                 length(same_week_hour) >= 8, format('around {} {} on a {}', formatDateTime(t, '%H:%i', {zone:String}), {zone:String}, dateName('weekday', t, {zone:String})),
                 length(same_day_hour) >= 14, format('around {} {} on {}', formatDateTime(t, '%H:%i', {zone:String}), {zone:String}, free ? 'weekends and days off' : 'working days'),
                 'in any hour') AS season,
             arrayMap(p -> p.2, cell) AS y,
-            arrayReduce('medianExact', y) AS m,
+            arrayReduce('medianExact', y) AS m
+        FROM alike
+    ),
+    cells AS
+    (
+        SELECT
+            *,
             1.4826 * arrayReduce('medianExact', arrayMap(v -> abs(v - m), y)) AS s,
             (log(1 + x) - m) / sqrt(pow(greatest(s, 0.25), 2) + (c > 0 ? 1 / c : 0)) AS z
-        FROM compared
+        FROM chosen
     )
 SELECT
     device, 'unknown' AS role, toUInt64(0) AS peer, toUInt64(0) AS peer_device, toIPv6('::') AS peer_addr, toUInt8(0) AS proto, toUInt16(0) AS port,
