@@ -62,7 +62,7 @@ func TestBacktest_SaysWhatOtherParametersWouldHaveFound(t *testing.T) {
 // and hours tell of them is found all the same, and what they do not tell is not
 // called gone.
 func TestBacktest_DaysWithoutContacts(t *testing.T) {
-	s := newSite(t, profile.Config{Disabled: []string{"silence"}})
+	s := newSite(t, only("new_destination", "new_service", "volume", "scan"))
 	s.add(life(monday, 8)...)
 	s.score()
 	day9 := monday.AddDate(0, 0, 8)

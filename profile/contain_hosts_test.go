@@ -12,7 +12,7 @@ import (
 // A plan names the hosts a device met when they are few, and the network when there are
 // more; the dry run counts the flows of those hosts, not of their neighbours.
 func TestRules_NameHostsWhenFewAndTheDryRunCountsThem(t *testing.T) {
-	s := newSite(t, profile.Config{Detectors: rules(t, map[string]string{"foreign_resolver.sql": example(t)})})
+	s := newSite(t, filed(rules(t, map[string]string{"foreign_resolver.sql": example(t)})))
 	day := monday
 	for i := range 30 { // another host of the same network, with another service
 		s.add(talk{at: day.Add(time.Duration(i) * time.Minute), from: "10.0.0.2", to: "9.9.9.77", mac: camera, dmac: router, port: 443, out: 400, in: 900})

@@ -49,13 +49,16 @@ func TestZone_SummerTimeIsNoUnexpectedHour(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSite(t, profile.Config{Zone: troll})
+	c := only("unexpected_hour")
+	utc := c
+	c.Zone = troll
+	s := newSite(t, c)
 	s.add(office(troll, monday.AddDate(0, 0, 14), 17, func(time.Time) []int { return []int{8} })...)
 	s.commit()
 	if got := odd(append(s.score(), s.score()...)); len(got) != 0 {
 		t.Errorf("by the site's clocks: got unexpected hours %q, want none", got)
 	}
-	s = s.again(profile.Config{})
+	s = s.again(utc)
 	if got := odd(append(s.score(), s.score()...)); len(got) == 0 || !strings.Contains(got[0], "06:00 UTC") {
 		t.Errorf("by UTC: got unexpected hours %q, want one at 06:00 UTC", got)
 	}
@@ -63,7 +66,7 @@ func TestZone_SummerTimeIsNoUnexpectedHour(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.open(profile.Config{Zone: troll})
+	s.open(c)
 	b, err := s.Baseline(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +92,10 @@ func TestCalendar_ADayOffIsComparedWithWeekendsAndAWorkedOneWithWorkingDays(t *t
 	free := func(day time.Time) bool {
 		return day.Equal(holiday) || !day.Equal(worked) && (day.Weekday() == time.Saturday || day.Weekday() == time.Sunday)
 	}
-	s := newSite(t, profile.Config{Calendars: []calendar.Source{{File: file("holidays.ics", holiday)}, {File: file("shifts.ics", worked), Days: calendar.Work}}})
+	without := only("unexpected_hour")
+	with := without
+	with.Calendars = []calendar.Source{{File: file("holidays.ics", holiday)}, {File: file("shifts.ics", worked), Days: calendar.Work}}
+	s := newSite(t, with)
 	s.add(office(time.UTC, monday, 34, func(day time.Time) []int {
 		if free(day) {
 			return []int{20}
@@ -100,7 +106,7 @@ func TestCalendar_ADayOffIsComparedWithWeekendsAndAWorkedOneWithWorkingDays(t *t
 	if got := odd(append(s.score(), s.score()...)); len(got) != 0 {
 		t.Errorf("with calendars: got unexpected hours %q, want none", got)
 	}
-	s = s.again(profile.Config{})
+	s = s.again(without)
 	got := strings.Join(odd(append(s.score(), s.score()...)), "\n")
 	for _, want := range []string{"20:00 UTC on a Thursday", "09:00 UTC on a Saturday"} {
 		if !strings.Contains(got, want) {
@@ -108,7 +114,7 @@ func TestCalendar_ADayOffIsComparedWithWeekendsAndAWorkedOneWithWorkingDays(t *t
 		}
 	}
 	// what is odd on a day off still is
-	s = s.again(profile.Config{Calendars: []calendar.Source{{File: filepath.Join(dir, "holidays.ics")}, {File: filepath.Join(dir, "shifts.ics"), Days: calendar.Work}}})
+	s = s.again(with)
 	s.add(office(time.UTC, holiday, 1, func(time.Time) []int { return []int{3} })...)
 	if got := odd(append(s.score(), s.score()...)); !slices.ContainsFunc(got, func(e string) bool { return strings.Contains(e, "03:00 UTC on a day off") }) {
 		t.Errorf("an odd hour of a day off: got unexpected hours %q", got)

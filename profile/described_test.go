@@ -75,7 +75,7 @@ func TestMUD_WhatTheProfileDoesNotPermit(t *testing.T) {
 		{"it opens telnet of a neighbour", []talk{use("10.0.0.9", 23, inside)}, "telnet"},
 		{"an address from DHCP", []talk{use("10.0.0.1", 67, udp)}, ""},
 	}
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("mud"))
 	for k, c := range cases {
 		s.add(houseOf(k+1, use("10.0.0.1", 53, udp))) // it is there
 		for _, l := range c.talks {
@@ -125,7 +125,9 @@ func TestMUD_WhatTheProfileDoesNotPermit(t *testing.T) {
 func TestMUD_AFileThatChanges(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "camera.json")
 	mudFile(t, file, `"ipv4": {"protocol": 17}`)
-	s := newSite(t, profile.Config{MUD: []profile.KindMUD{{Kind: "camera", File: "https://example.com/c"}}})
+	c := only("mud")
+	c.MUD = []profile.KindMUD{{Kind: "camera", File: "https://example.com/c"}}
+	s := newSite(t, c)
 	step := 0
 	round := func() []string {
 		step++
@@ -175,7 +177,7 @@ func TestMUD_AFileThatChanges(t *testing.T) {
 
 // TestMUD_WhatIsWrittenOutOfABaselinePermitsIt: contain mud, read back.
 func TestMUD_WhatIsWrittenOutOfABaselinePermitsIt(t *testing.T) {
-	s := newSite(t, profile.Config{Disabled: []string{"silence"}})
+	s := newSite(t, only("mud"))
 	s.add(life(monday, 5)...)
 	s.commit()
 	d, err := s.Device(t.Context(), "10.0.0.2")

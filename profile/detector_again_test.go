@@ -46,8 +46,8 @@ func TestNewDestination_IsJudgedAgainWhenItsCloudIsMet(t *testing.T) {
 	if s.toldOf(1) {
 		t.Fatal("told while nobody knows whether the cloud moved")
 	}
-	for hour := evening.Add(time.Hour); hour.Before(morning.Add(2 * time.Hour)); hour = hour.Add(time.Hour) {
-		during(hour, hour.Add(time.Hour))
+	for hour := evening.Add(time.Hour); hour.Before(morning.Add(2 * time.Hour)); hour = hour.Add(2 * time.Hour) {
+		during(hour, hour.Add(2*time.Hour))
 		s.score()
 	}
 	if !s.toldOf(1) {
@@ -126,7 +126,7 @@ func TestNewDestination_CloudsTakeThePlaceOfPeersThatChange(t *testing.T) {
 
 // People who know that a device met a stranger are told that its maker forbade it.
 func TestMUD_IsToldOfADeviceThatWasTold(t *testing.T) {
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("new_destination", "mud"))
 	s.add(life(monday, 8)...)
 	s.commit()
 	file := filepath.Join(t.TempDir(), "camera.json")

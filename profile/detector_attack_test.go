@@ -354,7 +354,7 @@ func TestSilence_AnIDThatIsAnotherNowIsNotMissed(t *testing.T) {
 }
 
 func TestSilence_OneDeviceIsMissedAndAWholeSiteIsNot(t *testing.T) {
-	s := newSite(t, profile.Config{Disabled: []string{"coverage"}}) // which tells of what an exporter shows no more
+	s := newSite(t, only("silence"))
 	const houses, missing = 6, 3
 	for k := range houses {
 		for _, l := range life(monday, 8) {

@@ -56,6 +56,13 @@ func edited(t *testing.T, name string, pairs ...string) string {
 	return text
 }
 
+// filed is a configuration with the detectors of a directory and no built-in one.
+func filed(dir string) profile.Config {
+	c := only()
+	c.Detectors = dir
+	return c
+}
+
 // asked are questions to a name server outside.
 func asked(at time.Time, server string, n int) (out []talk) {
 	for i := range n {
@@ -103,23 +110,27 @@ func TestDetectorFiles_TheExampleOfTheDocumentationAlerts(t *testing.T) {
 
 func TestDetectorFiles_TunedDisabledOnTrialAndBacktested(t *testing.T) {
 	dir := rules(t, map[string]string{"foreign_resolver.sql": example(t)})
-	s := newSite(t, profile.Config{Detectors: dir, Shadow: []string{"foreign_resolver"}})
+	trial, tuning, without := filed(dir), filed(dir), filed(dir)
+	trial.Shadow = []string{"foreign_resolver"}
+	tuning.Parameters = map[string]map[string]float64{"foreign_resolver": {"min_flows": 11}}
+	without.Disabled = append(without.Disabled, "foreign_resolver")
+	s := newSite(t, trial)
 	s.add(asked(monday, "9.9.9.9", 5)...)
 	s.score()
 	if found := alerts(t, s, "foreign_resolver"); len(found) != 1 || found[0].Risk != 0 {
 		t.Fatalf("on trial: got %+v, want one incident of risk 0", found)
 	}
-	tried := s.again(profile.Config{Detectors: dir})
+	tried := s.again(filed(dir))
 	b, err := tried.Backtest(t.Context(), monday.Add(-time.Hour), 0, func(time.Time) {})
 	if err != nil || len(b.Lines) != 1 || b.Lines[0].Family != "foreign_resolver" {
 		t.Errorf("backtest: %+v, %v", b.Lines, err)
 	}
-	tuned := s.again(profile.Config{Detectors: dir, Parameters: map[string]map[string]float64{"foreign_resolver": {"min_flows": 11}}})
+	tuned := s.again(tuning)
 	tuned.score()
 	if found := alerts(t, tuned, "foreign_resolver"); len(found) != 0 {
 		t.Errorf("tuned to 6 questions: %d alerts", len(found))
 	}
-	off := s.again(profile.Config{Detectors: dir, Disabled: []string{"foreign_resolver"}})
+	off := s.again(without)
 	off.score()
 	if found := alerts(t, off, "foreign_resolver"); len(found) != 0 || len(off.DetectorStatus().InForce) != 0 {
 		t.Errorf("switched off: %d alerts", len(found))
@@ -209,7 +220,7 @@ func TestDetectorFiles_EveryFaultOfEveryFileAtOnce(t *testing.T) {
 
 func TestDetectorFiles_AFaultLeavesTheOldInForceAndIsTold(t *testing.T) {
 	dir := rules(t, map[string]string{"foreign_resolver.sql": example(t)})
-	s := newSite(t, profile.Config{Detectors: dir})
+	s := newSite(t, filed(dir))
 	s.score()
 	if st := s.DetectorStatus(); st.Err() != nil || len(st.InForce) != 1 {
 		t.Fatalf("at first: %+v", st)
@@ -254,7 +265,7 @@ func TestDetectorFiles_OneThatFailsStopsNoOther(t *testing.T) {
 		"too_many.sql":         edited(t, "too_many", "peer, toUInt64(0) AS peer_device", "peer + arrayJoin(range(2000)) AS peer, toUInt64(0) AS peer_device", "GROUP BY device, peer,", "GROUP BY device, contacts.peer,"),
 		"says_much.sql":        edited(t, "says_much", "'names are asked of the resolver of the site'", `concat('\n\x1b[31m', repeat('x', 5000))`),
 	})
-	s := newSite(t, profile.Config{Detectors: dir})
+	s := newSite(t, filed(dir))
 	for k := range 4 {
 		s.add(asked(monday.Add(time.Duration(k)*10*time.Minute), "9.9.9.9", 5)...)
 		s.score()
@@ -281,7 +292,7 @@ func TestDetectorFiles_OneThatFailsStopsNoOther(t *testing.T) {
 			t.Errorf("expected: %.100q of %d octets", l.Expected, len(l.Expected))
 		}
 	}
-	tried := s.again(profile.Config{Detectors: dir})
+	tried := s.again(filed(dir))
 	if _, err := tried.Backtest(t.Context(), monday.Add(-time.Hour), 0, func(time.Time) {}); err == nil {
 		t.Error("a backtest says nothing of a detector that fails")
 	}

@@ -14,7 +14,7 @@ import (
 // one that begins to send five times as much, one that always varied, and one that sends
 // less than is worth a word are not.
 func TestGrowth_SlowlyAndNotAtOnce(t *testing.T) {
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("growth"))
 	devices := map[string]func(day int) float64{
 		"10.0.0.2": func(day int) float64 { return 1e5 * math.Pow(1.08, float64(max(0, day-8))) },
 		"10.0.0.3": func(day int) float64 { return []float64{1e5, 5e5}[min(1, day/14)] },

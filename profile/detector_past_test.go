@@ -14,7 +14,7 @@ func TestSpoof_OnlyAnAddressThatComesBackHasTwoCards(t *testing.T) {
 	const other = 0x02bbcc000001
 	day9 := monday.AddDate(0, 0, 8)
 	at := func(m int) time.Time { return day9.Add(8*time.Hour + time.Duration(m)*time.Minute) }
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("spoof"))
 	for k := range 2 {
 		for _, l := range life(monday, 8) {
 			s.add(houseOf(k+1, l))
@@ -77,7 +77,7 @@ func TestDrift_WhatWasThereOnTheFirstDayOnly(t *testing.T) {
 		{"one of many networks of its cloud", append(often(monday.Add(time.Hour), 95*time.Hour, "34.9.9.1"), often(monday.Add(2*time.Hour), 5*time.Hour, "34.9.77.1")...), false},
 		{"web pages of the sensor", []talk{{at: at, lasts: time.Minute, from: "10.0.0.2", to: "10.0.0.9", mac: camera, dmac: sensor, port: 80, out: 4000, in: 9000}}, false},
 	}
-	s := newSite(t, profile.Config{Disabled: []string{"silence"}})
+	s := newSite(t, only("drift"))
 	for k, c := range cases {
 		for _, l := range append(life(monday, 4), c.talks...) {
 			s.add(houseOf(k+1, l))

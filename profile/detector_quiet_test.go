@@ -4,8 +4,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"tidemark/profile"
 )
 
 // A device is missed however long its flows last, whose samples count in the hour
@@ -69,7 +67,7 @@ func TestSilence_ItsOwnRouterIsAway(t *testing.T) {
 
 // Whoever was told of one client of a service that is new was not told of the next.
 func TestNewService_AnotherClientLater(t *testing.T) {
-	s := newSite(t, profile.Config{Disabled: []string{"silence", "new_device"}})
+	s := newSite(t, only("new_service"))
 	telnet := func(h int, from string, mac uint64) talk {
 		return talk{at: monday.AddDate(0, 0, 8).Add(time.Duration(h) * time.Hour), lasts: time.Minute, from: from, to: "10.0.0.2", mac: mac, dmac: camera, port: 23, out: 400, in: 900}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func TestExplain_QueryFindsItAgain(t *testing.T) {
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("new_destination", "new_service", "volume", "failed_access", "scan"))
 	s.add(life(monday, 8)...)
 	s.score()
 	at := monday.AddDate(0, 0, 8)

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"tidemark/profile"
 )
 
 // TestCoverage_WhatAnExporterStopsShowing: five exporters show sensors of their own
@@ -16,7 +14,7 @@ import (
 func TestCoverage_WhatAnExporterStopsShowing(t *testing.T) {
 	change := monday.Add(48 * time.Hour)
 	end := change.Add(8 * time.Hour)
-	s := newSite(t, profile.Config{Disabled: []string{"silence"}})
+	s := newSite(t, only("coverage"))
 	hour := func(exporter int, at time.Time, network int, bytesIn uint64, rate uint32) {
 		n := s.batch.Len()
 		for d := range 3 {
@@ -79,14 +77,16 @@ func TestCoverage_WhatAnExporterStopsShowing(t *testing.T) {
 // TestLull_TheOnlyExporterFallsSilent: nothing comes in that could be judged, so the
 // clock tells; once, and no longer when flows come again.
 func TestLull_TheOnlyExporterFallsSilent(t *testing.T) {
-	s := newSite(t, profile.Config{Log: testLog, Disabled: []string{"silence"}})
+	c := only("coverage")
+	c.Log = testLog
+	s := newSite(t, c)
 	hear := func(at time.Time) {
 		s.add(talk{at: at, lasts: 5 * time.Second, from: "10.0.0.2", to: "52.1.1.10", mac: camera, dmac: router, port: 8883, out: 900, in: 900})
 	}
 	dead := monday.Add(30 * time.Hour)
-	for at := monday; at.Before(dead); at = at.Add(5 * time.Minute) {
-		if pause := at.Sub(monday.Add(25 * time.Hour)); pause > 0 && pause < 12*time.Minute {
-			continue // it once said nothing for a quarter of an hour
+	for at := monday; at.Before(dead); at = at.Add(10 * time.Minute) {
+		if at.Equal(monday.Add(25 * time.Hour)) {
+			continue // it once said nothing for twenty minutes
 		}
 		hear(at)
 		if dead.Sub(at) < 24*time.Hour {
@@ -105,16 +105,16 @@ func TestLull_TheOnlyExporterFallsSilent(t *testing.T) {
 		}
 		return told
 	}
-	for _, early := range []time.Duration{4 * time.Minute, 30 * time.Minute} {
+	for _, early := range []time.Duration{9 * time.Minute, 40 * time.Minute} {
 		if got := lull(early); len(got) > 0 {
 			t.Errorf("after %s: %q, want nothing: three times its longest pause is not over", early, got)
 		}
 	}
-	want := "alert exporter 192.0.2.1: nothing comes from it any more, nor from any other exporter. Expected: no pause longer than 15 minutes. Since 2026-03-03 05:55:05 UTC."
-	if got := lull(45 * time.Minute); len(got) != 1 || !strings.HasPrefix(got[0], want) {
+	want := "alert exporter 192.0.2.1: nothing comes from it any more, nor from any other exporter. Expected: no pause longer than 20 minutes. Since 2026-03-03 05:50:05 UTC."
+	if got := lull(60 * time.Minute); len(got) != 1 || !strings.HasPrefix(got[0], want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for _, later := range []time.Duration{46 * time.Minute, 60 * time.Minute} {
+	for _, later := range []time.Duration{61 * time.Minute, 65 * time.Minute} {
 		if got := lull(later); len(got) > 0 {
 			t.Errorf("after %s it is told again: %q", later, got)
 		}

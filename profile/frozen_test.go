@@ -12,7 +12,7 @@ import (
 // not, and again on day 12. It is news of the one that was judged, and not of the one
 // that nobody judged, nor of the one whose verdict was taken back.
 func TestFrozen_WhatWasMaliciousIsNotLearned(t *testing.T) {
-	s := newSite(t, profile.Config{Disabled: []string{"silence"}})
+	s := newSite(t, only("new_destination", "volume"))
 	normal := func(day, days int) {
 		for k := range 3 {
 			for _, l := range life(monday.AddDate(0, 0, day), days) {

@@ -297,7 +297,7 @@ func TestNewDevice_WhoIsTold(t *testing.T) {
 
 func TestNewDevice_OneAlertPerIdentity(t *testing.T) {
 	const late, phone = 0x240ac4000007, 0xdaa119000001
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("new_device"))
 	alerts := func() (out []uint64) {
 		t.Helper()
 		s.score()

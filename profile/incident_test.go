@@ -24,10 +24,10 @@ func (s *site) alerts(f profile.AlertFilter) []profile.Incident {
 	return list
 }
 
-// only is a configuration with one detector.
-func only(name string) (c profile.Config) {
+// only is a configuration with those detectors and no other built-in one.
+func only(names ...string) (c profile.Config) {
 	for _, d := range profile.Detectors() {
-		if d.Name != name {
+		if !slices.Contains(names, d.Name) {
 			c.Disabled = append(c.Disabled, d.Name)
 		}
 	}
@@ -73,7 +73,7 @@ func TestScore_RepeatedFindingsAreOneIncident(t *testing.T) {
 
 // Who did it is found by the id that is kept of it.
 func TestScore_AVictimPointsAtADeviceOfTwoIDs(t *testing.T) {
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("scan", "failed_access"))
 	s.add(life(monday, 8)...)
 	s.add(hours(monday, 100, "10.0.0.40", "52.1.1.1", 0x001d9c000001)...)
 	s.score()
@@ -104,7 +104,7 @@ func TestScore_AVictimPointsAtADeviceOfTwoIDs(t *testing.T) {
 }
 
 func TestScore_NothingIsSaidTwiceAboutTheSameBatches(t *testing.T) {
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("failed_access"))
 	s.add(life(monday, 8)...)
 	s.score()
 	s.add(denied(monday.AddDate(0, 0, 8), 20)...)
@@ -124,7 +124,7 @@ func TestScore_NothingIsSaidTwiceAboutTheSameBatches(t *testing.T) {
 }
 
 func TestScore_LedgerRefusesThenNothingIsStored(t *testing.T) {
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("failed_access"))
 	s.add(life(monday, 8)...)
 	s.score()
 	s.add(denied(monday.AddDate(0, 0, 8), 20)...)
@@ -162,7 +162,7 @@ func TestScore_LearningGate(t *testing.T) {
 }
 
 func TestScore_FamiliesSupportEachOther(t *testing.T) {
-	s := newSite(t, profile.Config{})
+	s := newSite(t, only("new_destination", "scan"))
 	s.add(life(monday, 8)...)
 	s.score()
 	at := monday.AddDate(0, 0, 8)
