@@ -25,6 +25,11 @@
 -- NTP is left out: pools rotate.
 -- Severity 0.45. ATT&CK T1071, T1568; ICS T0869, T0885.
 WITH
+    (
+        SELECT (min(contacts.first), max(contacts.last)) FROM contacts
+        WHERE log = {log:UInt64} AND batch_index > {after:UInt64} AND batch_index <= {upto:UInt64}
+            AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND ({device:UInt64} = 0 OR device = {device:UInt64})
+    ) AS span,
     touched AS
     (
         SELECT device, peer, min(contacts.first) AS since
@@ -39,14 +44,15 @@ WITH
         FROM devices
         WHERE site = {site:String} AND device IN (SELECT device FROM touched)
         GROUP BY device
+        HAVING learned <= span.2
     ),
-    meeting AS -- who met somebody for the first time, as of the others the long past need not be read
+    news AS -- who of the learned met whom for the first time: as of the others the long past need not be read
     (
-        SELECT device
+        SELECT device, peer
         FROM edges
-        WHERE device IN (SELECT device FROM touched) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
+        WHERE device IN (SELECT device FROM ages) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
         GROUP BY device, peer
-        HAVING min(edges.first) > (SELECT min(since) FROM touched) - toIntervalDay(1)
+        HAVING min(edges.first) > span.1 - toIntervalDay(1)
     ),
     peers AS
     (
@@ -58,7 +64,7 @@ WITH
             bitShiftRight(toUInt128(address), bitShiftRight(toUInt128(address), 32) = 65535 ? 20 : 96) AS cloud,
             sum(bytes_out) AS b_out, sum(bytes_in) AS b_in, sum(flows) AS n_flows, sum(failed) AS n_failed
         FROM edges
-        WHERE device IN (SELECT device FROM meeting) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
+        WHERE device IN (SELECT device FROM news) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan') AND NOT (edges.proto = 17 AND edges.port = 123)
         GROUP BY device, peer
     ),
     fresh AS
@@ -75,8 +81,7 @@ WITH
     known AS -- of more than 400 about a hundred: they are held for each new peer, and P_new is a share
     (
         SELECT device, groupArray((begun, days, net, ports, seen, cloud, other = 0, b_out >= 5 * b_in)) AS list
-        FROM peers AS q
-        INNER JOIN (SELECT device, any(n_peers) AS n FROM fresh GROUP BY device) AS d USING (device)
+        FROM (SELECT *, count() OVER (PARTITION BY device) AS n FROM peers)
         WHERE n <= 400 OR cityHash64(peer) % n < 100
         GROUP BY device
     ),
@@ -87,7 +92,7 @@ WITH
         (
             SELECT device, proto, port, min(edges.first) AS begun, groupUniqArray(day) AS days
             FROM edges
-            WHERE device IN (SELECT device FROM fresh) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan')
+            WHERE device IN (SELECT device FROM news) AND role IN ('client', 'unknown') AND scope IN ('lan', 'wan')
             GROUP BY device, proto, port
         )
         GROUP BY device
@@ -99,7 +104,7 @@ WITH
         (
             SELECT peer, device, min(edges.first) AS begun
             FROM edges
-            WHERE peer IN (SELECT peer FROM fresh) AND role IN ('client', 'unknown')
+            WHERE peer IN (SELECT peer FROM news) AND role IN ('client', 'unknown')
             GROUP BY peer, device
         )
         GROUP BY peer
