@@ -22,13 +22,13 @@ if [[ "${1:-}" == race ]]; then
 fi
 
 # Many tests wait for sockets, blocks and clocks: the race jobs and a third
-# package at once use the time. The longest come first.
+# package at once use the time.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 raced >"$log" 2>&1 &
 job=$!
 code=0
-go test -p 3 -timeout 30m ./profile ./cmd/tidemark ./anchor ./... || code=$?
+go test -p 3 -timeout 30m ./... || code=$?
 wait "$job" || code=$?
 echo "under the race detector:"
 cat "$log"
