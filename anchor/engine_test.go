@@ -297,9 +297,9 @@ func TestChild(t *testing.T) {
 // kill -9 at any moment: what was sealed is in the log and in the database, once.
 func survivesKill(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts ten processes")
+		t.Skip("starts six processes")
 	}
-	kills := 10
+	kills := 6
 	if os.Getenv("TIDEMARK_SOAK") != "" {
 		kills = 1000
 	}

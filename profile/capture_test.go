@@ -93,7 +93,7 @@ func TestCaptures_SevenDays(t *testing.T) {
 				}
 			}
 			s.committed = func() { silent("scored batch by batch, learning 3 days", s.score()) }
-			s.replay(1500, path)
+			s.replay(3000, path)
 			for _, days := range []int{2, 5} {
 				silent(fmt.Sprintf("scored at once, learning %d days", days), s.again(profile.Config{LearningPeriod: time.Duration(days) * 24 * time.Hour}).score())
 			}

@@ -34,7 +34,7 @@ func makeViews(t *testing.T, db *storage.DB) {
 // repeats what failed as a spool would, and counts rows in the table, in a view
 // of it and in a view of that view. A last round repeats every batch.
 func TestInsertFlows_OnceUnderKill9(t *testing.T) {
-	kills := 10
+	kills := 5
 	if testing.Short() {
 		kills = 2
 	}

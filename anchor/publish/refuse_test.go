@@ -48,7 +48,7 @@ func TestPublisher_ForeignContractIsRefused(t *testing.T) {
 	}
 	w.cfg.Contract = common.Address{0x43}
 	w.restart()
-	w.step() // funds the account
+	w.until("refused", func(s Status) bool { return s.Refused }) // the first steps fund the account
 	if err := w.step(); !errors.Is(err, ErrRefused) || !errors.Is(err, chain.ErrNoContract) {
 		t.Errorf("no code: %v", err)
 	}
