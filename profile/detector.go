@@ -21,7 +21,7 @@ type Detector struct {
 	Parameters map[string]float64
 	target     target
 	pace       pace
-	again      bool // runs at the steady pace too: what makes it sure may come later, without a sign
+	again      bool // runs at the steady pace too: what makes it sure may come later, without a sign of the contacts
 	needs      sign // what new contacts must hold for the detector to run
 	brief      bool // judges minutes, single flows or what is kept no longer than contacts: days of which only edges are kept tell it nothing
 	written    bool // compares with a list or a file that people wrote, no statistics: they are told of the first
@@ -50,6 +50,8 @@ const (
 	controlled                  // a service that writes to controllers
 	listed                      // an address of a list
 	learned                     // a device that is not only learned any more
+	arrived                     // one that new_device may speak of by its age
+	graduated                   // a time of learning ended, of any device
 	profiled                    // a device that has a MUD profile; not of the contacts
 )
 
@@ -97,7 +99,7 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.7, "min_questions": 60, "many_questions": 3000}},
 		{Name: "spoof", Attack: []string{"T1557.002", "T1036", "T0830", "T0856"}, Stage: "access", Hard: true, target: byPeer, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.6, "back_minutes": 10}},
-		{Name: "drift", Attack: []string{"T1078", "T1071", "T0859", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: steady,
+		{Name: "drift", Attack: []string{"T1078", "T1071", "T0859", "T0869"}, Stage: "control", Hard: true, target: byPeer, pace: steady, needs: graduated,
 			Parameters: map[string]float64{"severity": 0.6, "min_flows": 20, "min_bytes": 500_000, "max_single": 1, "few": 15}},
 		{Name: "mud", Attack: []string{"T1071", "T1021", "T0886"}, Stage: "control", target: byPeer, pace: steady, needs: profiled, written: true,
 			Parameters: map[string]float64{"severity": 0.55, "wide_severity": 0.75, "min_flows": 2}},
@@ -105,13 +107,13 @@ func Detectors() []Detector {
 			Parameters: map[string]float64{"severity": 0.25, "min_devices": 3}},
 		{Name: "silence", Attack: []string{"T1489", "T0826", "T0881", "T0814"}, Stage: "impact", target: byDevice, pace: steady, hearsAll: true,
 			Parameters: map[string]float64{"severity": 0.65, "max_p": 1e-6}},
-		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady,
+		{Name: "new_device", Attack: []string{"T1200"}, Stage: "access", Hard: true, target: byDevice, pace: steady, needs: arrived,
 			Parameters: map[string]float64{"severity": 0.45, "site_hours": 24, "settle_hours": 24, "min_flows": 3}},
-		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady,
+		{Name: "volume", Attack: []string{"T1041", "T1496", "T0882"}, Stage: "impact", target: byDevice, pace: steady, needs: learned,
 			Parameters: map[string]float64{"severity": 0.4, "min_bytes": 1 << 20, "min_upload": 30_000, "gross_bytes": 1 << 18, "min_z": 6, "times_largest": 4}},
 		{Name: "growth", Attack: []string{"T1030", "T1041", "T0882"}, Stage: "impact", target: byDevice, pace: steady, brief: true,
 			Parameters: map[string]float64{"severity": 0.6, "times": 2, "min_bytes": 1 << 18}},
-		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice, pace: steady,
+		{Name: "unexpected_hour", Attack: []string{"T1029"}, Stage: "control", target: byDevice, pace: steady, needs: learned,
 			Parameters: map[string]float64{"severity": 0.25, "min_days": 7, "max_q": 0.05}},
 	}
 	for i := range all {
@@ -125,6 +127,19 @@ func Detectors() []Detector {
 		}
 	}
 	return all
+}
+
+// due says whether the detector runs at a pace with batches that hold signs.
+func (d *Detector) due(p pace, signs sign) bool {
+	needs := d.needs
+	switch {
+	case d.pace == p:
+	case d.again && p == steady:
+		needs &= learned
+	default:
+		return false
+	}
+	return needs&signs == needs
 }
 
 // finding is one row of a detector's answer.

@@ -14,8 +14,8 @@ var (
 	touchedSQL string
 	//go:embed query/edges_of.sql
 	edgesOfSQL string
-	//go:embed query/learned.sql
-	learnedSQL string
+	//go:embed query/ages.sql
+	agesSQL string
 )
 
 const (
@@ -58,12 +58,8 @@ func (s *Scorer) look(ctx context.Context, log, after, upto uint64) (sign, error
 	if len(s.suspects.addrs) > 0 {
 		signs |= listed
 	}
-	if ok, err := s.touchedLearned(ctx, log, after, upto); err != nil {
-		return 0, fmt.Errorf("read ages: %w", err)
-	} else if ok {
-		signs |= learned
-	}
-	return signs | s.gate.signs(touched), nil
+	ages, err := s.ages(ctx, log, after, upto)
+	return signs | ages | s.gate.signs(touched), err
 }
 
 // signs says whether edges are new: of the last day, or of these very batches,
@@ -86,16 +82,29 @@ func (g *gate) signs(touched map[edge]int64) (out sign) {
 	return out
 }
 
-// touchedLearned says whether new batches touched a device of which detectors
-// that compare it with itself may speak.
-func (s *Scorer) touchedLearned(ctx context.Context, log, after, upto uint64) (bool, error) {
+// ages says what new batches (after, upto] of a log mean by the age of devices alone.
+func (s *Scorer) ages(ctx context.Context, log, after, upto uint64) (out sign, err error) {
 	values := map[string]any{
-		"log": log, "after": after, "upto": upto, "site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second),
+		"log": log, "after": after, "upto": upto, "site": s.config.Site, "learning": uint64(s.config.LearningPeriod / time.Second), "settling": uint64(0),
+	}
+	if d := detectorNamed(s.detectors, "new_device"); d != nil { // it speaks for a day
+		values["settling"] = uint64(3600 * (24 + d.Parameters["settle_hours"]))
 	}
 	s.joined.values(values)
-	var some uint8
-	err := scalar(ctx, s, s.joined.join(learnedSQL), values, &some)
-	return some != 0, err
+	err = each(ctx, s, s.joined.join(agesSQL), values, func(r row) error {
+		var has [3]uint8
+		err := r.Scan(&has[0], &has[1], &has[2])
+		for i, s := range []sign{learned, arrived, graduated} {
+			if has[i] != 0 {
+				out |= s
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read ages of devices: %w", err)
+	}
+	return out, nil
 }
 
 func (s *Scorer) touched(ctx context.Context, log, after, upto uint64) (map[edge]int64, sign, error) {

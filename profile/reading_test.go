@@ -179,7 +179,7 @@ func TestScore_ADetectorThatLacksMemoryStopsNoOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.detectors = []Detector{*detectorNamed(s.detectors, "volume")}
+	s.detectors = []Detector{*detectorNamed(s.detectors, "silence")}
 	d := &s.detectors[0]
 	good := d.sql
 	d.sql = "SELECT length(groupArray(rand64())) FROM numbers(10000000) SETTINGS max_memory_usage = 1000000"
@@ -192,8 +192,8 @@ func TestScore_ADetectorThatLacksMemoryStopsNoOther(t *testing.T) {
 	if err := run(); err != nil {
 		t.Fatalf("run %d: %v, want the others to go on", patience, err)
 	}
-	if got := s.DetectorStatus(); len(got.Failing) != 1 || !strings.Contains(got.Failing[0], "detector volume fails") || got.Failures["volume"] != 1 {
-		t.Errorf("status is %+v, want volume named", got)
+	if got := s.DetectorStatus(); len(got.Failing) != 1 || !strings.Contains(got.Failing[0], "detector silence fails") || got.Failures["silence"] != 1 {
+		t.Errorf("status is %+v, want silence named", got)
 	}
 	d.sql = good
 	for range maxRest + 1 {

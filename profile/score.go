@@ -119,12 +119,13 @@ func (s *Scorer) run(ctx context.Context, p pace, log, after, upto uint64, water
 }
 
 func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) ([]finding, error) {
-	var signs sign
-	if p == prompt {
-		var err error
-		if signs, err = s.look(ctx, log, after, upto); err != nil {
-			return nil, err
-		}
+	look := s.look
+	if p == steady {
+		look = s.ages
+	}
+	signs, err := look(ctx, log, after, upto)
+	if err != nil {
+		return nil, err
 	}
 	if s.mud.any {
 		signs |= profiled
@@ -132,7 +133,7 @@ func (s *Scorer) findAll(ctx context.Context, p pace, log, after, upto uint64) (
 	var all []finding
 	for i := range s.detectors {
 		d := &s.detectors[i]
-		if !(d.again && p == steady) && (d.pace != p || d.needs&signs != d.needs) || s.own.rests(d.Name, upto) {
+		if !d.due(p, signs) || s.own.rests(d.Name, upto) {
 			continue
 		}
 		found, err := s.find(ctx, d, log, after, upto)
