@@ -32,7 +32,7 @@ demo: build setup ## show the whole job on simulated devices in under three minu
 eval: build setup ## measure detection on simulated and real devices (EVAL=short: three minutes)
 	@scripts/eval.sh
 
-test: build setup ## all tests: eleven to thirteen minutes on two threads of one core
+test: build setup ## all tests: eleven to thirteen minutes on two small CPUs
 	@scripts/test.sh
 
 test-race: setup ## the packages with goroutines under the race detector (needs gcc)
